@@ -1,0 +1,9 @@
+//! API keys: what is shown once, what is stored, and who is behind one.
+
+mod format;
+mod hash;
+mod record;
+
+pub use format::{ApiKey, InvalidKey, KeyId};
+pub use hash::{Hashing, InvalidKeyHash, KeyHash, Pepper};
+pub use record::{InvalidKeyRecord, KeyRecord, KeyState, Owner};

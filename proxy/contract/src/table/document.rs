@@ -1,0 +1,228 @@
+//! What a table looks like on the wire: JSON, camelCase, unknown fields refused.
+//!
+//! These types only carry text from place to place; nothing decides by them. [`crate::Table`]
+//! is what they become.
+
+use crate::{CredentialHeader, Group, KeyHash, KeyId, ModelId, ModelPattern, Secret};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// The whole document.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Table {
+    /// Of the schema: [`crate::Table::VERSION`].
+    pub version: u32,
+    /// Counts up.
+    #[serde(default)]
+    pub revision: u64,
+    /// What routes may refer to by name.
+    #[serde(default)]
+    pub providers: Vec<Provider>,
+    /// Models and where they go.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// Keys in force.
+    #[serde(default)]
+    pub keys: Vec<Key>,
+    /// Issuers of tokens for the internal entry.
+    #[serde(default)]
+    pub issuers: Vec<Issuer>,
+    /// What applies to every route.
+    #[serde(default)]
+    pub settings: Settings,
+}
+
+/// See [`crate::Provider`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Provider {
+    /// 1 to 63 letters, digits, `-`, `_`, `.`.
+    pub name: String,
+    /// `https://host[:port][/prefix]`.
+    pub url: String,
+    /// What we present.
+    pub credential: Option<Credential>,
+    /// PEM certificates to trust instead of the system's.
+    pub ca_pem: Option<String>,
+    /// Waits.
+    #[serde(default = "Timeouts::provider")]
+    pub timeouts: Timeouts,
+}
+
+/// See [`crate::Credential`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Credential {
+    /// Where it goes.
+    #[serde(default)]
+    pub header: CredentialHeader,
+    /// In clear.
+    pub secret: Secret,
+}
+
+/// See [`crate::Route`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Route {
+    /// The id; absent for a catch-all.
+    pub model: Option<ModelId>,
+    /// Other ids that reach it.
+    #[serde(default)]
+    pub aliases: Vec<ModelId>,
+    /// Who may use it.
+    pub access: Access,
+    /// Where it goes.
+    pub upstream: Upstream,
+    /// How much of it.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// See [`crate::Access`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Access {
+    /// Members of any of these.
+    #[serde(default)]
+    pub groups: Vec<Group>,
+    /// Everyone with a valid credential.
+    #[serde(default)]
+    pub public: bool,
+}
+
+/// See [`crate::Upstream`].
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Upstream {
+    /// Model servers of our own.
+    Served(Served),
+    /// A declared provider.
+    Provider {
+        /// Its name.
+        name: String,
+        /// The model's id there, if it differs.
+        model: Option<ModelId>,
+    },
+}
+
+/// See [`crate::Served`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Served {
+    /// `http://host:port`, ready ones only.
+    pub endpoints: Vec<String>,
+    /// The id the servers know, if it is not what clients write.
+    pub model: Option<ModelId>,
+    /// What the servers want to see.
+    pub api_key: Option<Secret>,
+    /// Waits.
+    #[serde(default = "Timeouts::served")]
+    pub timeouts: Timeouts,
+}
+
+/// See [`crate::Limits`].
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Limits {
+    /// Requests at a time.
+    pub concurrency: Option<u32>,
+}
+
+/// See [`crate::Timeouts`]; in milliseconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Timeouts {
+    /// For a connection.
+    pub connect_ms: u64,
+    /// For the whole exchange.
+    pub request_ms: u64,
+    /// For the next byte.
+    pub idle_ms: u64,
+}
+
+/// See [`crate::KeyRecord`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Key {
+    /// The public part.
+    pub id: KeyId,
+    /// What upstreams see.
+    pub client_id: String,
+    /// Who is behind it.
+    pub owner: Owner,
+    /// PHC string.
+    pub hash: KeyHash,
+    /// Ids, prefixes, or `*`.
+    #[serde(default)]
+    pub models: Vec<ModelPattern>,
+    /// RFC 3339.
+    pub not_before: Option<Timestamp>,
+    /// RFC 3339.
+    pub expires_at: Option<Timestamp>,
+    /// Refused until taken back.
+    #[serde(default)]
+    pub suspended: bool,
+    /// How much it may take.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// See [`crate::Owner`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Owner {
+    /// In logs and usage.
+    pub name: String,
+    /// Now.
+    #[serde(default)]
+    pub groups: Vec<Group>,
+}
+
+/// See [`crate::Issuer`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Issuer {
+    /// The `iss` claim.
+    pub issuer: String,
+    /// At least one.
+    pub audiences: Vec<String>,
+    /// Default `groups`.
+    #[serde(default = "Issuer::groups_claim")]
+    pub groups_claim: String,
+    /// Default `preferred_username`.
+    #[serde(default = "Issuer::username_claim")]
+    pub username_claim: String,
+}
+
+/// See [`crate::Settings`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Settings {
+    /// Origins, or `*`; any if absent.
+    pub cors_origins: Option<Vec<String>>,
+}
+
+impl Timeouts {
+    /// Defaults for model servers of our own.
+    pub fn served() -> Self {
+        crate::Timeouts::SERVED.into()
+    }
+
+    /// Defaults for external services.
+    pub fn provider() -> Self {
+        crate::Timeouts::PROVIDER.into()
+    }
+}
+
+impl Issuer {
+    /// The default claim.
+    pub fn groups_claim() -> String {
+        "groups".into()
+    }
+
+    /// The default claim.
+    pub fn username_claim() -> String {
+        "preferred_username".into()
+    }
+}
