@@ -70,9 +70,9 @@ impl fmt::Debug for Group {
 /// ```
 /// use llm_contract::{Access, Group};
 /// let access = Access::Groups(vec![Group::parse("ml-team").unwrap()]);
-/// assert!(access.admits(&[Group::parse("/ml-team").unwrap()]));
-/// assert!(!access.admits(&[]));
-/// assert!(Access::Public.admits(&[]));
+/// assert!(access.admits(|group| group == "ml-team"));
+/// assert!(!access.admits(|_| false));
+/// assert!(Access::Public.admits(|_| false));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -107,11 +107,11 @@ impl Access {
         }
     }
 
-    /// Whether a member of these groups may use the model.
-    pub fn admits(&self, groups: &[Group]) -> bool {
+    /// Whether somebody may use the model, given which groups they are a member of.
+    pub fn admits(&self, is_member: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::Public => true,
-            Self::Groups(allowed) => allowed.iter().any(|group| groups.contains(group)),
+            Self::Groups(allowed) => allowed.iter().any(|group| is_member(group.as_str())),
         }
     }
 }

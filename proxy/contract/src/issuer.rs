@@ -1,6 +1,6 @@
 //! Identity providers whose tokens are accepted on the internal entry.
 
-use crate::document;
+use crate::{Authorities, document};
 use url::Url;
 
 /// An OIDC issuer, found by discovery.
@@ -14,6 +14,8 @@ pub struct Issuer {
     pub groups_claim: ClaimPath,
     /// Where the name of the user is; `sub` if it is absent.
     pub username_claim: ClaimPath,
+    /// Certificate authorities to trust instead of the system's, as PEM.
+    pub ca_pem: Option<String>,
 }
 
 /// A claim's name, or a path to a nested one such as `realm_access.roles`.
@@ -34,6 +36,9 @@ pub enum InvalidIssuer {
     /// Any token of the issuer would be accepted, whoever it was made for.
     #[error("`audiences` must name at least one audience")]
     NoAudience,
+    /// Not one or more certificates.
+    #[error("`caPem` does not hold certificates in PEM")]
+    Authorities,
     /// An empty or overlong claim name.
     #[error("`{field}` must have 1 to {} characters", ClaimPath::BYTES_MAX)]
     Claim {
@@ -63,7 +68,7 @@ impl TryFrom<document::Issuer> for Issuer {
     type Error = InvalidIssuer;
 
     fn try_from(document: document::Issuer) -> Result<Self, InvalidIssuer> {
-        let document::Issuer { issuer, audiences, groups_claim, username_claim } = document;
+        let document::Issuer { issuer, audiences, groups_claim, username_claim, ca_pem } = document;
         let url = Url::parse(&issuer).map_err(InvalidIssuer::Url)?;
         let secure = match url.scheme() {
             "https" => true,
@@ -76,11 +81,15 @@ impl TryFrom<document::Issuer> for Issuer {
         if audiences.is_empty() {
             return Err(InvalidIssuer::NoAudience);
         }
+        if ca_pem.as_deref().is_some_and(|pem| Authorities::parse(pem).is_err()) {
+            return Err(InvalidIssuer::Authorities);
+        }
         Ok(Self {
             url: issuer,
             audiences,
             groups_claim: ClaimPath::check(groups_claim, "groupsClaim")?,
             username_claim: ClaimPath::check(username_claim, "usernameClaim")?,
+            ca_pem,
         })
     }
 }

@@ -24,7 +24,7 @@ pub use key::{
     KeyState, Owner, Pepper,
 };
 pub use model::{InvalidModelId, ModelId, ModelPattern};
-pub use provider::{Credential, CredentialHeader, InvalidProvider, Provider};
+pub use provider::{Authorities, Credential, CredentialHeader, InvalidProvider, Provider};
 pub use route::{InvalidRoute, Limits, Route, RouteMatch, Served, Upstream};
 pub use secret::Secret;
 pub use settings::{CorsOrigins, InvalidSettings, Settings};

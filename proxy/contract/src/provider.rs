@@ -2,6 +2,7 @@
 
 use crate::{InvalidTimeouts, Secret, Timeouts, document};
 use http::HeaderValue;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use url::Url;
 
 /// An external service and our account with it.
@@ -13,11 +14,15 @@ pub struct Provider {
     pub url: Url,
     /// What we present instead of the caller's credential.
     pub credential: Option<Credential>,
-    /// Certificate authorities to trust instead of the system's, as PEM.
-    pub ca_pem: Option<String>,
+    /// Certificate authorities to trust instead of the system's.
+    pub authorities: Option<Authorities>,
     /// How long to wait for it.
     pub timeouts: Timeouts,
 }
+
+/// Certificates of authorities, each in DER and readable as X.509; at least one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Authorities(Box<[Box<[u8]>]>);
 
 /// What an upstream wants to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +61,9 @@ pub enum InvalidProvider {
     /// A line break, or nothing at all.
     #[error("the credential is empty or has characters that no header may hold")]
     Credential,
+    /// Not one or more certificates.
+    #[error("`caPem` does not hold certificates in PEM")]
+    Authorities,
     /// See the source.
     #[error("`timeouts`")]
     Timeouts(#[from] InvalidTimeouts),
@@ -100,6 +108,29 @@ impl Credential {
     }
 }
 
+impl Authorities {
+    /// Reads certificates in PEM.
+    ///
+    /// # Errors
+    /// [`InvalidProvider::Authorities`] if there is none, or one that cannot be read.
+    pub fn parse(pem: &str) -> Result<Self, InvalidProvider> {
+        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .map(|it| it.ok().filter(|der| x509_parser::parse_x509_certificate(der).is_ok()))
+            .map(|it| it.map(|der| der.as_ref().into()).ok_or(InvalidProvider::Authorities))
+            .collect::<Result<Box<[Box<[u8]>]>, _>>()?;
+        if certificates.is_empty() {
+            Err(InvalidProvider::Authorities)
+        } else {
+            Ok(Self(certificates))
+        }
+    }
+
+    /// The certificates in DER.
+    pub fn certificates(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+}
+
 impl TryFrom<document::Provider> for Provider {
     type Error = InvalidProvider;
 
@@ -113,7 +144,8 @@ impl TryFrom<document::Provider> for Provider {
         let credential = credential
             .map(|document::Credential { header, secret }| Credential::new(header, &secret))
             .transpose()?;
-        Ok(Self { name, url, credential, ca_pem, timeouts: timeouts.try_into()? })
+        let authorities = ca_pem.as_deref().map(Authorities::parse).transpose()?;
+        Ok(Self { name, url, credential, authorities, timeouts: timeouts.try_into()? })
     }
 }
 

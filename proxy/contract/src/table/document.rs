@@ -193,6 +193,8 @@ pub struct Issuer {
     /// Default `preferred_username`.
     #[serde(default = "Issuer::username_claim")]
     pub username_claim: String,
+    /// PEM certificates to trust instead of the system's.
+    pub ca_pem: Option<String>,
 }
 
 /// See [`crate::Settings`].
