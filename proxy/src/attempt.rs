@@ -1,0 +1,143 @@
+//! Asking endpoints, one after the other, until one answers.
+
+use crate::{
+    clock,
+    exchange::Exchange,
+    gateway::Shared,
+    halt::Halt,
+    metrics::RouteLabels,
+    rejection::Rejection,
+    stage::{
+        accept::Operation,
+        authorize::Permit,
+        forward,
+        pick::{Choice, Picked},
+        relay::{self, First},
+    },
+    upstream::{Connection, Failure},
+};
+use bytes::{Bytes, BytesMut};
+use llm_contract::Chain;
+use pingora_core::protocols::http::ServerSession;
+use std::sync::Arc;
+
+/// A request as it goes to whichever endpoint takes it.
+pub struct Outgoing<'a> {
+    /// Proof that it may.
+    pub permit: &'a Permit,
+    /// What is asked.
+    pub operation: &'static Operation,
+    /// The path as upstreams know it.
+    pub path: &'a str,
+    /// The body as upstreams see it.
+    pub body: Bytes,
+}
+
+/// An endpoint that answered.
+pub struct Answered {
+    /// Counts as running there until dropped.
+    pub picked: Picked,
+    /// Where the rest of the answer comes from.
+    pub connection: Connection,
+    /// What it turned out to be.
+    pub first: First,
+}
+
+impl Shared {
+    /// Sends a request to one endpoint after the other, until one answers. The client has been
+    /// told nothing yet.
+    ///
+    /// # Errors
+    /// If none does, or the client goes away.
+    pub async fn attempt(
+        &self,
+        session: &mut ServerSession,
+        exchange: &mut Exchange,
+        mut choice: Choice,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Answered, Halt> {
+        loop {
+            let picked = choice.next(&mut rand::rng())?;
+            exchange.endpoint = Some(Arc::clone(&picked.endpoint));
+            exchange.attempts = choice.attempts();
+            let head = head(session, exchange, &picked, outgoing);
+            let answered = tokio::select! {
+                biased;
+                answered = self.ask(&head, &picked, outgoing, exchange.stream) => answered,
+                gone = session.read_body_or_idle(true) => return Err(Halt::left(gone)),
+                () = self.cut.cancelled() => return Err(Rejection::Saturated.into()),
+            };
+            let failure = match answered {
+                Ok((_, first)) if first.is_busy() && choice.has_more() => {
+                    choice.sent();
+                    continue;
+                }
+                Ok((connection, first)) => {
+                    picked.endpoint.state.health.succeeded();
+                    return Ok(Answered { picked, connection, first });
+                }
+                Err(failure) => failure,
+            };
+            self.note(&failure, &picked, outgoing.permit);
+            if failure.is_timeout() && !(failure.is_before_sending() && choice.has_more()) {
+                return Err(Rejection::UpstreamTooSlow.into());
+            }
+            if !failure.is_before_sending() {
+                choice.sent();
+            }
+        }
+    }
+
+    /// Asks one endpoint. A connection that had been idle may have been closed in the meantime;
+    /// that says nothing about the endpoint, which is asked once more on a fresh one.
+    async fn ask(
+        &self,
+        head: &[u8],
+        picked: &Picked,
+        outgoing: &Outgoing<'_>,
+        stream: bool,
+    ) -> Result<(Connection, First), Failure> {
+        let mut fresh = false;
+        loop {
+            let request = (head, &outgoing.body);
+            let mut connection =
+                self.connector.send(&picked.endpoint, request, fresh, clock::now()).await?;
+            match relay::look(&mut connection, stream).await {
+                Err(Failure::Broken(_)) if connection.reused => fresh = true,
+                looked => return looked.map(|first| (connection, first)),
+            }
+        }
+    }
+
+    fn note(&self, failure: &Failure, picked: &Picked, permit: &Permit) {
+        picked.endpoint.state.health.failed(clock::now());
+        let route = Arc::clone(&permit.route().label);
+        self.metrics.failed_attempts.get_or_create(&RouteLabels { route }).inc();
+        tracing::warn!(
+            server.address = &*picked.endpoint.name,
+            gen_ai.request.model = &*permit.route().label,
+            error = %Chain(failure),
+            "an endpoint failed"
+        );
+    }
+}
+
+fn head(
+    session: &ServerSession,
+    exchange: &Exchange,
+    picked: &Picked,
+    outgoing: &Outgoing<'_>,
+) -> BytesMut {
+    let client = session.req_header();
+    let line = forward::Line {
+        operation: outgoing.operation,
+        path: outgoing.path,
+        query: client.uri.query(),
+        body_bytes: outgoing.body.len(),
+    };
+    let identity = forward::Identity {
+        client_id: &outgoing.permit.principal().client_id(),
+        request_id: &exchange.stamp.request_id,
+    };
+    forward::head(&line, &client.headers, &picked.endpoint, &identity)
+}

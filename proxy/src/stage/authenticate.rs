@@ -1,0 +1,221 @@
+//! Who asks? An API key on the external entry, a token of an identity provider on the internal.
+
+use super::accept::Entry;
+use crate::{
+    keyring::{KeyEntry, Keyring, NotVerified},
+    oidc::{Issuers, Verified},
+    rejection::Rejection,
+    tables::Snapshot,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use jiff::Timestamp;
+use llm_contract::{ApiKey, KeyState};
+use std::{fmt::Write, sync::Arc};
+
+/// Who asks, after authentication.
+#[derive(Clone, Debug)]
+pub enum Principal {
+    /// Somebody with an API key.
+    Key(Arc<KeyEntry>),
+    /// Somebody with a token.
+    Token(Arc<Verified>),
+}
+
+/// What the stage needs beside the request.
+pub struct Authenticator {
+    /// For API keys.
+    pub keyring: Keyring,
+    /// For tokens.
+    pub issuers: Issuers,
+}
+
+/// The longest client id made from a token, in bytes.
+const CLIENT_ID_BYTES_MAX: usize = 128;
+
+impl Authenticator {
+    /// Finds out who asks, by the credential that this entry takes.
+    ///
+    /// # Errors
+    /// [`Rejection::Unauthenticated`] whatever is wrong with the credential;
+    /// [`Rejection::Saturated`] or [`Rejection::IssuerUnavailable`] if it could not be looked at.
+    pub async fn principal(
+        &self,
+        entry: Entry,
+        headers: &HeaderMap,
+        tables: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Principal, Rejection> {
+        let credential = credential(headers).ok_or(Rejection::Unauthenticated)?;
+        match entry {
+            Entry::External => self.by_key(credential, tables, now).await.map(Principal::Key),
+            Entry::Internal => self.by_token(credential, now).await.map(Principal::Token),
+        }
+    }
+
+    async fn by_key(
+        &self,
+        credential: &str,
+        tables: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Arc<KeyEntry>, Rejection> {
+        let Ok(key) = ApiKey::parse(credential) else {
+            return Err(Rejection::Unauthenticated);
+        };
+        let entry = tables.keys.get(&key.id()).ok_or(Rejection::Unauthenticated)?;
+        if entry.record.state(now) != KeyState::Active {
+            return Err(Rejection::Unauthenticated);
+        }
+        match self.keyring.verify(&key, entry).await {
+            Ok(()) => Ok(Arc::clone(entry)),
+            Err(NotVerified::Wrong) => Err(Rejection::Unauthenticated),
+            Err(NotVerified::Busy) => Err(Rejection::Saturated),
+        }
+    }
+
+    async fn by_token(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, Rejection> {
+        self.issuers.authenticate(token, now.into()).await.map_err(|refused| {
+            tracing::debug!(%refused, "token refused");
+            if refused.is_temporary() {
+                Rejection::IssuerUnavailable
+            } else {
+                Rejection::Unauthenticated
+            }
+        })
+    }
+}
+
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The credential presented: `Authorization: Bearer`, else `x-api-key`, else `api-key`. A header
+/// that is there twice presents nothing, because it cannot be told which one is meant.
+pub fn credential(headers: &HeaderMap) -> Option<&str> {
+    let one = |name: &HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        let value = values.next()?;
+        if values.next().is_some() { None } else { value.to_str().ok() }
+    };
+    if headers.contains_key(header::AUTHORIZATION)
+        && let Some(token) = bearer(one(&header::AUTHORIZATION)?)
+    {
+        return Some(token);
+    }
+    [&X_API_KEY, &API_KEY].into_iter().find(|name| headers.contains_key(*name)).and_then(one)
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+impl Principal {
+    /// What upstreams see as `X-Client-ID`.
+    pub fn client_id(&self) -> HeaderValue {
+        let id = match self {
+            Self::Key(entry) => HeaderValue::from_str(&entry.record.client_id),
+            Self::Token(verified) => HeaderValue::from_str(&sanitized(verified.username())),
+        };
+        // Both are visible ASCII by construction.
+        id.unwrap_or(HeaderValue::from_static("-"))
+    }
+
+    /// The key's public part, for logs and usage.
+    pub fn key_id(&self) -> Option<&str> {
+        match self {
+            Self::Key(entry) => Some(entry.record.id.as_str()),
+            Self::Token(_) => None,
+        }
+    }
+
+    /// The name of the owner or user, for logs and usage.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Key(entry) => &entry.record.owner.name,
+            Self::Token(verified) => verified.username(),
+        }
+    }
+
+    /// Whether they are a member of a group now.
+    pub fn is_member(&self, group: &str) -> bool {
+        match self {
+            Self::Key(entry) => entry.record.owner.groups.iter().any(|it| it.as_str() == group),
+            Self::Token(verified) => verified.groups().iter().any(|it| &**it == group),
+        }
+    }
+
+    /// Whether this is the same caller as before: the same key, or the same user.
+    pub fn is_same(&self, other: &str) -> bool {
+        self.identity() == other
+    }
+
+    /// What tells callers apart.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Key(entry) => format!("key {}", entry.record.id),
+            Self::Token(verified) => format!("{} {}", verified.issuer(), verified.subject()),
+        }
+    }
+}
+
+/// A user's name as a header value: what is not a plain character is written as `%` and its
+/// code, so that two users never become one.
+fn sanitized(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.@+".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text.truncate(CLIENT_ID_BYTES_MAX);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_credential_is_found_in_each_of_its_three_places() {
+        for (lines, found) in [
+            (&[("authorization", "Bearer sk-1")][..], Some("sk-1")),
+            (&[("authorization", "bearer   sk-1")], Some("sk-1")),
+            (&[("x-api-key", "sk-1")], Some("sk-1")),
+            (&[("api-key", "sk-1")], Some("sk-1")),
+            (&[("authorization", "Bearer sk-1"), ("x-api-key", "sk-2")], Some("sk-1")),
+            (&[("authorization", "Basic abc"), ("x-api-key", "sk-2")], Some("sk-2")),
+            (&[("authorization", "Basic abc")], None),
+            (&[("authorization", "Bearer ")], None),
+            (&[("authorization", "sk-1")], None),
+            (&[], None),
+        ] {
+            assert_eq!(credential(&headers(lines)), found, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_there_twice_presents_nothing() {
+        for name in ["authorization", "x-api-key", "api-key"] {
+            let value = if name == "authorization" { "Bearer sk-1" } else { "sk-1" };
+            assert_eq!(credential(&headers(&[(name, value), (name, value)])), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn two_users_never_become_one_client_id() {
+        assert_eq!(sanitized("alice@example.com"), "alice@example.com");
+        assert_ne!(sanitized("alice smith"), sanitized("alice_smith"));
+        assert_eq!(sanitized("a%20b"), "a%2520b");
+        assert_eq!(sanitized("alicé"), "alic%C3%A9");
+    }
+}

@@ -1,0 +1,80 @@
+//! The first look at a reply.
+
+use super::refusal::{self, Refusal};
+use crate::{
+    upstream::{Connection, Failure},
+    usage::{self, FirstEvent},
+};
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, header};
+use pingora_http::ResponseHeader;
+
+/// How much of a stream is looked at for its first event.
+const LOOKED_AT_BYTES_MAX: usize = 64 * 1024;
+
+/// What a reply turns out to be.
+pub enum First {
+    /// A stream of events, and what has come of it.
+    Stream(ResponseHeader, Vec<Bytes>),
+    /// Anything else that is not an error, and what has come of it.
+    Whole(ResponseHeader, Vec<Bytes>),
+    /// An error, with its whole body.
+    Refusal(Refusal),
+}
+
+/// Awaits a reply until it is clear what it is.
+///
+/// # Errors
+/// If the connection breaks before that: the client has been told nothing, and another endpoint
+/// may be asked.
+pub async fn look(connection: &mut Connection, stream: bool) -> Result<First, Failure> {
+    let header = connection.header().await?;
+    if header.status.is_client_error() || header.status.is_server_error() {
+        let body = refusal::read(connection).await?;
+        return Ok(First::Refusal(Refusal::new(header, body)));
+    }
+    if !header.status.is_success() {
+        return Err(Failure::Nonsense);
+    }
+    if !(stream && is_event_stream(&header)) {
+        let held = connection.chunk().await?.into_iter().collect();
+        return Ok(First::Whole(header, held));
+    }
+    let (mut held, mut seen) = (Vec::new(), BytesMut::new());
+    while seen.len() < LOOKED_AT_BYTES_MAX {
+        let Some(chunk) = connection.chunk().await? else { break };
+        seen.extend_from_slice(&chunk);
+        held.push(chunk);
+        match usage::first_event(&seen) {
+            Some(FirstEvent::Error { status, body }) => {
+                return Ok(First::Refusal(Refusal::in_stream(status, header, body)));
+            }
+            Some(FirstEvent::Data | FirstEvent::Done) => break,
+            None => {}
+        }
+    }
+    Ok(First::Stream(header, held))
+}
+
+fn is_event_stream(header: &ResponseHeader) -> bool {
+    header.headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes();
+        let media_type = kind.split(|byte| *byte == b';').next().unwrap_or(kind);
+        media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    })
+}
+
+impl First {
+    /// What has come of the body.
+    pub fn held(&self) -> &[Bytes] {
+        match self {
+            Self::Stream(_, held) | Self::Whole(_, held) => held,
+            Self::Refusal(_) => &[],
+        }
+    }
+
+    /// Whether another endpoint may well do what this one will not do now.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Refusal(it) if it.status() == StatusCode::SERVICE_UNAVAILABLE)
+    }
+}

@@ -1,0 +1,179 @@
+//! Passing a reply on.
+
+use super::header;
+use crate::{
+    clock,
+    exchange::{End, Exchange},
+    upstream::{Connection, Connector},
+    usage::{Hide, ReplyReader, Shape, StreamReader},
+};
+use bytes::Bytes;
+use llm_contract::Chain;
+use pingora_core::protocols::http::ServerSession;
+use pingora_http::ResponseHeader;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// When to stop although the upstream goes on.
+pub struct Stop {
+    /// The exchange may not take longer.
+    pub deadline: Instant,
+    /// The gateway stops.
+    pub cut: CancellationToken,
+}
+
+/// A reply on its way to the client.
+pub struct Relay<'a> {
+    /// To the client.
+    pub session: &'a mut ServerSession,
+    /// From the upstream.
+    pub connection: Connection,
+    /// What becomes known of it.
+    pub exchange: &'a mut Exchange,
+    /// When to stop.
+    pub stop: &'a Stop,
+}
+
+const BROKEN: &str = "the model's server broke off in the middle of its answer";
+const CUT: &str = "the gateway had to end this stream; please try again";
+
+impl Relay<'_> {
+    /// Passes on a stream of events; `held` is what has come of it.
+    pub async fn stream(
+        mut self,
+        header: &ResponseHeader,
+        held: Vec<Bytes>,
+        hide: Hide,
+        connector: &Connector,
+    ) -> End {
+        let mut reader = StreamReader::new(self.shape(), hide);
+        let end = self.stream_all(header, held, &mut reader).await;
+        let last = match end {
+            End::Complete => reader.flush(),
+            End::Broken => reader.failure("upstream_error", BROKEN),
+            End::Cut => reader.failure("stream_cut", CUT),
+            End::Open | End::Answered | End::Rejected(_) | End::ClientGone => Bytes::new(),
+        };
+        self.exchange.reply.usage = reader.finish().usage;
+        if end == End::ClientGone || self.session.write_response_body(last, true).await.is_err() {
+            return End::ClientGone;
+        }
+        if end == End::Complete {
+            connector.release(self.connection).await;
+        }
+        end
+    }
+
+    async fn stream_all(
+        &mut self,
+        header: &ResponseHeader,
+        held: Vec<Bytes>,
+        reader: &mut StreamReader,
+    ) -> End {
+        if self.begin(header, true).await.is_err() {
+            return End::ClientGone;
+        }
+        for chunk in held {
+            if self.pass_on(reader.push(chunk)).await.is_err() {
+                return End::ClientGone;
+            }
+        }
+        loop {
+            match self.next().await {
+                Ok(chunk) => {
+                    if self.pass_on(reader.push(chunk)).await.is_err() {
+                        return End::ClientGone;
+                    }
+                }
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Passes on any other reply; `held` is what has come of it. A reply that breaks off is not
+    /// finished: the client must see that it is not whole.
+    pub async fn whole(
+        mut self,
+        header: &ResponseHeader,
+        held: Vec<Bytes>,
+        connector: &Connector,
+    ) -> End {
+        let mut reader = ReplyReader::new(self.shape());
+        let end = self.whole_all(header, held, &mut reader).await;
+        self.exchange.reply.usage = reader.finish();
+        if end != End::Complete {
+            return end;
+        }
+        if self.session.write_response_body(Bytes::new(), true).await.is_err() {
+            return End::ClientGone;
+        }
+        connector.release(self.connection).await;
+        end
+    }
+
+    async fn whole_all(
+        &mut self,
+        header: &ResponseHeader,
+        held: Vec<Bytes>,
+        reader: &mut ReplyReader,
+    ) -> End {
+        if self.begin(header, false).await.is_err() {
+            return End::ClientGone;
+        }
+        let mut held = held.into_iter();
+        loop {
+            let chunk = match held.next() {
+                Some(chunk) => chunk,
+                None => match self.next().await {
+                    Ok(chunk) => chunk,
+                    Err(end) => return end,
+                },
+            };
+            reader.push(&chunk);
+            if self.pass_on(chunk).await.is_err() {
+                return End::ClientGone;
+            }
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        self.exchange.operation.map_or(Shape::None, |operation| operation.shape)
+    }
+
+    async fn begin(
+        &mut self,
+        header: &ResponseHeader,
+        is_stream: bool,
+    ) -> pingora_core::Result<()> {
+        let version = self.session.req_header().version;
+        let answer = header::for_client(header, version, is_stream, &self.exchange.stamp)?;
+        self.exchange.reply.status = Some(answer.status);
+        self.session.write_response_header(Box::new(answer)).await
+    }
+
+    /// Nothing is written for nothing: an empty chunk would end a chunked body.
+    async fn pass_on(&mut self, bytes: Bytes) -> pingora_core::Result<()> {
+        self.session.write_response_body(bytes, false).await
+    }
+
+    /// Awaits what comes next from the upstream, or how the exchange ends.
+    async fn next(&mut self) -> Result<Bytes, End> {
+        let chunk = tokio::select! {
+            biased;
+            chunk = self.connection.chunk() => chunk,
+            _gone = self.session.read_body_or_idle(true) => return Err(End::ClientGone),
+            () = self.stop.cut.cancelled() => return Err(End::Cut),
+        };
+        let chunk = match chunk {
+            Ok(chunk) => chunk.ok_or(End::Complete)?,
+            Err(failure) => {
+                tracing::warn!(error = %Chain(&failure), "a reply broke off");
+                return Err(End::Broken);
+            }
+        };
+        let now = clock::now();
+        let since = now.duration_since(self.exchange.received_at);
+        self.exchange.reply.observe(chunk.len(), since);
+        if self.stop.deadline < now { Err(End::Cut) } else { Ok(chunk) }
+    }
+}

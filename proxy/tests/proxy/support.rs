@@ -1,0 +1,180 @@
+//! A whole proxy on ports of its own, simulated model servers behind it, and a client.
+
+use jiff::Timestamp;
+use llm_contract::{ApiKey, Hashing, KeyHash, KeyId, Table};
+use llm_proxy::{
+    gateway::{Limits, Shared},
+    keyring::Keyring,
+    oidc::Issuers,
+    server::{Listening, Server},
+    stage::{accept::Entry, authenticate::Authenticator, read, record::UsageEvent},
+};
+use serde_json::{Value, json};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+};
+
+/// How long a test waits for what should come at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A proxy that runs until the test ends.
+pub(crate) struct Proxy {
+    pub(crate) external: SocketAddr,
+    pub(crate) internal: SocketAddr,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) events: mpsc::Receiver<UsageEvent>,
+    pub(crate) server: Server,
+}
+
+/// Limits that tests can reach.
+pub(crate) const LIMITS: Limits = Limits {
+    header_bytes: 16 * 1024,
+    connections: 4096,
+    read: read::Limits {
+        body_bytes: 16 * 1024 * 1024,
+        bodies_bytes: 256 * 1024 * 1024,
+        body_wait: Duration::from_secs(2),
+    },
+};
+
+impl Proxy {
+    /// Serves these routes, with the keys of [`key`].
+    pub(crate) async fn start(table: Value) -> Self {
+        Self::with_limits(table, LIMITS).await
+    }
+
+    pub(crate) async fn with_limits(table: Value, limits: Limits) -> Self {
+        let (sender, events) = mpsc::channel(1024);
+        let authenticator =
+            Authenticator { keyring: Keyring::new(&[7; 64], None), issuers: Issuers::new(1000) };
+        let shared = Shared::new(authenticator, limits, sender);
+        let bind = |entry| Listening::bind(([127, 0, 0, 1], 0).into(), entry, None).unwrap();
+        let (external, internal) = (bind(Entry::External), bind(Entry::Internal));
+        let (external_at, internal_at) = (external.address, internal.address);
+        let server = Server::start(Arc::clone(&shared), vec![external, internal]);
+        let proxy = Self { external: external_at, internal: internal_at, shared, events, server };
+        proxy.update(table);
+        proxy
+    }
+
+    pub(crate) fn update(&self, table: Value) {
+        self.shared.update(Table::parse(table.to_string().as_bytes()).unwrap()).unwrap();
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.external)
+    }
+
+    /// Posts JSON with the key of `ml-team`.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> reqwest::Response {
+        reqwest::Client::new()
+            .post(self.url(path))
+            .header("authorization", bearer())
+            .header("content-type", "application/json")
+            .body(body)
+            .timeout(PATIENCE)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn chat(&self, model: &str) -> reqwest::Response {
+        self.post("/v1/chat/completions", chat(model, false)).await
+    }
+
+    /// The next usage event.
+    pub(crate) async fn usage(&mut self) -> UsageEvent {
+        tokio::time::timeout(PATIENCE, self.events.recv()).await.unwrap().unwrap()
+    }
+}
+
+/// A key whose public part is `id` and whose secret is nobody's.
+pub(crate) fn key(id: &str) -> ApiKey {
+    ApiKey::assemble(&KeyId::parse(id).unwrap(), &[b'c'; 43])
+}
+
+/// The id of the key that tests use when it does not matter which.
+pub(crate) const ME: &str = "meeeeeeeeeee";
+
+pub(crate) fn bearer() -> String {
+    format!("Bearer {}", key(ME).reveal())
+}
+
+/// The record of a key of [`key`], whose owner is in `groups`.
+pub(crate) fn record(id: &str, groups: &[&str]) -> Value {
+    let key = key(id);
+    let hash = KeyHash::of(&key, Hashing::MINTED, [3; 16], None).unwrap();
+    json!({
+        "id": id, "clientId": format!("client-{id}"), "hash": hash, "models": ["*"],
+        "owner": { "name": "alice", "groups": groups },
+    })
+}
+
+/// A table with these routes and the key of [`ME`], whose owner is in `ml-team`.
+pub(crate) fn table(routes: Value) -> Value {
+    json!({ "version": 1, "revision": 1, "routes": routes, "keys": [record(ME, &["ml-team"])] })
+}
+
+/// A route that everyone may use.
+pub(crate) fn served(model: &str, endpoints: &[String]) -> Value {
+    json!({
+        "model": model, "access": { "public": true },
+        "upstream": { "served": { "endpoints": endpoints } },
+    })
+}
+
+pub(crate) fn chat(model: &str, stream: bool) -> String {
+    json!({
+        "messages": [{ "role": "user", "content": "Say something." }],
+        "model": model, "stream": stream, "max_tokens": 8,
+    })
+    .to_string()
+}
+
+/// An address where nothing listens.
+pub(crate) fn nowhere() -> String {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", socket.local_addr().unwrap())
+}
+
+/// Sends bytes as they are; what comes back until the connection ends, or nothing more comes
+/// for a while.
+pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The proxy may answer, and close, before all is written.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let read = async {
+        let mut part = [0; 64 * 1024];
+        loop {
+            match stream.read(&mut part).await {
+                Ok(0) | Err(_) => break,
+                Ok(count) => answer.extend_from_slice(&part[..count]),
+            }
+            if is_complete(&answer) {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, read).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Whether an answer has come whole, by its Content-Length.
+fn is_complete(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_lowercase();
+    let Some((header, body)) = text.split_once("\r\n\r\n") else { return false };
+    header
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .and_then(|length| length.parse::<usize>().ok())
+        .is_some_and(|length| length <= body.len())
+}
+
+/// Now, for tables with times in them.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
