@@ -1,0 +1,158 @@
+//! New keys from randomness.
+//!
+//! The randomness is an argument, so that a test can say what it is.
+
+use llm_contract::{ApiKey, Hashing, InvalidKey, InvalidKeyHash, KeyHash, KeyId};
+use std::io;
+use zeroize::Zeroizing;
+
+/// Random bytes taken at a time; enough for a whole secret, nearly always.
+const BLOCK_BYTES: usize = 64;
+/// How often a block is taken before the source counts as broken. A good source needs a second
+/// block less than once in 10^16 keys.
+const BLOCKS_MAX: usize = 8;
+const SALT_BYTES: usize = 16;
+
+/// A key that nobody has seen yet, and what to store of it.
+#[derive(Debug)]
+pub struct Minted {
+    /// The key in clear, for the person who asked for it.
+    pub key: ApiKey,
+    /// What it hashes to.
+    pub hash: KeyHash,
+}
+
+/// Why no key was made.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// The system gave no randomness.
+    #[error("reading randomness")]
+    Random(#[source] io::Error),
+    /// Blocks of bytes that hold nothing usable, again and again.
+    #[error("the source of randomness is broken: {BLOCKS_MAX} blocks without enough usable bytes")]
+    Broken,
+    /// The id that was drawn is none; a defect.
+    #[error("drawing a key id")]
+    Id(#[source] InvalidKey),
+    /// The key could not be hashed; a defect.
+    #[error("hashing the key")]
+    Hash(#[source] InvalidKeyHash),
+}
+
+/// Fills a buffer from the operating system's randomness.
+///
+/// # Errors
+/// The operating system's.
+pub fn system_random(bytes: &mut [u8]) -> io::Result<()> {
+    getrandom::fill(bytes).map_err(io::Error::from)
+}
+
+/// Makes a key: an id of 60 bits, a secret of 256 bits, and its hash with a salt of its own.
+///
+/// ```
+/// let minted = llm_keys::mint(&mut llm_keys::system_random).unwrap();
+/// assert!(minted.hash.matches(&minted.key, None));
+/// ```
+///
+/// # Errors
+/// [`MintError::Random`] if `random` fails, [`MintError::Broken`] if it gives the same few bytes
+/// again and again.
+pub fn mint(random: &mut impl FnMut(&mut [u8]) -> io::Result<()>) -> Result<Minted, MintError> {
+    let id = draw::<{ KeyId::BYTES }>(KeyId::ALPHABET, random)?;
+    let id = KeyId::parse(&String::from_utf8_lossy(&*id)).map_err(MintError::Id)?;
+    let secret = draw::<{ ApiKey::SECRET_BYTES }>(ApiKey::ALPHABET, random)?;
+    let mut salt = [0; SALT_BYTES];
+    random(&mut salt).map_err(MintError::Random)?;
+    let key = ApiKey::assemble(&id, &secret);
+    let hash = KeyHash::of(&key, Hashing::MINTED, salt, None).map_err(MintError::Hash)?;
+    Ok(Minted { key, hash })
+}
+
+/// Draws characters, each as likely as any other: a byte whose low bits lie beyond the alphabet
+/// is thrown away, because a remainder would favour the alphabet's beginning.
+fn draw<const N: usize>(
+    alphabet: &[u8],
+    random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
+) -> Result<Zeroizing<[u8; N]>, MintError> {
+    let mask = alphabet.len().next_power_of_two() - 1;
+    let mut drawn = Zeroizing::new([0; N]);
+    let mut empty = drawn.iter_mut();
+    for _ in 0..BLOCKS_MAX {
+        let mut block = Zeroizing::new([0; BLOCK_BYTES]);
+        random(&mut *block).map_err(MintError::Random)?;
+        let characters = block.iter().filter_map(|byte| alphabet.get(usize::from(*byte) & mask));
+        for character in characters {
+            if let Some(place) = empty.next() {
+                *place = *character;
+            }
+            if empty.len() == 0 {
+                return Ok(drawn);
+            }
+        }
+    }
+    Err(MintError::Broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counting(mut next: u8) -> impl FnMut(&mut [u8]) -> io::Result<()> {
+        move |bytes| {
+            for byte in bytes {
+                *byte = next;
+                next = next.wrapping_add(1);
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_same_randomness_makes_the_same_key() {
+        let key = |start| mint(&mut counting(start)).unwrap().key.reveal().to_owned();
+        assert_eq!(key(0), key(0));
+        assert_ne!(key(0), key(1));
+        assert!(key(0).starts_with("sk-nb-abcdefghijkl-0123456789ABC"), "{}", key(0));
+    }
+
+    #[test]
+    fn a_byte_beyond_the_alphabet_is_thrown_away() {
+        let drawn = draw::<3>(ApiKey::ALPHABET, &mut counting(61)).unwrap();
+        assert_eq!(&*drawn, b"z01", "62 and 63 stand for no character");
+    }
+
+    #[test]
+    fn every_character_is_drawn_equally_often_from_all_bytes() {
+        let mut counts = [0; 256];
+        let drawn = draw::<248>(ApiKey::ALPHABET, &mut counting(0)).unwrap();
+        drawn.iter().for_each(|character| counts[usize::from(*character)] += 1);
+        assert!(ApiKey::ALPHABET.iter().all(|character| counts[usize::from(*character)] == 4));
+    }
+
+    #[test]
+    fn a_broken_source_is_an_error_and_not_an_endless_loop() {
+        let mut stuck = |bytes: &mut [u8]| {
+            bytes.fill(0xff);
+            Ok(())
+        };
+        assert!(matches!(mint(&mut stuck), Err(MintError::Broken)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_minted_parses_and_matches_its_hash(mut state: u64) {
+            let minted = mint(&mut |bytes: &mut [u8]| {
+                for byte in bytes {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    [*byte, ..] = state.to_be_bytes();
+                }
+                Ok(())
+            }).unwrap();
+            prop_assert_eq!(ApiKey::parse(minted.key.reveal()).unwrap().id(), minted.key.id());
+            prop_assert!(minted.hash.matches(&minted.key, None));
+        }
+    }
+}
