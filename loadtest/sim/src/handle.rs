@@ -1,0 +1,149 @@
+//! The handle of a running server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::config::Config;
+use crate::fault::Injection;
+use crate::received::Received;
+use crate::server::{Command, Shared, accept, listen};
+use crate::state::State;
+use crate::tasks;
+use crate::wire::Ending;
+
+/// How long [`Sim::wait_until`] waits.
+pub const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Commands that wait for the accept loop; each sender waits for its answer.
+const COMMANDS_MAX: usize = 8;
+
+/// A simulated server. Dropping it stops it and closes its connections.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let sim = llm_sim::Sim::start(llm_sim::Config::default()).await?;
+/// assert!(sim.url().starts_with("http://127.0.0.1:"));
+/// assert_eq!(sim.state().running, 0);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Sim {
+    shared: Arc<Shared>,
+    addr: SocketAddr,
+    commands: mpsc::Sender<Command>,
+    accepting: AbortHandle,
+}
+
+/// What was waited for did not happen within [`WAIT_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not reached within {} s; the state is {state:?}", WAIT_MAX.as_secs())]
+pub struct NotReached {
+    /// The state at the end of the wait.
+    pub state: State,
+}
+
+impl Sim {
+    /// Binds and serves on the current runtime.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    #[expect(clippy::unused_async, reason = "says that it must be called on a runtime")]
+    pub async fn start(config: Config) -> io::Result<Self> {
+        let listener = listen(config.bind)?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(config));
+        let (commands, received) = mpsc::channel(COMMANDS_MAX);
+        let accepting = tasks::spawn(accept(shared.clone(), listener, received));
+        Ok(Self { shared, addr, commands, accepting })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://` or `https://` and the address, without a path.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.shared.config.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.addr)
+    }
+
+    /// The requests so far, oldest first, those under `/sim/` left out.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        self.shared.log.all()
+    }
+
+    /// Forgets the requests so far; the counts in [`State`] stay.
+    pub fn clear_received(&self) {
+        self.shared.log.clear();
+    }
+
+    /// What it is doing now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.shared.state.now()
+    }
+
+    /// Waits until `wanted` holds, for example `|state| state.running == 0`.
+    ///
+    /// # Errors
+    /// It did not within [`WAIT_MAX`].
+    pub async fn wait_until(
+        &self,
+        wanted: impl FnMut(&State) -> bool,
+    ) -> Result<State, NotReached> {
+        let reached = tokio::time::timeout(WAIT_MAX, self.shared.state.until(wanted)).await;
+        reached.map_err(|_elapsed| NotReached { state: self.state() })
+    }
+
+    /// Fails from now on as told, in place of what was told before.
+    pub fn inject(&self, injection: impl Into<Injection>) {
+        self.shared.inject(Some(injection.into()));
+    }
+
+    /// Is well again.
+    pub fn heal(&self) {
+        self.shared.inject(None);
+    }
+
+    /// Closes the listener, so that new connections are refused; open ones go on.
+    pub async fn stop_listening(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Command::Stop(done)).await.is_ok() {
+            // The loop answers unless the runtime is shutting down, and then it is closed too.
+            let _answered = closed.await;
+        }
+    }
+
+    /// Opens the listener again, on the same port.
+    ///
+    /// # Errors
+    /// The port was taken in the meantime.
+    pub async fn resume(&self) -> io::Result<()> {
+        let listener = listen(self.addr)?;
+        let (done, opened) = oneshot::channel();
+        if self.commands.send(Command::Resume(listener, done)).await.is_ok() {
+            let _answered = opened.await;
+        }
+        Ok(())
+    }
+
+    /// Cuts all open connections, a moment later.
+    pub fn cut_connections(&self, ending: Ending) {
+        self.shared.cut_connections(ending);
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
