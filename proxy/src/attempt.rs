@@ -20,6 +20,7 @@ use bytes::{Bytes, BytesMut};
 use llm_contract::Chain;
 use pingora_core::protocols::http::ServerSession;
 use std::sync::Arc;
+use tokio::time::sleep_until;
 
 /// A request as it goes to whichever endpoint takes it.
 pub struct Outgoing<'a> {
@@ -56,25 +57,34 @@ impl Shared {
         mut choice: Choice,
         outgoing: &Outgoing<'_>,
     ) -> Result<Answered, Halt> {
+        let mut busy = None;
         loop {
-            let picked = choice.next(&mut rand::rng())?;
+            let picked = match choice.next(&mut rand::rng()) {
+                Ok(picked) => picked,
+                // What a busy one says helps the client more than that the others failed.
+                Err(none) => return busy.ok_or_else(|| none.into()),
+            };
             exchange.endpoint = Some(Arc::clone(&picked.endpoint));
             exchange.attempts = choice.attempts();
             let head = head(session, exchange, &picked, outgoing);
+            let deadline = exchange.received_at + picked.endpoint.timeouts.request;
             let answered = tokio::select! {
                 biased;
                 answered = self.ask(&head, &picked, outgoing, exchange.stream) => answered,
                 gone = session.read_body_or_idle(true) => return Err(Halt::left(gone)),
                 () = self.cut.cancelled() => return Err(Rejection::Saturated.into()),
+                () = sleep_until(deadline.into()) => return Err(Rejection::UpstreamTooSlow.into()),
             };
             let failure = match answered {
-                Ok((_, first)) if first.is_busy() && choice.has_more() => {
-                    choice.sent();
-                    continue;
-                }
                 Ok((connection, first)) => {
                     picked.endpoint.state.health.succeeded();
-                    return Ok(Answered { picked, connection, first });
+                    let answered = Answered { picked, connection, first };
+                    if !answered.first.is_busy() {
+                        return Ok(answered);
+                    }
+                    choice.sent();
+                    busy = Some(answered);
+                    continue;
                 }
                 Err(failure) => failure,
             };
@@ -103,7 +113,7 @@ impl Shared {
             let mut connection =
                 self.connector.send(&picked.endpoint, request, fresh, clock::now()).await?;
             match relay::look(&mut connection, stream).await {
-                Err(Failure::Broken(_)) if connection.reused => fresh = true,
+                Err(Failure::Broken(_)) if connection.may_be_stale() => fresh = true,
                 looked => return looked.map(|first| (connection, first)),
             }
         }

@@ -32,8 +32,8 @@ use http::HeaderValue;
 use jiff::Timestamp;
 use llm_contract::Table;
 use pingora_core::protocols::http::ServerSession;
-use std::sync::Arc;
-use tokio::{runtime::Handle, sync::mpsc};
+use std::{pin::pin, sync::Arc};
+use tokio::{runtime::Handle, sync::mpsc, time::sleep_until};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What both entries share.
@@ -206,7 +206,8 @@ impl Shared {
         let choice = Choice::new(Arc::clone(&route));
         let answered = self.attempt(session, exchange, choice, &outgoing).await?;
         if operation.shape == Shape::Responses {
-            self.responses.remember(answered.first.held(), || home(&permit, &answered));
+            let home = || home(&permit, &scan.model, &answered);
+            self.responses.remember(answered.first.held(), home);
         }
         self.relay(session, exchange, answered, hide).await
     }
@@ -245,37 +246,39 @@ impl Shared {
     ) -> Result<End, Halt> {
         let Answered { picked, connection, first } = answered;
         let deadline = exchange.received_at + picked.endpoint.timeouts.request;
-        let stop = Stop { deadline, cut: self.cut.clone() };
+        let late = pin!(sleep_until(deadline.into()));
+        let stop = Stop { late, cut: &self.cut };
         exchange.reply.begin(&first, clock::now().duration_since(exchange.received_at));
         match first {
             First::Refusal(refusal) => {
+                self.connector.release(connection).await;
                 let (header, body) = refusal.answer(&picked.endpoint, &exchange.stamp)?;
                 exchange.reply.status = Some(header.status);
                 answer::send(session, header, body).await?;
                 Ok(End::Complete)
             }
             First::Stream(header, held) => {
-                let relay = Relay { session, connection, exchange, stop: &stop };
+                let relay = Relay { session, connection, exchange, stop };
                 Ok(relay.stream(&header, held, hide, &self.connector).await)
             }
             First::Whole(header, held) => {
-                let relay = Relay { session, connection, exchange, stop: &stop };
+                let relay = Relay { session, connection, exchange, stop };
                 Ok(relay.whole(&header, held, &self.connector).await)
             }
         }
     }
 }
 
-fn home(permit: &Permit, answered: &Answered) -> Home {
+fn home(permit: &Permit, model: &str, answered: &Answered) -> Home {
     Home {
-        model: Arc::clone(&permit.route().label),
+        model: model.into(),
         endpoint: Arc::clone(&answered.picked.endpoint),
         identity: permit.principal().identity(),
     }
 }
 
 /// `req-` and 32 hexadecimal digits.
-fn fresh_request_id() -> HeaderValue {
+pub(crate) fn fresh_request_id() -> HeaderValue {
     let id = format!("req-{:032x}", rand::random::<u128>());
     HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req-0"))
 }

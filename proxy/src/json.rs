@@ -150,7 +150,7 @@ pub fn members<'a>(
     document: &'a [u8],
     mut each: impl FnMut(Member<'a>),
 ) -> Result<(), InvalidJson> {
-    let text = str::from_utf8(document).map_err(|error| InvalidJson {
+    let text = simdutf8::compat::from_utf8(document).map_err(|error| InvalidJson {
         offset: error.valid_up_to(),
         reason: Reason::InvalidUtf8,
     })?;

@@ -6,9 +6,8 @@
 //! verification of the old one that is still under way cannot put it back in force.
 
 use crate::limit::Gauge;
-use hmac::{Hmac, KeyInit, Mac};
+use aws_lc_rs::hmac;
 use llm_contract::{ApiKey, KeyRecord, Pepper};
-use sha2::Sha256;
 use std::{
     collections::{HashSet, VecDeque},
     sync::{
@@ -40,7 +39,7 @@ pub struct KeyEntry {
 
 /// Verifies keys against their records.
 pub struct Keyring {
-    mac: Hmac<Sha256>,
+    mac: hmac::Key,
     pepper: Option<Pepper>,
     threads: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -81,7 +80,7 @@ impl Keyring {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = (processors / PROCESSORS_PER_VERIFICATION).max(1);
         Self {
-            mac: Hmac::new(process_secret.into()),
+            mac: hmac::Key::new(hmac::HMAC_SHA256, process_secret),
             pepper,
             threads: Arc::new(Semaphore::new(threads)),
             waiting: AtomicUsize::new(0),
@@ -94,18 +93,21 @@ impl Keyring {
     /// # Errors
     /// [`NotVerified`].
     pub async fn verify(&self, key: &ApiKey, entry: &Arc<KeyEntry>) -> Result<(), NotVerified> {
-        let digest = self.digest(key);
+        let digest = self.digest(key.reveal().as_bytes());
         match self.remember(&digest, entry) {
             Some(true) => Ok(()),
             Some(false) => Err(NotVerified::Wrong),
-            None => self.hash(key, digest, entry).await,
+            None => Box::pin(self.hash(key, digest, entry)).await,
         }
     }
 
-    fn digest(&self, key: &ApiKey) -> Digest {
-        let mut mac = self.mac.clone();
-        mac.update(key.reveal().as_bytes());
-        mac.finalize().into_bytes().into()
+    fn digest(&self, bytes: &[u8]) -> Digest {
+        let tag = hmac::sign(&self.mac, bytes);
+        let mut digest = Digest::default();
+        for (to, from) in digest.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        digest
     }
 
     /// What is known without hashing. A record has one key: once it is known, every other is
@@ -114,8 +116,15 @@ impl Keyring {
         if let Some(verified) = entry.verified.get() {
             return Some(verified.ct_eq(digest).into());
         }
+        let refusal = self.refusal(digest, entry);
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.known.contains(digest).then_some(false)
+        refused.known.contains(&refusal).then_some(false)
+    }
+
+    /// Stands for a key being wrong for a record. Rotation may make another record of the same
+    /// id, for which the key is right.
+    fn refusal(&self, digest: &Digest, entry: &KeyEntry) -> Digest {
+        self.digest(&[digest, entry.record.hash.to_string().as_bytes()].concat())
     }
 
     async fn hash(
@@ -143,7 +152,8 @@ impl Keyring {
                 Ok(())
             }
             Ok(false) => {
-                self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+                let refusal = self.refusal(&digest, entry);
+                self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(refusal);
                 Err(NotVerified::Wrong)
             }
             Err(_stopped) => Err(NotVerified::Busy),
@@ -223,6 +233,15 @@ mod tests {
         let changed = KeyEntry::new(record(b'y'), Some(&entry));
         assert!(changed.verified.get().is_none());
         assert_eq!(keyring.verify(&key(b'x'), &changed).await, Err(NotVerified::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_came_before_its_record_is_right_when_the_record_comes() {
+        let keyring = Keyring::new(&[1; 64], None);
+        let entry = KeyEntry::new(record(b'x'), None);
+        assert_eq!(keyring.verify(&key(b'y'), &entry).await, Err(NotVerified::Wrong));
+        let rotated = KeyEntry::new(record(b'y'), Some(&entry));
+        assert_eq!(keyring.verify(&key(b'y'), &rotated).await, Ok(()));
     }
 
     #[test]

@@ -267,6 +267,10 @@ impl Rejection {
         for (name, value) in self.headers(status) {
             header.insert_header(name, value)?;
         }
+        if let Self::Framing(_) = self {
+            // Nobody knows where the next request would begin.
+            session.set_keepalive(None);
+        }
         answer::send(session, header, body.into()).await
     }
 }

@@ -28,7 +28,7 @@ struct Remembered {
 /// Where a response was made, and for whom.
 #[derive(Clone)]
 pub struct Home {
-    /// The model's id.
+    /// The model as the client wrote it: a catch-all has no id to decide access by.
     pub model: Arc<str>,
     /// The endpoint that keeps it.
     pub endpoint: Arc<Endpoint>,

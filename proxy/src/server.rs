@@ -1,8 +1,14 @@
 //! Listening, and stopping without breaking what runs.
 
-use crate::{clock, gateway::Shared, stage::accept::Entry, tls::Certificate};
+use crate::{
+    answer::{self, Stamp},
+    clock,
+    gateway::{Shared, fresh_request_id},
+    rejection::Rejection,
+    stage::accept::{Dialect, Entry},
+    tls::Certificate,
+};
 use async_trait::async_trait;
-use http::{StatusCode, header};
 use parking_lot::Mutex;
 use pingora_core::{
     ErrorType,
@@ -23,6 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
 
 /// How long a client may take for a header; an idle connection is kept for a minute of it.
 const HEADER_WAIT: Duration = Duration::from_secs(75);
@@ -34,6 +41,8 @@ const STREAMS_MAX: u32 = 128;
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// How long requests that were cut off may take to end.
 const CUT_WAIT: Duration = Duration::from_secs(5);
+/// How long connections may take to close when their requests have ended.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
 /// A face of the gateway that listens.
 pub struct Listening {
@@ -41,12 +50,13 @@ pub struct Listening {
     pub address: SocketAddr,
     socket: TcpListener,
     entry: Entry,
-    certificate: Option<Certificate>,
+    tls: Option<TlsSettings>,
 }
 
 /// Listening faces, until they are stopped.
 pub struct Server {
     shared: Arc<Shared>,
+    open: TaskTracker,
     stopped: watch::Sender<bool>,
 }
 
@@ -54,31 +64,41 @@ impl Listening {
     /// Binds a port.
     ///
     /// # Errors
-    /// If it is taken, or not ours to take.
+    /// If it is taken, or not ours to take. Never for a certificate; Pingora's settings are
+    /// fallible, and without them the port must not be served.
     pub fn bind(
         address: SocketAddr,
         entry: Entry,
         certificate: Option<Certificate>,
     ) -> io::Result<Self> {
+        let tls = certificate.map(tls).transpose().map_err(io::Error::other)?;
         let socket = TcpListener::bind(address)?;
         socket.set_nonblocking(true)?;
-        Ok(Self { address: socket.local_addr()?, socket, entry, certificate })
+        Ok(Self { address: socket.local_addr()?, socket, entry, tls })
     }
+}
+
+fn tls(certificate: Certificate) -> pingora_core::Result<TlsSettings> {
+    let mut settings = TlsSettings::intermediate("", "")?;
+    settings.set_cert_resolver(Arc::new(certificate));
+    settings.enable_h2();
+    Ok(settings)
 }
 
 impl Server {
     /// Begins to serve. Runs on the current runtime.
     pub fn start(shared: Arc<Shared>, faces: Vec<Listening>) -> Self {
         let (stopped, watch) = watch::channel(false);
+        let open = TaskTracker::new();
         for face in faces {
-            let mut service = service(&shared, face);
+            let mut service = service(&shared, &open, face);
             let watch = watch.clone();
             shared.background.spawn(async move {
                 let (service, sockets) = &mut service;
                 service.start_service(Some(Arc::clone(sockets)), watch, 1).await;
             });
         }
-        Self { shared, stopped }
+        Self { shared, open, stopped }
     }
 
     /// Stops: takes nothing new, lets what runs end for as long as `drain`, then cuts it off.
@@ -87,9 +107,15 @@ impl Server {
         self.shared.drain.cancel();
         self.stopped.send_replace(true);
         self.shared.requests.close();
-        if tokio::time::timeout(drain, self.shared.requests.wait()).await.is_ok() {
-            return 0;
-        }
+        let ended = tokio::time::timeout(drain, self.shared.requests.wait()).await;
+        let cut = if ended.is_ok() { 0 } else { self.cut().await };
+        // Over HTTP/2 the last bytes of an answer leave after its request has ended.
+        self.open.close();
+        let _ = tokio::time::timeout(CLOSE_WAIT, self.open.wait()).await;
+        cut
+    }
+
+    async fn cut(&self) -> usize {
         let cut = self.shared.requests.len();
         self.shared.cut.cancel();
         // A request that does not end by itself ends with the process.
@@ -100,18 +126,19 @@ impl Server {
 
 type Sockets = Arc<Mutex<Fds>>;
 
-fn service(shared: &Arc<Shared>, face: Listening) -> (Service<Entrance>, Sockets) {
-    let Listening { address, socket, entry, certificate } = face;
+fn service(
+    shared: &Arc<Shared>,
+    open: &TaskTracker,
+    face: Listening,
+) -> (Service<Entrance>, Sockets) {
+    let Listening { address, socket, entry, tls } = face;
     let connections = Arc::new(Semaphore::new(shared.limits.connections));
     let gateway = Arc::new(Gateway { shared: Arc::clone(shared), entry, options: options() });
-    let mut service = Service::new(format!("{entry:?}"), Entrance { gateway, connections });
+    let entrance = Entrance { gateway, connections, open: open.clone() };
+    let mut service = Service::new(format!("{entry:?}"), entrance);
     let mut listener = ListenerConfig::tcp(address.to_string())
         .l4_buffer(L4BufferSettings { read: Some(0), write: Some(WRITE_BUFFER_BYTES) });
-    if let Some(certificate) = certificate
-        && let Ok(mut settings) = TlsSettings::intermediate("", "")
-    {
-        settings.set_cert_resolver(Arc::new(certificate));
-        settings.enable_h2();
+    if let Some(settings) = tls {
         listener = listener.tls(settings);
     }
     service.add_listener(listener);
@@ -131,6 +158,7 @@ fn options() -> HttpServerOptions {
 struct Entrance {
     gateway: Arc<Gateway>,
     connections: Arc<Semaphore>,
+    open: TaskTracker,
 }
 
 #[async_trait]
@@ -144,10 +172,14 @@ impl ServerApp for Entrance {
             self.gateway.shared.metrics.connections_refused.inc();
             return None;
         };
+        let _open = self.open.token();
         // Pingora looks for HTTP/2 in the first bytes, and waits for them without end.
         let mut first = [0; 24];
-        let peeked = tokio::time::timeout(HEADER_WAIT, stream.try_peek(&mut first)).await;
-        peeked.ok()?.ok()?;
+        let peeking = tokio::time::timeout(HEADER_WAIT, stream.try_peek(&mut first));
+        tokio::select! {
+            peeked = peeking => peeked.ok()?.ok()?,
+            () = self.gateway.shared.drain.cancelled() => return None,
+        };
         self.gateway.process_new(stream, shutdown).await
     }
 }
@@ -221,9 +253,10 @@ impl Gateway {
 
 /// There is no header to take a dialect or an id from.
 async fn refuse_header(session: &mut ServerSession) -> pingora_core::Result<()> {
-    const BODY: &str = r#"{"error":{"message":"the header of the request is not HTTP","type":"invalid_request_error","param":null,"code":null}}"#;
-    let mut header = ServerSession::generate_error(StatusCode::BAD_REQUEST.as_u16());
-    header.insert_header(header::CONTENT_TYPE, "application/json")?;
-    header.insert_header(header::CONTENT_LENGTH, BODY.len())?;
-    session.write_error_response(header, BODY.into()).await
+    let (dialect, request_id) = (Dialect::OpenAi, fresh_request_id());
+    let rejection = Rejection::Framing("its header is not HTTP, or far too large");
+    let body = rejection.body(dialect, request_id.to_str().unwrap_or_default());
+    let stamp = Stamp { dialect, request_id, allow_origin: None };
+    let header = answer::json_header(rejection.status(dialect), body.len(), &stamp)?;
+    session.write_error_response(header, body.into()).await
 }

@@ -31,9 +31,7 @@ pub struct Connector(TransportConnector);
 pub struct Connection {
     http: HttpSession,
     peer: HttpPeer,
-    /// Whether it had served a request before: then it may have been closed in the meantime, and
-    /// a failure says nothing about the endpoint.
-    pub reused: bool,
+    reused: bool,
 }
 
 /// Why an upstream gave no reply, or not all of it.
@@ -101,12 +99,13 @@ impl Connector {
         now: Instant,
     ) -> Result<Connection, Failure> {
         let peer = endpoint.peer(now).await.map_err(Failure::Lookup)?;
-        let connected = if fresh {
-            self.0.new_stream(&peer).await.map(|stream| (stream, false))
-        } else {
-            self.0.get_stream(&peer).await
+        let idle = if fresh { None } else { self.0.reused_stream(&peer).await };
+        let reused = idle.is_some();
+        let mut stream = match idle {
+            Some(stream) => stream,
+            // Boxed: connecting is rare, and its state would make every request's larger.
+            None => Box::pin(self.0.new_stream(&peer)).await.map_err(not_connected)?,
         };
-        let (mut stream, reused) = connected.map_err(not_connected)?;
         let written = tokio::time::timeout(endpoint.timeouts.idle, write(&mut stream, request));
         match written.await {
             // An endpoint that refuses early closes while we still write; its answer is there.
@@ -146,6 +145,12 @@ async fn write(stream: &mut Stream, (head, body): (&[u8], &Bytes)) -> io::Result
 }
 
 impl Connection {
+    /// Whether it had served a request before, and nothing has come of this one: then it may
+    /// have been closed in the meantime, and a failure says nothing about the endpoint.
+    pub fn may_be_stale(&self) -> bool {
+        self.reused && self.http.resp_header().is_none()
+    }
+
     /// The header of the reply; interim replies are skipped.
     ///
     /// # Errors

@@ -141,7 +141,7 @@ impl Endpoint {
         {
             return Ok(resolved.peer.clone());
         }
-        match (self.target.resolve().await, last) {
+        match (Box::pin(self.target.resolve()).await, last) {
             (Ok((address, fixed)), _) => {
                 let until = (!fixed).then_some(now + ADDRESS_TTL);
                 let resolved = Resolved { peer: self.target.peer(address), until };

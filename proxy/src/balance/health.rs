@@ -53,7 +53,8 @@ impl Health {
         }
     }
 
-    /// A connection was refused, or broke before the first byte.
+    /// A connection was refused, or broke before the first byte. What was under way when the
+    /// endpoint was left alone says nothing new: many that fail at once count as one failure.
     pub fn failed(&self, now: Instant) {
         self.change(|state| match state {
             State::Ready { failures } if failures + 1 < FAILURES_MAX => {
@@ -62,6 +63,14 @@ impl Health {
             State::Ready { .. } => {
                 State::Ejected { probe_at: now + PROBE_AFTER, wait: PROBE_AFTER }
             }
+            State::Ejected { .. } => state,
+        });
+    }
+
+    /// A probe was not answered.
+    pub fn probe_failed(&self, now: Instant) {
+        self.change(|state| match state {
+            State::Ready { .. } => state,
             State::Ejected { wait, .. } => {
                 let wait = (wait * 2).min(PROBE_AFTER_MAX);
                 State::Ejected { probe_at: now + wait, wait }
@@ -111,8 +120,9 @@ mod tests {
             health.failed(now);
         }
         assert!(!health.wants_probe(now));
+        health.failed(now);
         assert!(health.wants_probe(now + PROBE_AFTER));
-        health.failed(now + PROBE_AFTER);
+        health.probe_failed(now + PROBE_AFTER);
         assert!(!health.wants_probe(now + PROBE_AFTER * 2));
         assert!(health.wants_probe(now + PROBE_AFTER * 3));
         health.succeeded();

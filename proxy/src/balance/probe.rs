@@ -34,7 +34,7 @@ async fn probe(endpoint: &Arc<Endpoint>, connector: &Connector) {
         endpoint.state.health.succeeded();
         tracing::info!(server.address = &*endpoint.name, "an endpoint is back");
     } else {
-        endpoint.state.health.failed(clock::now());
+        endpoint.state.health.probe_failed(clock::now());
     }
 }
 

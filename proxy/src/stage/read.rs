@@ -5,7 +5,7 @@ pub mod scan;
 use super::accept::{Body, Operation};
 use crate::{halt::Halt, rejection::Rejection};
 use bytes::{Bytes, BytesMut};
-use http::header;
+use http::{Version, header};
 use pingora_core::{ErrorType, protocols::http::ServerSession};
 use scan::{Edits, Scan, UsageAsked};
 use std::{
@@ -133,7 +133,7 @@ async fn read_body(
     if declared.is_some_and(|length| bytes_max < length) {
         return Err(Rejection::BodyTooLarge { bytes_max }.into());
     }
-    if session.req_header().headers.contains_key(header::EXPECT) {
+    if awaits_continue(session) {
         session.write_continue_response().await?;
     }
     let mut body = BytesMut::new();
@@ -143,6 +143,10 @@ async fn read_body(
             Ok(None) => return Ok(body.freeze()),
             Err(error) if *error.etype() == ErrorType::ReadTimedout => {
                 return Err(Rejection::BodyTooSlow { wait: limits.body_wait }.into());
+            }
+            // Pingora says so, in types of its own, when a chunk or the last one is malformed.
+            Err(error) if matches!(error.etype(), ErrorType::Custom(_)) => {
+                return Err(Rejection::Framing("a chunk that is not one").into());
             }
             Err(error) => return Err(error.into()),
         };
@@ -159,6 +163,17 @@ async fn read_body(
         }
         body.extend_from_slice(&chunk);
     }
+}
+
+/// Whether the client sends its body only when it is told to. Other expectations are left to
+/// whoever has them, and HTTP/1.0 does not know the interim answer.
+fn awaits_continue(session: &ServerSession) -> bool {
+    let request = session.req_header();
+    request.version != Version::HTTP_10
+        && request
+            .headers
+            .get(header::EXPECT)
+            .is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 fn declared_length(session: &ServerSession) -> Option<usize> {

@@ -58,7 +58,7 @@ impl Facts {
     pub(super) fn of(shape: Shape, event: &Event<'_>) -> Self {
         let data: &[u8] = &event.data.text;
         if data.starts_with(b"[DONE]") {
-            return Self { last: true, ..Self::default() };
+            return Self { last: shape != Shape::Messages, ..Self::default() };
         }
         let mut facts = Self::default();
         let mut beside = Neighbours::default();
@@ -77,6 +77,8 @@ impl Facts {
             }
         }
         facts.take_type(kind.unwrap_or_default());
+        // Anthropic's SDKs skip an event without a name, so the client has not been told.
+        facts.failed &= shape != Shape::Messages || event.name.is_some();
         // What it brings is in its count, if it has one.
         facts.answers = facts.counts.is_none() && brings_text(shape, data);
         facts

@@ -39,6 +39,8 @@ pub struct StreamReader {
     held: Vec<u8>,
     /// Whether that event is longer than [`EVENT_BYTES_MAX`], and so passes unread.
     overlong: bool,
+    /// Whether the body came to its end without the blank line of its last event.
+    unterminated: bool,
     tally: Tally,
 }
 
@@ -80,7 +82,7 @@ impl StreamReader {
     pub fn new(shape: Shape, hide: Hide) -> Self {
         let cutter = Cutter::default();
         let tally = Tally::default();
-        Self { shape, hide, cutter, held: Vec::new(), overlong: false, tally }
+        Self { shape, hide, cutter, held: Vec::new(), overlong: false, unterminated: false, tally }
     }
 
     /// Looks at the next piece of the stream; what to forward now, which may be nothing.
@@ -103,7 +105,8 @@ impl StreamReader {
     pub fn flush(&mut self) -> Bytes {
         let none = Bytes::new();
         let mut out = Output::of(&none);
-        if self.overlong || !self.held.is_empty() {
+        self.unterminated = self.overlong || !self.held.is_empty();
+        if self.unterminated {
             self.complete(&[], 0, &mut out);
         }
         if self.hide == Hide::Nothing { none } else { out.into_bytes() }
@@ -111,7 +114,15 @@ impl StreamReader {
 
     /// Whether the client has got the beginning of an event and not its end.
     pub fn mid_event(&self) -> bool {
-        self.overlong || (self.hide == Hide::Nothing && !self.held.is_empty())
+        let half = self.overlong || (self.hide == Hide::Nothing && !self.held.is_empty());
+        half || self.unterminated
+    }
+
+    /// Whether the last event of the dialect has come, or one that tells of an error. A body
+    /// that ends well without it was cut short by somebody in between, or by a server that died.
+    pub fn is_over(&self) -> bool {
+        let no_last_event = matches!(self.shape, Shape::Embeddings | Shape::None);
+        no_last_event || self.tally.saw_done || self.tally.failed
     }
 
     /// What to send when the stream broke: the dialect's event for it. In the middle of an event

@@ -9,11 +9,12 @@ use llm_proxy::{
     server::{Listening, Server},
     stage::{accept::Entry, authenticate::Authenticator, read, record::UsageEvent},
 };
+use llm_sim::{Config, Role, Sim};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::mpsc,
 };
 
@@ -46,6 +47,7 @@ impl Proxy {
         Self::with_limits(table, LIMITS).await
     }
 
+    #[expect(clippy::unused_async, reason = "says that it must be called on a runtime")]
     pub(crate) async fn with_limits(table: Value, limits: Limits) -> Self {
         let (sender, events) = mpsc::channel(1024);
         let authenticator =
@@ -69,7 +71,11 @@ impl Proxy {
     }
 
     /// Posts JSON with the key of `ml-team`.
-    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> reqwest::Response {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::Response {
         reqwest::Client::new()
             .post(self.url(path))
             .header("authorization", bearer())
@@ -126,6 +132,25 @@ pub(crate) fn served(model: &str, endpoints: &[String]) -> Value {
     })
 }
 
+/// What a provider wants to see of the gateway.
+pub(crate) const THEIRS: &str = "sk-theirs-0123456789";
+
+/// A simulated provider.
+pub(crate) async fn provider(config: Config) -> Sim {
+    Sim::start(Config { role: Role::Provider, ..config }).await.unwrap()
+}
+
+/// A table whose only model is a provider's, who knows it as `there`.
+pub(crate) fn provided(model: &str, url: &str, there: Option<&str>) -> Value {
+    let mut table = table(json!([{
+        "model": model, "access": { "public": true },
+        "upstream": { "provider": { "name": "them", "model": there } },
+    }]));
+    table["providers"] =
+        json!([{ "name": "them", "url": url, "credential": { "secret": THEIRS } }]);
+    table
+}
+
 pub(crate) fn chat(model: &str, stream: bool) -> String {
     json!({
         "messages": [{ "role": "user", "content": "Say something." }],
@@ -134,10 +159,22 @@ pub(crate) fn chat(model: &str, stream: bool) -> String {
     .to_string()
 }
 
-/// An address where nothing listens.
+/// An address where nothing listens, as long as the tests run: the port stays taken.
 pub(crate) fn nowhere() -> String {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", socket.local_addr().unwrap())
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    format!("http://{address}")
+}
+
+/// Waits until something holds.
+pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
+    let mut looks = tokio::time::interval(Duration::from_millis(1));
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(looks.tick().await < deadline, "it never came to hold");
+    }
 }
 
 /// Sends bytes as they are; what comes back until the connection ends, or nothing more comes
@@ -148,7 +185,7 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let read = async {
-        let mut part = [0; 64 * 1024];
+        let mut part = vec![0; 64 * 1024];
         loop {
             match stream.read(&mut part).await {
                 Ok(0) | Err(_) => break,

@@ -1,14 +1,14 @@
 use super::*;
 use proptest::prelude::*;
 
-fn ask(method: Method, path: &str) -> Result<Request, Rejection> {
-    request(&method, path, &HeaderMap::new())
+fn ask(method: &Method, path: &str) -> Result<Request, Rejection> {
+    request(method, path, &HeaderMap::new())
 }
 
 #[test]
 fn every_operation_is_found_by_its_path_alone() {
     for operation in OPERATIONS.iter().filter(|operation| operation.body != Body::Empty) {
-        assert_eq!(ask(Method::POST, operation.path).unwrap(), Request::Ask(operation));
+        assert_eq!(ask(&Method::POST, operation.path).unwrap(), Request::Ask(operation));
     }
 }
 
@@ -32,7 +32,7 @@ fn no_other_spelling_of_a_path_reaches_it() {
         "",
         "*",
     ] {
-        assert!(matches!(ask(Method::POST, path), Err(Rejection::UnknownPath)), "{path}");
+        assert!(matches!(ask(&Method::POST, path), Err(Rejection::UnknownPath)), "{path}");
     }
 }
 
@@ -70,7 +70,7 @@ fn engine_control_does_not_exist() {
         "/v1/chat/completions/batch",
     ] {
         for method in [Method::GET, Method::POST] {
-            assert!(matches!(ask(method, path), Err(Rejection::UnknownPath)), "{path}");
+            assert!(matches!(ask(&method, path), Err(Rejection::UnknownPath)), "{path}");
         }
     }
 }
@@ -83,7 +83,7 @@ fn a_known_path_with_another_method_names_the_right_one() {
         (Method::DELETE, "/v1/responses/resp_1", Method::GET),
         (Method::GET, "/v1/responses/resp_1/cancel", Method::POST),
     ] {
-        let rejection = ask(method, path).unwrap_err();
+        let rejection = ask(&method, path).unwrap_err();
         assert!(matches!(rejection, Rejection::WrongMethod { allowed } if allowed == right));
     }
 }
@@ -92,7 +92,7 @@ fn a_known_path_with_another_method_names_the_right_one() {
 fn a_model_id_may_hold_slashes_as_they_are_or_encoded() {
     for path in ["/v1/models/Qwen/Qwen3-8B", "/v1/models/Qwen%2FQwen3-8B"] {
         let shown = Request::ShowModel("Qwen/Qwen3-8B".into());
-        assert_eq!(ask(Method::GET, path).unwrap(), shown, "{path}");
+        assert_eq!(ask(&Method::GET, path).unwrap(), shown, "{path}");
     }
 }
 
@@ -140,6 +140,6 @@ fn ambiguous_framing_is_refused() {
 proptest! {
     #[test]
     fn no_path_makes_the_reader_panic(path in ".{0,64}") {
-        let _ = ask(Method::GET, &path);
+        let _ = ask(&Method::GET, &path);
     }
 }

@@ -25,8 +25,8 @@ pub enum First {
 /// Awaits a reply until it is clear what it is.
 ///
 /// # Errors
-/// If the connection breaks before that: the client has been told nothing, and another endpoint
-/// may be asked.
+/// If the connection breaks before that, or a stream ends without an event: the client has been
+/// told nothing, and another endpoint may be asked.
 pub async fn look(connection: &mut Connection, stream: bool) -> Result<First, Failure> {
     let header = connection.header().await?;
     if header.status.is_client_error() || header.status.is_server_error() {
@@ -42,7 +42,7 @@ pub async fn look(connection: &mut Connection, stream: bool) -> Result<First, Fa
     }
     let (mut held, mut seen) = (Vec::new(), BytesMut::new());
     while seen.len() < LOOKED_AT_BYTES_MAX {
-        let Some(chunk) = connection.chunk().await? else { break };
+        let Some(chunk) = connection.chunk().await? else { return Err(Failure::Nonsense) };
         seen.extend_from_slice(&chunk);
         held.push(chunk);
         match usage::first_event(&seen) {

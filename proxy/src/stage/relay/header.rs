@@ -6,7 +6,7 @@ use pingora_http::ResponseHeader;
 
 /// Headers of an upstream that do not go on: they speak of its connection, its cookies, its
 /// software, or of the account that all our clients share.
-const DROPPED: [HeaderName; 16] = [
+const DROPPED: [HeaderName; 17] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
@@ -23,6 +23,7 @@ const DROPPED: [HeaderName; 16] = [
     header::STRICT_TRANSPORT_SECURITY,
     HeaderName::from_static("openai-organization"),
     HeaderName::from_static("openai-project"),
+    HeaderName::from_static("anthropic-organization-id"),
 ];
 
 /// Families of headers that do not go on.

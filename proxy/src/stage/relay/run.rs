@@ -11,15 +11,16 @@ use bytes::Bytes;
 use llm_contract::Chain;
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
-use std::time::Instant;
+use std::pin::Pin;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 /// When to stop although the upstream goes on.
-pub struct Stop {
+pub struct Stop<'a> {
     /// The exchange may not take longer.
-    pub deadline: Instant,
+    pub late: Pin<&'a mut Sleep>,
     /// The gateway stops.
-    pub cut: CancellationToken,
+    pub cut: &'a CancellationToken,
 }
 
 /// A reply on its way to the client.
@@ -31,7 +32,7 @@ pub struct Relay<'a> {
     /// What becomes known of it.
     pub exchange: &'a mut Exchange,
     /// When to stop.
-    pub stop: &'a Stop,
+    pub stop: Stop<'a>,
 }
 
 const BROKEN: &str = "the model's server broke off in the middle of its answer";
@@ -47,13 +48,17 @@ impl Relay<'_> {
         connector: &Connector,
     ) -> End {
         let mut reader = StreamReader::new(self.shape(), hide);
-        let end = self.stream_all(header, held, &mut reader).await;
-        let last = match end {
-            End::Complete => reader.flush(),
-            End::Broken => reader.failure("upstream_error", BROKEN),
-            End::Cut => reader.failure("stream_cut", CUT),
-            End::Open | End::Answered | End::Rejected(_) | End::ClientGone => Bytes::new(),
-        };
+        let mut end = self.stream_all(header, held, &mut reader).await;
+        let mut last = if end == End::Complete { reader.flush() } else { Bytes::new() };
+        if end == End::Complete && !reader.is_over() {
+            tracing::warn!("a stream ended without its last event");
+            end = End::Broken;
+        }
+        match end {
+            End::Broken => last = [last, reader.failure("upstream_error", BROKEN)].concat().into(),
+            End::Cut => last = reader.failure("stream_cut", CUT),
+            End::Open | End::Answered | End::Rejected(_) | End::Complete | End::ClientGone => {}
+        }
         self.exchange.reply.usage = reader.finish().usage;
         if end == End::ClientGone || self.session.write_response_body(last, true).await.is_err() {
             return End::ClientGone;
@@ -163,6 +168,7 @@ impl Relay<'_> {
             chunk = self.connection.chunk() => chunk,
             _gone = self.session.read_body_or_idle(true) => return Err(End::ClientGone),
             () = self.stop.cut.cancelled() => return Err(End::Cut),
+            () = self.stop.late.as_mut() => return Err(End::Cut),
         };
         let chunk = match chunk {
             Ok(chunk) => chunk.ok_or(End::Complete)?,
@@ -174,6 +180,8 @@ impl Relay<'_> {
         let now = clock::now();
         let since = now.duration_since(self.exchange.received_at);
         self.exchange.reply.observe(chunk.len(), since);
-        if self.stop.deadline < now { Err(End::Cut) } else { Ok(chunk) }
+        // An upstream that never pauses is cut here.
+        let late = self.stop.late.deadline() < now.into();
+        if late || self.stop.cut.is_cancelled() { Err(End::Cut) } else { Ok(chunk) }
     }
 }

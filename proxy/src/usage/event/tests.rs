@@ -46,6 +46,7 @@ fn the_end_is_known_in_every_dialect() {
         assert!(facts(shape, event).last, "{event:?}");
     }
     assert!(!facts(Shape::Chat, "data: {\"content\":\"[DONE]\"}\n\n").last);
+    assert!(!facts(Shape::Messages, "data: [DONE]\n\n").last);
 }
 
 #[test]
@@ -60,4 +61,12 @@ fn an_error_is_a_member_of_the_outermost_object_or_the_name_of_the_event() {
     ] {
         assert_eq!(facts(Shape::Chat, event).failed, expected, "{event:?}");
     }
+}
+
+#[test]
+fn an_error_without_a_name_tells_nothing_to_a_client_of_messages() {
+    let data = r#"data: {"error": {"message": "EngineCore encountered an issue", "code": 500}}"#;
+    assert!(facts(Shape::Responses, &format!("{data}\n\n")).failed);
+    assert!(!facts(Shape::Messages, &format!("{data}\n\n")).failed);
+    assert!(facts(Shape::Messages, &format!("event: error\n{data}\n\n")).failed);
 }

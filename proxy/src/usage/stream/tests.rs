@@ -251,6 +251,33 @@ fn every_usage_of_an_event_is_hidden_wherever_it_stands() {
 }
 
 #[test]
+fn a_stream_is_over_when_the_last_event_of_its_dialect_has_come() {
+    for (shape, stream, over) in [
+        (Shape::Chat, "data: {}\n\ndata: [DONE]\n\n", true),
+        (Shape::Chat, "data: {}\n\ndata: [DONE]", true),
+        (Shape::Chat, "data: {\"error\":{}}\n\n", true),
+        (Shape::Chat, "data: {}\n\n", false),
+        (Shape::Messages, "event: message_stop\ndata: {}\n\n", true),
+        (Shape::Messages, "event: message_delta\ndata: {}\n\n", false),
+        (Shape::Responses, "event: response.completed\ndata: {}\n\n", true),
+        (Shape::None, "data: {}\n\n", true),
+    ] {
+        let mut reader = StreamReader::new(shape, Hide::Nothing);
+        reader.push(Bytes::from_static(stream.as_bytes()));
+        reader.flush();
+        assert_eq!(reader.is_over(), over, "{stream}");
+    }
+}
+
+#[test]
+fn an_error_behind_an_event_without_its_blank_line_is_an_event_of_its_own() {
+    let mut reader = StreamReader::new(Shape::Chat, Hide::Nothing);
+    reader.push(Bytes::from_static(b"data: {}"));
+    reader.flush();
+    assert!(reader.failure("code", "text").starts_with(b"\n\ndata: "));
+}
+
+#[test]
 fn an_error_passes() {
     let stream = format!("{SHUTDOWN}\n\ndata: [DONE]\n\n");
     assert_eq!(hidden(Hide::UsageEverywhere, &stream), stream);
