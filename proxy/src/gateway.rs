@@ -131,7 +131,8 @@ impl Shared {
             Ok(end) => exchange.end = end,
             Err(Halt::Rejected(rejection)) => {
                 exchange.reject(&rejection);
-                let sent = rejection.send(session, &exchange.stamp).await;
+                // Boxed, as whatever is rare: its state would make every request's larger.
+                let sent = Box::pin(rejection.send(session, &exchange.stamp)).await;
                 return sent.is_ok();
             }
             Err(Halt::Gone(_)) => exchange.end = End::ClientGone,
@@ -147,7 +148,8 @@ impl Shared {
     ) -> Result<End, Halt> {
         let request = self.accept(session)?;
         if request == Request::Preflight {
-            answer::send(session, preflight::answer(&exchange.stamp)?, Bytes::new()).await?;
+            Box::pin(answer::send(session, preflight::answer(&exchange.stamp)?, Bytes::new()))
+                .await?;
             return Ok(exchange.answered());
         }
         let headers = &session.req_header().headers;
@@ -160,7 +162,8 @@ impl Shared {
                 return self.ask_model(session, exchange, tables, &principal, operation).await;
             }
             Request::Stored { operation, id } => {
-                return self.ask_home(session, exchange, tables, &principal, operation, &id).await;
+                let asked = self.ask_home(session, exchange, tables, &principal, operation, &id);
+                return Box::pin(asked).await;
             }
             Request::ListModels => models::list(tables, &principal, dialect, self.started_at),
             Request::ShowModel(id) => {
@@ -169,7 +172,7 @@ impl Shared {
             Request::Preflight => return Err(Rejection::Defect.into()),
         };
         let header = answer::json_header(http::StatusCode::OK, body.len(), &exchange.stamp)?;
-        answer::send(session, header, body.into()).await?;
+        Box::pin(answer::send(session, header, body.into())).await?;
         Ok(exchange.answered())
     }
 
@@ -254,16 +257,16 @@ impl Shared {
                 self.connector.release(connection).await;
                 let (header, body) = refusal.answer(&picked.endpoint, &exchange.stamp)?;
                 exchange.reply.status = Some(header.status);
-                answer::send(session, header, body).await?;
+                Box::pin(answer::send(session, header, body)).await?;
                 Ok(End::Complete)
             }
-            First::Stream(header, held) => {
+            First::Stream(held) => {
                 let relay = Relay { session, connection, exchange, stop };
-                Ok(relay.stream(&header, held, hide, &self.connector).await)
+                Ok(relay.stream(held, hide, &self.connector).await)
             }
-            First::Whole(header, held) => {
+            First::Whole(held) => {
                 let relay = Relay { session, connection, exchange, stop };
-                Ok(relay.whole(&header, held, &self.connector).await)
+                Ok(relay.whole(held, &self.connector).await)
             }
         }
     }

@@ -93,7 +93,7 @@ impl Keyring {
     /// # Errors
     /// [`NotVerified`].
     pub async fn verify(&self, key: &ApiKey, entry: &Arc<KeyEntry>) -> Result<(), NotVerified> {
-        let digest = self.digest(key.reveal().as_bytes());
+        let digest = self.digest(key.secret());
         match self.remember(&digest, entry) {
             Some(true) => Ok(()),
             Some(false) => Err(NotVerified::Wrong),

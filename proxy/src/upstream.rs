@@ -6,6 +6,7 @@
 
 use crate::balance::Endpoint;
 use bytes::{Buf, Bytes};
+use http::StatusCode;
 use pingora_core::{
     ErrorType,
     connectors::{ConnectorOptions, TransportConnector},
@@ -13,7 +14,7 @@ use pingora_core::{
     upstreams::peer::{HttpPeer, Peer},
 };
 use pingora_http::ResponseHeader;
-use std::{io, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 use tokio::io::AsyncWriteExt;
 
 /// Idle connections kept, to all endpoints together.
@@ -28,9 +29,11 @@ const INTERIM_REPLIES_MAX: usize = 8;
 pub struct Connector(TransportConnector);
 
 /// A connection to an endpoint, with a request on its way.
+///
+/// It is handed from stage to stage and held across every wait, so it is small.
 pub struct Connection {
-    http: HttpSession,
-    peer: HttpPeer,
+    http: Box<HttpSession>,
+    peer: Arc<HttpPeer>,
     reused: bool,
 }
 
@@ -99,12 +102,12 @@ impl Connector {
         now: Instant,
     ) -> Result<Connection, Failure> {
         let peer = endpoint.peer(now).await.map_err(Failure::Lookup)?;
-        let idle = if fresh { None } else { self.0.reused_stream(&peer).await };
+        let idle = if fresh { None } else { self.0.reused_stream(&*peer).await };
         let reused = idle.is_some();
         let mut stream = match idle {
             Some(stream) => stream,
             // Boxed: connecting is rare, and its state would make every request's larger.
-            None => Box::pin(self.0.new_stream(&peer)).await.map_err(not_connected)?,
+            None => Box::pin(self.0.new_stream(&*peer)).await.map_err(not_connected)?,
         };
         let written = tokio::time::timeout(endpoint.timeouts.idle, write(&mut stream, request));
         match written.await {
@@ -112,7 +115,7 @@ impl Connector {
             Ok(Ok(()) | Err(_)) => {}
             Err(_elapsed) => return Err(Failure::Silent),
         }
-        let mut http = HttpSession::new_with_options(stream, &peer);
+        let mut http = Box::new(HttpSession::new_with_options(stream, &*peer));
         http.read_timeout = Some(endpoint.timeouts.idle);
         Ok(Connection { http, peer, reused })
     }
@@ -151,20 +154,30 @@ impl Connection {
         self.reused && self.http.resp_header().is_none()
     }
 
-    /// The header of the reply; interim replies are skipped.
+    /// Awaits the header of the reply; interim replies are skipped.
     ///
     /// # Errors
     /// [`Failure`].
-    pub async fn header(&mut self) -> Result<ResponseHeader, Failure> {
+    pub async fn header(&mut self) -> Result<&ResponseHeader, Failure> {
         for _ in 0..INTERIM_REPLIES_MAX {
             self.read_header().await?;
-            match self.http.resp_header() {
-                Some(header) if header.status == http::StatusCode::SWITCHING_PROTOCOLS => break,
-                Some(header) if !header.status.is_informational() => return Ok(header.clone()),
-                Some(_) | None => {}
+            let status = self.http.get_status().ok_or(Failure::Nonsense)?;
+            if status == StatusCode::SWITCHING_PROTOCOLS {
+                break;
+            }
+            if !status.is_informational() {
+                return self.reply();
             }
         }
         Err(Failure::Nonsense)
+    }
+
+    /// The header of the reply, which has come.
+    ///
+    /// # Errors
+    /// [`Failure::Nonsense`] if it has not.
+    pub fn reply(&self) -> Result<&ResponseHeader, Failure> {
+        self.http.resp_header().ok_or(Failure::Nonsense)
     }
 
     /// Pingora limits the time for each read of a header, not for all of them: a reply that

@@ -74,7 +74,7 @@ struct Target {
 
 #[derive(Debug)]
 struct Resolved {
-    peer: HttpPeer,
+    peer: Arc<HttpPeer>,
     until: Option<Instant>,
 }
 
@@ -134,22 +134,22 @@ impl Endpoint {
     ///
     /// # Errors
     /// If the name was never found.
-    pub async fn peer(&self, now: Instant) -> io::Result<HttpPeer> {
+    pub async fn peer(&self, now: Instant) -> io::Result<Arc<HttpPeer>> {
         let last = self.target.peer.load_full();
         if let Some(resolved) = &last
             && resolved.until.is_none_or(|until| now < until)
         {
-            return Ok(resolved.peer.clone());
+            return Ok(Arc::clone(&resolved.peer));
         }
         match (Box::pin(self.target.resolve()).await, last) {
             (Ok((address, fixed)), _) => {
                 let until = (!fixed).then_some(now + ADDRESS_TTL);
-                let resolved = Resolved { peer: self.target.peer(address), until };
-                let peer = resolved.peer.clone();
+                let peer = Arc::new(self.target.peer(address));
+                let resolved = Resolved { peer: Arc::clone(&peer), until };
                 self.target.peer.store(Some(Arc::new(resolved)));
                 Ok(peer)
             }
-            (Err(_), Some(last)) => Ok(last.peer.clone()),
+            (Err(_), Some(last)) => Ok(Arc::clone(&last.peer)),
             (Err(error), None) => Err(error),
         }
     }

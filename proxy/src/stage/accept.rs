@@ -235,10 +235,13 @@ pub fn framing(headers: &HeaderMap, raw: &[u8]) -> Result<(), Rejection> {
             return Err(Rejection::Framing("both Content-Length and Transfer-Encoding"));
         }
     }
-    if headers.contains_key(header::UPGRADE) {
+    // Java's client offers `h2c` with every request in clear text; nobody has to take it up.
+    if headers.get_all(header::UPGRADE).iter().any(|it| !it.as_bytes().eq_ignore_ascii_case(b"h2c"))
+    {
         return Err(Rejection::Framing("Upgrade: this service speaks no other protocol"));
     }
-    if raw.windows(3).any(|it| matches!(it, [b'\n', b' ' | b'\t', _])) {
+    let folds = |end: usize| matches!(raw.get(end + 1), Some(b' ' | b'\t'));
+    if memchr::memchr_iter(b'\n', raw).any(folds) {
         return Err(Rejection::Framing("a folded header line"));
     }
     Ok(())

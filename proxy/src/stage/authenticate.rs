@@ -7,6 +7,7 @@ use crate::{
     rejection::Rejection,
     tables::Snapshot,
 };
+use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
 use llm_contract::{ApiKey, KeyState};
@@ -31,6 +32,8 @@ pub struct Authenticator {
 
 /// The longest client id made from a token, in bytes.
 const CLIENT_ID_BYTES_MAX: usize = 128;
+/// How much of a digest stands for what is cut off of a longer one, in bytes.
+const DIGEST_BYTES: usize = 16;
 
 impl Authenticator {
     /// Finds out who asks, by the credential that this entry takes.
@@ -169,7 +172,15 @@ fn sanitized(name: &str) -> String {
             let _ = write!(text, "%{byte:02X}");
         }
     }
-    text.truncate(CLIENT_ID_BYTES_MAX);
+    if CLIENT_ID_BYTES_MAX < text.len() {
+        // What is cut off still tells two users apart.
+        let digest = digest::digest(&digest::SHA256, text.as_bytes());
+        text.truncate(CLIENT_ID_BYTES_MAX - 1 - 2 * DIGEST_BYTES);
+        text.push('-');
+        for byte in digest.as_ref().iter().take(DIGEST_BYTES) {
+            let _ = write!(text, "{byte:02x}");
+        }
+    }
     text
 }
 
@@ -217,5 +228,8 @@ mod tests {
         assert_ne!(sanitized("alice smith"), sanitized("alice_smith"));
         assert_eq!(sanitized("a%20b"), "a%2520b");
         assert_eq!(sanitized("alicé"), "alic%C3%A9");
+        let long = "a".repeat(200);
+        assert_eq!(sanitized(&long).len(), CLIENT_ID_BYTES_MAX);
+        assert_ne!(sanitized(&long), sanitized(&format!("{long}b")));
     }
 }

@@ -14,8 +14,10 @@ use tokio::sync::mpsc;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageEvent {
-    /// The request id.
+    /// Of this event alone: a ledger that sees it twice counts it once.
     pub id: String,
+    /// The request id, which a client may choose.
+    pub request: String,
     /// When it ended.
     pub time: Timestamp,
     /// The key's public part, for a request made with a key.
@@ -141,7 +143,8 @@ fn event(exchange: &Exchange, elapsed: Duration, now: Timestamp) -> Option<Usage
     exchange.reply.first_byte_after?;
     let usage = exchange.reply.usage.unwrap_or_default();
     Some(UsageEvent {
-        id: exchange.stamp.request_id.to_str().unwrap_or_default().to_owned(),
+        id: format!("{:032x}", rand::random::<u128>()),
+        request: exchange.stamp.request_id.to_str().unwrap_or_default().to_owned(),
         time: now,
         key: principal.key_id().map(str::to_owned),
         owner: principal.name().to_owned(),

@@ -1,8 +1,8 @@
 //! Watches one stream of events pass, and hides in it what the client did not ask for.
 //!
-//! With nothing to hide, every piece goes on at once and untouched, even in the middle of an
-//! event, and is read on the side. Else an event goes on when it is complete, byte for byte but
-//! for the usage that we asked for, so that the client sees the stream it would have got.
+//! An event goes on as soon as it is complete, byte for byte but for the usage that we asked for,
+//! so that the client sees the stream it would have got. When a stream breaks, no half event is
+//! left behind, which clients would fail to parse instead of reading the error that follows.
 
 use std::ops::Range;
 
@@ -85,7 +85,8 @@ impl StreamReader {
         Self { shape, hide, cutter, held: Vec::new(), overlong: false, unterminated: false, tally }
     }
 
-    /// Looks at the next piece of the stream; what to forward now, which may be nothing.
+    /// Looks at the next piece of the stream; what to forward now, which may be nothing: an event
+    /// goes on when it is whole, so that a stream which breaks never leaves half of one behind.
     pub fn push(&mut self, chunk: Bytes) -> Bytes {
         let mut out = Output::of(&chunk);
         let mut rest: &[u8] = &chunk;
@@ -97,7 +98,7 @@ impl StreamReader {
             };
             self.complete(part, start, &mut out);
         }
-        if self.hide == Hide::Nothing { chunk } else { out.into_bytes() }
+        out.into_bytes()
     }
 
     /// Takes what was held back when the body has come to its end: an event without its blank
@@ -109,13 +110,12 @@ impl StreamReader {
         if self.unterminated {
             self.complete(&[], 0, &mut out);
         }
-        if self.hide == Hide::Nothing { none } else { out.into_bytes() }
+        out.into_bytes()
     }
 
     /// Whether the client has got the beginning of an event and not its end.
     pub fn mid_event(&self) -> bool {
-        let half = self.overlong || (self.hide == Hide::Nothing && !self.held.is_empty());
-        half || self.unterminated
+        self.overlong || self.unterminated
     }
 
     /// Whether the last event of the dialect has come, or one that tells of an error. A body
@@ -126,7 +126,7 @@ impl StreamReader {
     }
 
     /// What to send when the stream broke: the dialect's event for it. In the middle of an event
-    /// it begins with the blank line that is missing; the client then fails on the half event.
+    /// that was too long to be held back it begins with the blank line that is missing.
     pub fn failure(&self, code: &str, message: &str) -> Bytes {
         let event = error_event(self.shape, code, message, self.tally.events);
         if !self.mid_event() {

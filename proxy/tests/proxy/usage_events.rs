@@ -31,7 +31,7 @@ async fn every_exchange_makes_one_event_that_says_who_asked_for_what() {
             let reply = Speaks::Http1.post(proxy.external, path, &body).await.unwrap();
             reply.bytes().await.unwrap();
             let event = proxy.usage().await;
-            assert_eq!(event.id, "the-same");
+            assert_eq!(event.request, "the-same");
             assert_eq!(event.key.as_deref(), Some(ME));
             assert_eq!((event.owner.as_str(), event.model.as_str()), ("alice", MODEL));
             assert_eq!((event.upstream.as_str(), event.operation.as_str()), ("served", operation));

@@ -97,6 +97,12 @@ impl ApiKey {
         KeyId(id)
     }
 
+    /// What follows the public part, in clear: for whoever has found the record by its id, and
+    /// wants to know whether this is its key.
+    pub fn secret(&self) -> &[u8] {
+        self.text.get(PREFIX.len() + KeyId::BYTES..).unwrap_or_default()
+    }
+
     /// The key in clear: for the person who asked for it, once, or for hashing.
     pub fn reveal(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()

@@ -15,9 +15,9 @@ const LOOKED_AT_BYTES_MAX: usize = 64 * 1024;
 /// What a reply turns out to be.
 pub enum First {
     /// A stream of events, and what has come of it.
-    Stream(ResponseHeader, Vec<Bytes>),
+    Stream(Vec<Bytes>),
     /// Anything else that is not an error, and what has come of it.
-    Whole(ResponseHeader, Vec<Bytes>),
+    Whole(Vec<Bytes>),
     /// An error, with its whole body.
     Refusal(Refusal),
 }
@@ -29,16 +29,17 @@ pub enum First {
 /// told nothing, and another endpoint may be asked.
 pub async fn look(connection: &mut Connection, stream: bool) -> Result<First, Failure> {
     let header = connection.header().await?;
-    if header.status.is_client_error() || header.status.is_server_error() {
+    let (status, is_event_stream) = (header.status, is_event_stream(header));
+    if status.is_client_error() || status.is_server_error() {
         let body = refusal::read(connection).await?;
-        return Ok(First::Refusal(Refusal::new(header, body)));
+        return Ok(First::Refusal(Refusal::new(connection.reply()?, body)));
     }
-    if !header.status.is_success() {
+    if !status.is_success() {
         return Err(Failure::Nonsense);
     }
-    if !(stream && is_event_stream(&header)) {
+    if !(stream && is_event_stream) {
         let held = connection.chunk().await?.into_iter().collect();
-        return Ok(First::Whole(header, held));
+        return Ok(First::Whole(held));
     }
     let (mut held, mut seen) = (Vec::new(), BytesMut::new());
     while seen.len() < LOOKED_AT_BYTES_MAX {
@@ -47,13 +48,13 @@ pub async fn look(connection: &mut Connection, stream: bool) -> Result<First, Fa
         held.push(chunk);
         match usage::first_event(&seen) {
             Some(FirstEvent::Error { status, body }) => {
-                return Ok(First::Refusal(Refusal::in_stream(status, header, body)));
+                return Ok(First::Refusal(Refusal::in_stream(status, connection.reply()?, body)));
             }
             Some(FirstEvent::Data | FirstEvent::Done) => break,
             None => {}
         }
     }
-    Ok(First::Stream(header, held))
+    Ok(First::Stream(held))
 }
 
 fn is_event_stream(header: &ResponseHeader) -> bool {
@@ -68,7 +69,7 @@ impl First {
     /// What has come of the body.
     pub fn held(&self) -> &[Bytes] {
         match self {
-            Self::Stream(_, held) | Self::Whole(_, held) => held,
+            Self::Stream(held) | Self::Whole(held) => held,
             Self::Refusal(_) => &[],
         }
     }

@@ -27,7 +27,7 @@ const PASSED: [&str; 3] = ["retry-after", "retry-after-ms", "x-should-retry"];
 /// An upstream's own error.
 #[derive(Debug)]
 pub struct Refusal {
-    header: ResponseHeader,
+    header: Box<ResponseHeader>,
     status: StatusCode,
     body: Bytes,
 }
@@ -46,15 +46,16 @@ pub(super) async fn read(connection: &mut Connection) -> Result<Bytes, Failure> 
 }
 
 impl Refusal {
-    pub(super) fn new(header: ResponseHeader, body: Bytes) -> Self {
-        Self { status: header.status, header, body }
+    pub(super) fn new(header: &ResponseHeader, body: Bytes) -> Self {
+        Self { status: header.status, header: Box::new(header.clone()), body }
     }
 
     /// An error that came as the first event of a stream, behind a 200.
-    pub(super) fn in_stream(status: Option<u16>, header: ResponseHeader, body: Bytes) -> Self {
+    pub(super) fn in_stream(status: Option<u16>, header: &ResponseHeader, body: Bytes) -> Self {
         let status = status.and_then(|code| StatusCode::from_u16(code).ok());
         let is_error = |status: &StatusCode| status.is_client_error() || status.is_server_error();
-        Self { status: status.filter(is_error).unwrap_or(StatusCode::BAD_GATEWAY), header, body }
+        let status = status.filter(is_error).unwrap_or(StatusCode::BAD_GATEWAY);
+        Self { status, header: Box::new(header.clone()), body }
     }
 
     /// What the upstream says.

@@ -10,7 +10,6 @@ use crate::{
 use bytes::Bytes;
 use llm_contract::Chain;
 use pingora_core::protocols::http::ServerSession;
-use pingora_http::ResponseHeader;
 use std::pin::Pin;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
@@ -40,15 +39,9 @@ const CUT: &str = "the gateway had to end this stream; please try again";
 
 impl Relay<'_> {
     /// Passes on a stream of events; `held` is what has come of it.
-    pub async fn stream(
-        mut self,
-        header: &ResponseHeader,
-        held: Vec<Bytes>,
-        hide: Hide,
-        connector: &Connector,
-    ) -> End {
+    pub async fn stream(mut self, held: Vec<Bytes>, hide: Hide, connector: &Connector) -> End {
         let mut reader = StreamReader::new(self.shape(), hide);
-        let mut end = self.stream_all(header, held, &mut reader).await;
+        let mut end = self.stream_all(held, &mut reader).await;
         let mut last = if end == End::Complete { reader.flush() } else { Bytes::new() };
         if end == End::Complete && !reader.is_over() {
             tracing::warn!("a stream ended without its last event");
@@ -69,14 +62,9 @@ impl Relay<'_> {
         end
     }
 
-    async fn stream_all(
-        &mut self,
-        header: &ResponseHeader,
-        held: Vec<Bytes>,
-        reader: &mut StreamReader,
-    ) -> End {
-        if self.begin(header, true).await.is_err() {
-            return End::ClientGone;
+    async fn stream_all(&mut self, held: Vec<Bytes>, reader: &mut StreamReader) -> End {
+        if let Err(end) = self.begin(true).await {
+            return end;
         }
         for chunk in held {
             if self.pass_on(reader.push(chunk)).await.is_err() {
@@ -97,14 +85,9 @@ impl Relay<'_> {
 
     /// Passes on any other reply; `held` is what has come of it. A reply that breaks off is not
     /// finished: the client must see that it is not whole.
-    pub async fn whole(
-        mut self,
-        header: &ResponseHeader,
-        held: Vec<Bytes>,
-        connector: &Connector,
-    ) -> End {
+    pub async fn whole(mut self, held: Vec<Bytes>, connector: &Connector) -> End {
         let mut reader = ReplyReader::new(self.shape());
-        let end = self.whole_all(header, held, &mut reader).await;
+        let end = self.whole_all(held, &mut reader).await;
         self.exchange.reply.usage = reader.finish();
         if end != End::Complete {
             return end;
@@ -116,14 +99,9 @@ impl Relay<'_> {
         end
     }
 
-    async fn whole_all(
-        &mut self,
-        header: &ResponseHeader,
-        held: Vec<Bytes>,
-        reader: &mut ReplyReader,
-    ) -> End {
-        if self.begin(header, false).await.is_err() {
-            return End::ClientGone;
+    async fn whole_all(&mut self, held: Vec<Bytes>, reader: &mut ReplyReader) -> End {
+        if let Err(end) = self.begin(false).await {
+            return end;
         }
         let mut held = held.into_iter();
         loop {
@@ -145,15 +123,14 @@ impl Relay<'_> {
         self.exchange.operation.map_or(Shape::None, |operation| operation.shape)
     }
 
-    async fn begin(
-        &mut self,
-        header: &ResponseHeader,
-        is_stream: bool,
-    ) -> pingora_core::Result<()> {
+    async fn begin(&mut self, is_stream: bool) -> Result<(), End> {
         let version = self.session.req_header().version;
-        let answer = header::for_client(header, version, is_stream, &self.exchange.stamp)?;
+        let reply = self.connection.reply().map_err(|_no_header| End::Broken)?;
+        let answer = header::for_client(reply, version, is_stream, &self.exchange.stamp)
+            .map_err(|_header| End::Broken)?;
         self.exchange.reply.status = Some(answer.status);
-        self.session.write_response_header(Box::new(answer)).await
+        let written = self.session.write_response_header(Box::new(answer)).await;
+        written.map_err(|_gone| End::ClientGone)
     }
 
     /// Nothing is written for nothing: an empty chunk would end a chunked body.

@@ -294,11 +294,14 @@ fn usage_is_hidden_in_data_of_several_lines() {
 
 #[test]
 fn an_event_goes_on_as_soon_as_it_is_whole() {
-    let mut reader = StreamReader::new(Shape::Chat, Hide::UsageEverywhere);
-    assert_eq!(reader.push(Bytes::from_static(b"data: {}")), "");
-    assert_eq!(reader.push(Bytes::from_static(b"\n")), "");
-    assert_eq!(reader.push(Bytes::from_static(b"\ndata:")), "data: {}\n\n");
-    assert_eq!(reader.push(Bytes::from_static(b" 1\n\n: ping\n\n")), "data: 1\n\n: ping\n\n");
+    for hide in [Hide::Nothing, Hide::UsageEverywhere] {
+        let mut reader = StreamReader::new(Shape::Chat, hide);
+        assert_eq!(reader.push(Bytes::from_static(b"data: {}")), "");
+        assert_eq!(reader.push(Bytes::from_static(b"\n")), "");
+        assert_eq!(reader.push(Bytes::from_static(b"\ndata:")), "data: {}\n\n");
+        let rest = Bytes::from_static(b" 1\n\n: ping\n\n");
+        assert_eq!(reader.push(rest), "data: 1\n\n: ping\n\n");
+    }
 }
 
 #[test]
@@ -325,16 +328,21 @@ fn an_event_that_is_too_long_passes_unread_and_the_next_is_read_again() {
 }
 
 #[test]
-fn our_failure_ends_the_event_that_it_interrupts() {
-    let begun = Bytes::from_static(b"data: {}\n\ndata: {\"cho");
-    let mut open = StreamReader::new(Shape::Chat, Hide::Nothing);
-    open.push(begun.clone());
-    assert!(open.mid_event());
-    assert!(open.failure("upstream_error", "m").starts_with(b"\n\ndata: {\"error\""));
-    let mut whole = StreamReader::new(Shape::Chat, Hide::UsageChunk);
-    whole.push(begun);
-    assert!(!whole.mid_event());
-    assert!(whole.failure("upstream_error", "m").starts_with(b"data: {\"error\""));
+fn of_a_stream_that_breaks_no_half_event_is_left_behind() {
+    for hide in [Hide::Nothing, Hide::UsageChunk] {
+        let mut reader = StreamReader::new(Shape::Chat, hide);
+        let begun = Bytes::from_static(b"data: {}\n\ndata: {\"cho");
+        assert_eq!(reader.push(begun), "data: {}\n\n");
+        assert!(reader.failure("upstream_error", "m").starts_with(b"data: {\"error\""));
+    }
+}
+
+#[test]
+fn our_failure_ends_an_event_that_was_too_long_to_be_held_back() {
+    let mut reader = StreamReader::new(Shape::Chat, Hide::Nothing);
+    reader.push(Bytes::from(format!("data: {}", "x".repeat(EVENT_BYTES_MAX))));
+    assert!(reader.mid_event());
+    assert!(reader.failure("upstream_error", "m").starts_with(b"\n\ndata: {\"error\""));
 }
 
 #[test]

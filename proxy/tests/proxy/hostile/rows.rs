@@ -149,7 +149,7 @@ fn smuggled() -> Vec<Row> {
         (format!("content-length: {length}\r\ntransfer-encoding:\x0bchunked"), "0\r\n\r\n"),
         (format!("content-length: {length}\r\ncontent-length: 5"), "0\r\n\r\n"),
         ("content-length: 0\r\ncontent-length: 0".to_owned(), ""),
-        ("content-length: 0\r\nupgrade: h2c".to_owned(), ""),
+        ("content-length: 0\r\nupgrade: h3".to_owned(), ""),
         ("content-length: 0\r\nx: a\r\n b".to_owned(), ""),
         ("transfer-encoding: chunked".to_owned(), "zz\r\n"),
         ("transfer-encoding: chunked".to_owned(), "1\r\n{\r\nzz\r\n"),
@@ -204,7 +204,7 @@ fn header_lines() -> Vec<Row> {
     let mut rows = Vec::new();
     for line in [
         "upgrade: websocket\r\nconnection: upgrade",
-        "upgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA",
+        "upgrade: h2c, websocket\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA",
         "Upgrade:",
         "host: other",
         "host: h@other",
