@@ -1,0 +1,86 @@
+//! `llm-gateway check`: says everything that is wrong with a configuration.
+
+use super::Failure;
+use crate::{
+    cli::CheckArgs,
+    config::{self, Environment},
+    http,
+};
+use llm_contract::Table;
+use llm_proxy::oidc::{IssuerConfig, Issuers};
+use std::io::Write;
+
+/// Loads the configuration, secrets and all, makes of it what a gateway would go by, and says that
+/// it is good.
+///
+/// # Errors
+/// [`Failure::Config`] with every mistake.
+pub fn run(
+    args: &CheckArgs,
+    environment: Environment<'_>,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let config = config::load(&args.config, environment)?.config;
+    let table = Table::try_from(config.table(Vec::new(), 1))?;
+    try_issuers(&table)?;
+    writeln!(
+        out,
+        "{}: good: {}, {}, {}",
+        args.config.display(),
+        count(config.models.len(), "model"),
+        count(config.providers.len(), "provider"),
+        count(config.issuers.len(), "issuer"),
+    )?;
+    Ok(())
+}
+
+/// Sets issuers up on a runtime that never runs, so that none of them is asked for anything.
+fn try_issuers(table: &Table) -> Result<(), Failure> {
+    http::install_crypto();
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let issuers = table.issuers.iter().map(IssuerConfig::from).collect();
+    Ok(Issuers::new(1).update(issuers, runtime.handle())?)
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Exit;
+
+    fn check(text: &str) -> Result<String, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("gateway.yaml");
+        std::fs::write(&config, text).unwrap();
+        let mut out = Vec::new();
+        run(&CheckArgs { config }, &|_| None, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_good_file_is_said_to_be_good() {
+        let model = "models: [{id: m, endpoints: ['http://h:1'], access: {public: true}}]";
+        let said = check(model).unwrap();
+        assert!(said.ends_with("gateway.yaml: good: 1 model, 0 providers, 0 issuers\n"), "{said}");
+    }
+
+    #[test]
+    fn a_bad_file_is_refused_with_every_mistake_on_its_line() {
+        let refused = check("lisen: {}\ndataDir: 7\n").unwrap_err();
+        assert_eq!(refused.exit(), Exit::Config);
+        let text = refused.to_string();
+        let lines: Vec<_> =
+            text.lines().map(|it| it.split_once("gateway.yaml").unwrap().1).collect();
+        assert_eq!(
+            lines,
+            [
+                ":1: lisen: unknown field; did you mean `listen`?",
+                ":2: dataDir: must be a text, not a number; put it in quotes"
+            ]
+        );
+    }
+}

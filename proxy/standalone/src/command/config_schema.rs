@@ -1,0 +1,35 @@
+//! `llm-gateway config-schema`: prints the JSON schema of `gateway.yaml`.
+
+use super::Failure;
+use crate::config;
+use std::io::Write;
+
+/// Prints the schema.
+///
+/// # Errors
+/// [`Failure::System`].
+pub fn run(out: &mut impl Write) -> Result<(), Failure> {
+    serde_json::to_writer_pretty(&mut *out, &config::schema())?;
+    writeln!(out)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_describes_every_field_for_an_editor() {
+        let mut out = Vec::new();
+        run(&mut out).unwrap();
+        let schema: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(schema["title"], "gateway.yaml");
+        assert_eq!(schema["additionalProperties"], false);
+        let definitions = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+        for properties in definitions.filter_map(|it| it["properties"].as_object()) {
+            for (name, property) in properties {
+                assert!(property["description"].is_string(), "{name}");
+            }
+        }
+    }
+}

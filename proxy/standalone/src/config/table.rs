@@ -1,0 +1,168 @@
+//! From a configuration to the route table that the proxy decides by; pure.
+
+use super::{Config, FieldPath, Issuer, Model, Provider, Purpose, Reference};
+use llm_contract::{Access, Group, ModelId, Secret, Table, document};
+use std::collections::BTreeSet;
+
+impl Config<Reference> {
+    /// Puts secrets in the place of the references to them, each by `read`, which is told the field
+    /// and what it is for. `None` if `read` has none for one of them; it is asked for all others
+    /// all the same.
+    pub fn resolve<S>(
+        self,
+        read: &mut impl FnMut(&FieldPath, &Reference, Purpose) -> Option<S>,
+    ) -> Option<Config<S>> {
+        let root = FieldPath::default();
+        let mut complete = true;
+        let mut read = |path: &FieldPath, reference: Option<Reference>, purpose| {
+            let secret = read(path, &reference?, purpose);
+            complete &= secret.is_some();
+            secret
+        };
+        let Self { listen, tls, data_dir, models, providers, issuers, cors_origins, limits, drain } =
+            self;
+        let models = models.into_iter().enumerate().map(|(at, model)| {
+            let path = root.field("models").item(at).field("apiKey");
+            let Model { id, aliases, endpoints, access, concurrency, api_key, timeouts } = model;
+            let api_key = read(&path, api_key, Purpose::Header);
+            Model { id, aliases, endpoints, access, concurrency, api_key, timeouts }
+        });
+        let models = models.collect();
+        let providers = providers.into_iter().enumerate().map(|(at, provider)| {
+            let path = root.field("providers").item(at);
+            let Provider { name, url, credential, models, catch_all, access, .. } = provider;
+            let Provider { concurrency, ca, timeouts, .. } = provider;
+            let credential = credential.and_then(|(header, reference)| {
+                let path = path.field("credential");
+                Some((header, read(&path, Some(reference), Purpose::Header)?))
+            });
+            let ca = read(&path.field("ca"), ca, Purpose::Certificates);
+            Provider { name, url, credential, models, catch_all, access, concurrency, ca, timeouts }
+        });
+        let providers = providers.collect();
+        let issuers = issuers.into_iter().enumerate().map(|(at, issuer)| {
+            let path = root.field("issuers").item(at).field("ca");
+            let Issuer { url, audiences, groups_claim, username_claim, ca } = issuer;
+            let ca = read(&path, ca, Purpose::Certificates);
+            Issuer { url, audiences, groups_claim, username_claim, ca }
+        });
+        let issuers = issuers.collect();
+        complete.then_some(Config {
+            listen,
+            tls,
+            data_dir,
+            models,
+            providers,
+            issuers,
+            cors_origins,
+            limits,
+            drain,
+        })
+    }
+}
+
+impl Config {
+    /// Every group that it names, each once.
+    pub fn groups(&self) -> Vec<Group> {
+        let models = self.models.iter().map(|model| &model.access);
+        let providers = self.providers.iter().map(|provider| &provider.access);
+        let groups: BTreeSet<_> = models
+            .chain(providers)
+            .flat_map(|access| match access {
+                Access::Public => &[],
+                Access::Groups(groups) => groups.as_slice(),
+            })
+            .collect();
+        groups.into_iter().cloned().collect()
+    }
+
+    /// Every model that it names, those on servers of our own first.
+    pub fn model_ids(&self) -> Vec<&ModelId> {
+        let served = self.models.iter().map(|model| &model.id);
+        let offered = self.providers.iter().flat_map(|provider| &provider.models);
+        served.chain(offered.map(|model| &model.id)).collect()
+    }
+
+    /// The route table of this configuration and these keys.
+    pub fn table(&self, keys: Vec<document::Key>, revision: u64) -> document::Table {
+        let served = self.models.iter().map(served_route);
+        let offered = self.providers.iter().flat_map(provider_routes);
+        document::Table {
+            version: Table::VERSION,
+            revision,
+            providers: self.providers.iter().map(provider).collect(),
+            routes: served.chain(offered).collect(),
+            keys,
+            issuers: self.issuers.iter().map(issuer).collect(),
+            settings: document::Settings { cors_origins: self.cors_origins.clone() },
+        }
+    }
+}
+
+fn served_route(model: &Model<Secret>) -> document::Route {
+    let Model { id, aliases, endpoints, access: who, concurrency, api_key, timeouts } = model;
+    document::Route {
+        model: Some(id.clone()),
+        aliases: aliases.clone(),
+        access: access(who),
+        upstream: document::Upstream::Served(document::Served {
+            endpoints: endpoints.clone(),
+            // The servers know this id only, whichever alias a client wrote.
+            model: Some(id.clone()),
+            api_key: api_key.clone(),
+            timeouts: (*timeouts).into(),
+        }),
+        limits: document::Limits { concurrency: *concurrency },
+    }
+}
+
+fn provider_routes(provider: &Provider<Secret>) -> Vec<document::Route> {
+    let route = |model: Option<&ModelId>, upstream: Option<&ModelId>| document::Route {
+        model: model.cloned(),
+        aliases: Vec::new(),
+        access: access(&provider.access),
+        upstream: document::Upstream::Provider {
+            name: provider.name.clone(),
+            model: upstream.cloned(),
+        },
+        limits: document::Limits { concurrency: provider.concurrency },
+    };
+    let named = provider.models.iter().map(|it| route(Some(&it.id), it.upstream.as_ref()));
+    named.chain(provider.catch_all.then(|| route(None, None))).collect()
+}
+
+fn provider(provider: &Provider<Secret>) -> document::Provider {
+    let credential = provider.credential.as_ref();
+    document::Provider {
+        name: provider.name.clone(),
+        url: provider.url.clone(),
+        credential: credential.map(|(header, secret)| document::Credential {
+            header: *header,
+            secret: secret.clone(),
+        }),
+        ca_pem: pem(provider.ca.as_ref()),
+        timeouts: provider.timeouts.into(),
+    }
+}
+
+fn issuer(issuer: &Issuer<Secret>) -> document::Issuer {
+    let Issuer { url, audiences, groups_claim, username_claim, ca } = issuer;
+    document::Issuer {
+        issuer: url.clone(),
+        audiences: audiences.clone(),
+        groups_claim: groups_claim.clone(),
+        username_claim: username_claim.clone(),
+        ca_pem: pem(ca.as_ref()),
+    }
+}
+
+fn pem(certificates: Option<&Secret>) -> Option<String> {
+    certificates.map(|pem| pem.reveal().to_owned())
+}
+
+fn access(access: &Access) -> document::Access {
+    match access {
+        Access::Public => document::Access { groups: Vec::new(), public: true },
+        Access::Groups(groups) => document::Access { groups: groups.clone(), public: false },
+    }
+}

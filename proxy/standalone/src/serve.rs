@@ -1,0 +1,106 @@
+//! `llm-gateway serve`: runs until it is told to stop.
+
+use crate::{
+    cli::ServeArgs,
+    command::Failure,
+    config::{self, Config, Loaded},
+    follow::{Follower, Read},
+    http,
+    node::{Node, Started},
+    signals::Signals,
+    welcome::Welcome,
+};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
+};
+
+/// Starts a gateway and serves until it is told to stop.
+///
+/// # Errors
+/// [`Failure`]; nothing was served then.
+pub async fn run(args: ServeArgs) -> Result<(), Failure> {
+    http::install_crypto();
+    let mut signals = Signals::catch()?;
+    let loading = load(&args);
+    let (loaded, read) = tokio::select! {
+        loaded = loading => loaded?,
+        () = signals.next() => return Ok(()),
+    };
+    let Started { node, keys, first_key } =
+        Node::start(&loaded.config, loaded.certificate.as_ref()).await?;
+    let models = loaded.config.model_ids();
+    Welcome { listen: node.listen, is_tls: node.is_tls, models: &models, key: first_key.as_ref() }
+        .print(&mut io::stdout())?;
+    drop(first_key);
+    let mut follower = Follower::new(&node, loaded, keys, read);
+    tokio::select! {
+        () = follower.run(&node) => {}
+        () = signals.next() => {}
+    }
+    stop(node, follower.config.drain, &mut signals).await;
+    Ok(())
+}
+
+/// Stops a gateway: lets what runs end, and cuts it off after `drain`, or when it is told to stop
+/// once more.
+pub async fn stop(node: Node, drain: Duration, signals: &mut Signals) {
+    tracing::info!("stopping; running requests may take {} s to end", drain.as_secs());
+    let cut = node.cut.clone();
+    let mut stopping = pin!(node.stop(drain));
+    tokio::select! {
+        () = &mut stopping => return,
+        () = signals.next() => {}
+    }
+    tracing::warn!("told to stop once more; running requests are cut off");
+    cut.cancel();
+    stopping.await;
+}
+
+/// The configuration to start with, and how to read it anew if it is in a file.
+async fn load(args: &ServeArgs) -> Result<(Loaded, Option<Read>), Failure> {
+    let overrides = Overrides::from(args);
+    if let Some(upstream) = &args.upstream {
+        let mut config = upstream.config().await?;
+        overrides.apply(&mut config);
+        return Ok((Loaded { config, certificate: None, files: Vec::new() }, None));
+    }
+    let file = args.config.clone();
+    if !file.exists() {
+        return Err(Failure::NoConfig { file });
+    }
+    let read: Read = Box::new(move || overrides.load(&file));
+    Ok((read()?, Some(read)))
+}
+
+/// What the command line says against the configuration.
+struct Overrides {
+    data_dir: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+impl From<&ServeArgs> for Overrides {
+    fn from(args: &ServeArgs) -> Self {
+        Self { data_dir: args.data_dir.clone(), listen: args.listen, admin: args.admin }
+    }
+}
+
+impl Overrides {
+    fn load(&self, file: &Path) -> Result<Loaded, Failure> {
+        let mut loaded = config::load(file, &|name| std::env::var(name).ok())?;
+        self.apply(&mut loaded.config);
+        Ok(loaded)
+    }
+
+    fn apply(&self, config: &mut Config) {
+        if let Some(folder) = &self.data_dir {
+            config.data_dir.clone_from(folder);
+        }
+        config.listen.external = self.listen.unwrap_or(config.listen.external);
+        config.listen.admin = self.admin.unwrap_or(config.listen.admin);
+    }
+}

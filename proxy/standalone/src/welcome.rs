@@ -1,0 +1,137 @@
+//! What somebody sees who has just started a gateway.
+
+use crate::config::Listen;
+use llm_contract::{ApiKey, ModelId};
+use std::{
+    io::{self, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+/// How many models are named.
+const MODELS_MAX: usize = 5;
+
+/// What somebody sees who has just started a gateway.
+pub struct Welcome<'a> {
+    /// Where it listens, with real ports.
+    pub listen: Listen,
+    /// Whether the entries speak TLS.
+    pub is_tls: bool,
+    /// The models it serves.
+    pub models: &'a [&'a ModelId],
+    /// The key made at the first start.
+    pub key: Option<&'a ApiKey>,
+}
+
+impl Welcome<'_> {
+    /// Prints it. The key is shown here and never again.
+    ///
+    /// # Errors
+    /// If standard output is closed or full.
+    pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self { listen, is_tls, models, key } = self;
+        let scheme = if *is_tls { "https" } else { "http" };
+        let base = format!("{scheme}://{}/v1", reachable(listen.external));
+        writeln!(out, "llm-gateway is ready\n")?;
+        writeln!(out, "  base URL  {base}")?;
+        if let Some(internal) = listen.internal.map(reachable) {
+            writeln!(out, "  internal  {scheme}://{internal}/v1  (for tokens of your issuers)")?;
+        }
+        let admin = reachable(listen.admin);
+        writeln!(out, "  admin     http://{admin}  (/healthz /readyz /metrics /explain)")?;
+        writeln!(out, "  models    {}", named(models))?;
+        match key {
+            Some(key) => writeln!(out, "  key       {}  (shown this once)", key.reveal())?,
+            None => {
+                writeln!(out, "  key       make one with: llm-gateway keys create --name NAME")?;
+            }
+        }
+        let secret = key.map_or("$KEY", ApiKey::reveal);
+        // In double quotes a shell replaces `$KEY`.
+        let quote = if key.is_some() { '\'' } else { '"' };
+        let model = models.first().map_or("MODEL", |model| model.as_str()).replace('\'', r"'\''");
+        writeln!(out, "\nTry it:\n")?;
+        writeln!(out, "  curl -N {base}/chat/completions \\")?;
+        writeln!(
+            out,
+            "    -H {quote}Authorization: Bearer {secret}{quote} \
+             -H 'Content-Type: application/json' \\"
+        )?;
+        writeln!(
+            out,
+            r#"    -d '{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'"#
+        )?;
+        writeln!(out)?;
+        out.flush()
+    }
+}
+
+/// An address to connect to: from this machine, if it listens on all.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+fn named(models: &[&ModelId]) -> String {
+    let first: Vec<_> = models.iter().take(MODELS_MAX).map(|model| model.as_str()).collect();
+    match models.len().saturating_sub(MODELS_MAX) {
+        _ if models.is_empty() => "none yet".to_owned(),
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(listen: Listen, is_tls: bool, models: &[&str]) -> String {
+        let models: Vec<_> = models.iter().map(|id| ModelId::parse(id).unwrap()).collect();
+        let models: Vec<_> = models.iter().collect();
+        let mut out = Vec::new();
+        Welcome { listen, is_tls, models: &models, key: None }.print(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn listen(external: &str) -> Listen {
+        Listen { external: external.parse().unwrap(), internal: None, admin: Listen::ADMIN }
+    }
+
+    #[test]
+    fn a_gateway_on_all_addresses_is_reached_from_this_machine() {
+        for (address, base) in [
+            ("0.0.0.0:8080", "  base URL  http://127.0.0.1:8080/v1\n"),
+            ("[::]:8080", "  base URL  http://[::1]:8080/v1\n"),
+            ("10.0.0.5:8080", "  base URL  http://10.0.0.5:8080/v1\n"),
+        ] {
+            let text = printed(listen(address), false, &["m"]);
+            assert!(text.contains(base), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_with_a_certificate_speaks_https_but_for_its_admin_address() {
+        let text = printed(listen("127.0.0.1:8443"), true, &["m"]);
+        assert!(text.contains("curl -N https://127.0.0.1:8443/v1/chat/completions"), "{text}");
+        assert!(text.contains("  admin     http://127.0.0.1:9090 "), "{text}");
+    }
+
+    #[test]
+    fn of_many_models_some_are_named() {
+        let text = printed(listen("127.0.0.1:1"), false, &["a", "b", "c", "d", "e", "f", "g"]);
+        assert!(text.contains("  models    a, b, c, d, e and 2 more\n"), "{text}");
+        let text = printed(listen("127.0.0.1:1"), false, &[]);
+        assert!(text.contains("  models    none yet\n"), "{text}");
+    }
+
+    #[test]
+    fn what_a_shell_would_read_is_quoted() {
+        let text = printed(listen("127.0.0.1:1"), false, &["it's"]);
+        assert!(text.contains(r#""model": "it'\''s""#), "{text}");
+        assert!(text.contains(r#"-H "Authorization: Bearer $KEY""#), "{text}");
+    }
+}
