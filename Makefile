@@ -42,12 +42,12 @@ sdk: ## The real SDKs, an OIDC provider and curl against a running gateway
 count: ## Instructions and system calls per request, which repeat and so gate CI
 	.ci/real/debian.sh valgrind strace
 	$(CARGO) build --release --locked --quiet -p llm-gateway -p llm-bench
-	target/release/llm-bench count
+	target/release/llm-bench count --gateway target/release/llm-gateway
 
 bench: build ## Throughput and latency against bare Pingora and nginx
 	.ci/real/debian.sh nginx
 	$(CARGO) build --release --locked --quiet -p llm-bench
-	target/release/llm-bench run
+	target/release/llm-bench run --gateway target/release/llm-gateway
 
 fuzz: ## Fuzz what parses strangers' bytes, SECONDS=600 each
 	.ci/real/cargo-fuzz.sh

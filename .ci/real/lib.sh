@@ -1,0 +1,53 @@
+# What the scripts of this folder share; sourced by each of them.
+#
+# A part is installed into a folder of the user's cache that is named after what is in it, so
+# that nothing is installed twice and a new version never meets an old one.
+
+set -euo pipefail
+
+real=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=versions.env
+. "$real/versions.env"
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/llm-gateway-ci
+
+# fail MESSAGE: ends the script; 69 is sysexits' EX_UNAVAILABLE.
+fail() {
+    echo "${0##*/}: $*" >&2
+    exit 69
+}
+
+# need COMMAND PACKAGE: ends the script unless the command is there.
+need() {
+    command -v "$1" >/dev/null || fail "$1 is not installed; on Debian: apt-get install $2"
+}
+
+# pinned FILE TEXT: ends the script unless a pin of versions.env is also in FILE.
+pinned() {
+    grep -qF -- "$2" "$1" || fail "${1##*/} does not pin $2 as versions.env does"
+}
+
+# digest TEXT FILE...: a short name for a text and the content of files.
+digest() {
+    local text=$1
+    shift
+    { echo "$text"; cat -- "$@"; } | sha256sum | cut -c1-16
+}
+
+# install_once FOLDER COMMAND...: runs the command, which fills the folder, unless it has once
+# ended well. Two at a time wait for each other; what broke half way is begun anew.
+install_once() {
+    local folder=$1
+    shift
+    [ -e "$folder/.complete" ] && return
+    need flock util-linux
+    mkdir -p "${folder%/*}"
+    (
+        flock 9
+        [ -e "$folder/.complete" ] && exit
+        echo "installing ${folder#"$cache"/}" >&2
+        rm -rf "$folder"
+        mkdir "$folder"
+        "$@" >&2
+        touch "$folder/.complete"
+    ) 9>"$folder.lock"
+}
