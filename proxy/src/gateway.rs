@@ -9,6 +9,7 @@ use crate::{
     clock,
     exchange::{End, Exchange},
     halt::Halt,
+    ids,
     metrics::Metrics,
     oidc::{InvalidIssuer, IssuerConfig},
     rejection::Rejection,
@@ -282,6 +283,5 @@ fn home(permit: &Permit, model: &str, answered: &Answered) -> Home {
 
 /// `req-` and 32 hexadecimal digits.
 pub(crate) fn fresh_request_id() -> HeaderValue {
-    let id = format!("req-{:032x}", rand::random::<u128>());
-    HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req-0"))
+    HeaderValue::from_str(&ids::fresh("req-")).unwrap_or(HeaderValue::from_static("req-0"))
 }

@@ -4,6 +4,7 @@
 //! [`tables`], swapped whole while requests run.
 
 pub mod clock;
+pub mod ids;
 pub mod server;
 pub mod gateway;
 pub mod attempt;

@@ -40,6 +40,21 @@ pub struct Metrics {
     registry: Registry,
 }
 
+/// What is counted of one route, found once and kept with it.
+#[derive(Debug)]
+pub struct Meters {
+    /// From the request's header to the reply's first byte.
+    pub first_byte: Histogram,
+    /// From the request's header to the reply's last byte.
+    pub duration: Histogram,
+    /// Tokens read.
+    pub input: Counter,
+    /// Tokens written.
+    pub output: Counter,
+    /// Tokens read that were found in a cache.
+    pub cached: Counter,
+}
+
 /// What an exchange was, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
@@ -147,6 +162,22 @@ impl Metrics {
             "Connections closed at once because there were too many",
             self.connections_refused.clone(),
         );
+    }
+
+    /// What is counted of one route.
+    pub fn of_route(&self, route: &Arc<str>) -> Meters {
+        let labels = RouteLabels { route: Arc::clone(route) };
+        let tokens = |direction| {
+            let labels = TokenLabels { route: Arc::clone(route), direction };
+            self.tokens.get_or_create_owned(&labels)
+        };
+        Meters {
+            first_byte: self.first_byte.get_or_create_owned(&labels),
+            duration: self.duration.get_or_create_owned(&labels),
+            input: tokens("input"),
+            output: tokens("output"),
+            cached: tokens("cached"),
+        }
     }
 
     /// The exposition text.

@@ -10,11 +10,12 @@ use crate::{
     },
     keyring::KeyEntry,
     limit::Gauge,
+    metrics::Meters,
 };
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use llm_contract::{Issuer, KeyId, ModelId, Route, RouteMatch, Settings, Table, Upstream};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The snapshot in force.
 pub struct Tables(ArcSwap<Snapshot>);
@@ -49,6 +50,8 @@ pub struct RouteEntry {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// The requests that run.
     pub running: Gauge,
+    /// What is counted of it.
+    pub meters: OnceLock<Meters>,
 }
 
 impl Tables {
@@ -161,7 +164,7 @@ impl RouteEntry {
         previous: Option<&Arc<Self>>,
     ) -> Arc<Self> {
         let running = previous.map(|entry| entry.running.clone()).unwrap_or_default();
-        Arc::new(Self { label, route: route.clone(), endpoints, running })
+        Arc::new(Self { label, route: route.clone(), endpoints, running, meters: OnceLock::new() })
     }
 
     /// The id the upstream knows a model by, given what the client wrote.

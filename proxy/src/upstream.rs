@@ -74,10 +74,11 @@ impl Failure {
 
 impl From<Box<pingora_core::Error>> for Failure {
     fn from(error: Box<pingora_core::Error>) -> Self {
-        if matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout) {
-            Self::Silent
-        } else {
-            Self::Broken(error)
+        match error.etype() {
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout => Self::Silent,
+            // Its text holds the header that came, which may hold what was sent: our credential.
+            ErrorType::InvalidHTTPHeader => Self::Nonsense,
+            _ => Self::Broken(error),
         }
     }
 }

@@ -14,7 +14,7 @@ fn relay(shape: Shape, hide: Hide, stream: &[u8], piece_bytes: usize) -> (Vec<u8
     let mut reader = StreamReader::new(shape, hide);
     let mut out = Vec::new();
     for piece in stream.chunks(piece_bytes) {
-        out.extend_from_slice(&reader.push(Bytes::copy_from_slice(piece)));
+        out.extend_from_slice(&reader.push(&Bytes::copy_from_slice(piece)));
     }
     out.extend_from_slice(&reader.flush());
     (out, reader.finish())

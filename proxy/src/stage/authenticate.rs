@@ -147,12 +147,7 @@ impl Principal {
         }
     }
 
-    /// Whether this is the same caller as before: the same key, or the same user.
-    pub fn is_same(&self, other: &str) -> bool {
-        self.identity() == other
-    }
-
-    /// What tells callers apart.
+    /// What tells callers apart: the key, or the user of an issuer.
     pub fn identity(&self) -> String {
         match self {
             Self::Key(entry) => format!("key {}", entry.record.id),

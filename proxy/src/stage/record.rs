@@ -2,7 +2,8 @@
 
 use crate::{
     exchange::{End, Exchange},
-    metrics::{Metrics, RejectionLabels, RequestLabels, RouteLabels, TokenLabels},
+    ids,
+    metrics::{Metrics, RejectionLabels, RequestLabels},
 };
 use jiff::Timestamp;
 use llm_contract::Upstream;
@@ -89,22 +90,17 @@ impl Recorder {
         if let End::Rejected(code) = exchange.end {
             self.metrics.rejections.get_or_create(&RejectionLabels { code }).inc();
         }
-        let Some(first_byte) = exchange.reply.first_byte_after else {
+        let (Some(route), Some(first_byte)) = (&exchange.route, exchange.reply.first_byte_after)
+        else {
             return;
         };
-        let labels = RouteLabels { route: labels.route };
-        self.metrics.first_byte.get_or_create(&labels).observe(first_byte.as_secs_f64());
-        self.metrics.duration.get_or_create(&labels).observe(elapsed.as_secs_f64());
-        let Some(usage) = exchange.reply.usage else {
-            return;
-        };
-        for (direction, tokens) in [
-            ("input", usage.input_tokens),
-            ("output", usage.output_tokens),
-            ("cached", usage.cached_tokens),
-        ] {
-            let labels = TokenLabels { route: Arc::clone(&labels.route), direction };
-            self.metrics.tokens.get_or_create(&labels).inc_by(tokens);
+        let meters = route.meters.get_or_init(|| self.metrics.of_route(&route.label));
+        meters.first_byte.observe(first_byte.as_secs_f64());
+        meters.duration.observe(elapsed.as_secs_f64());
+        if let Some(usage) = exchange.reply.usage {
+            meters.input.inc_by(usage.input_tokens);
+            meters.output.inc_by(usage.output_tokens);
+            meters.cached.inc_by(usage.cached_tokens);
         }
     }
 }
@@ -143,7 +139,7 @@ fn event(exchange: &Exchange, elapsed: Duration, now: Timestamp) -> Option<Usage
     exchange.reply.first_byte_after?;
     let usage = exchange.reply.usage.unwrap_or_default();
     Some(UsageEvent {
-        id: format!("{:032x}", rand::random::<u128>()),
+        id: ids::fresh(""),
         request: exchange.stamp.request_id.to_str().unwrap_or_default().to_owned(),
         time: now,
         key: principal.key_id().map(str::to_owned),

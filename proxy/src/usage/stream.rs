@@ -87,9 +87,9 @@ impl StreamReader {
 
     /// Looks at the next piece of the stream; what to forward now, which may be nothing: an event
     /// goes on when it is whole, so that a stream which breaks never leaves half of one behind.
-    pub fn push(&mut self, chunk: Bytes) -> Bytes {
-        let mut out = Output::of(&chunk);
-        let mut rest: &[u8] = &chunk;
+    pub fn push(&mut self, chunk: &Bytes) -> Bytes {
+        let mut out = Output::of(chunk);
+        let mut rest: &[u8] = chunk;
         while !rest.is_empty() {
             let start = chunk.len() - rest.len();
             let Some(part) = self.cutter.next(&mut rest) else {

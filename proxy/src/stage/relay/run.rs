@@ -67,14 +67,14 @@ impl Relay<'_> {
             return end;
         }
         for chunk in held {
-            if self.pass_on(reader.push(chunk)).await.is_err() {
+            if self.pass_on(reader.push(&chunk)).await.is_err() {
                 return End::ClientGone;
             }
         }
         loop {
             match self.next().await {
                 Ok(chunk) => {
-                    if self.pass_on(reader.push(chunk)).await.is_err() {
+                    if self.pass_on(reader.push(&chunk)).await.is_err() {
                         return End::ClientGone;
                     }
                 }

@@ -60,7 +60,7 @@ fn relay<'a>(
     let mut reader = StreamReader::new(shape, hide);
     let mut out = Vec::new();
     for piece in pieces {
-        out.extend_from_slice(&reader.push(Bytes::copy_from_slice(piece)));
+        out.extend_from_slice(&reader.push(&Bytes::copy_from_slice(piece)));
     }
     out.extend_from_slice(&reader.flush());
     (String::from_utf8_lossy(&out).into_owned(), reader.finish())
@@ -263,7 +263,7 @@ fn a_stream_is_over_when_the_last_event_of_its_dialect_has_come() {
         (Shape::None, "data: {}\n\n", true),
     ] {
         let mut reader = StreamReader::new(shape, Hide::Nothing);
-        reader.push(Bytes::from_static(stream.as_bytes()));
+        reader.push(&Bytes::from_static(stream.as_bytes()));
         reader.flush();
         assert_eq!(reader.is_over(), over, "{stream}");
     }
@@ -272,7 +272,7 @@ fn a_stream_is_over_when_the_last_event_of_its_dialect_has_come() {
 #[test]
 fn an_error_behind_an_event_without_its_blank_line_is_an_event_of_its_own() {
     let mut reader = StreamReader::new(Shape::Chat, Hide::Nothing);
-    reader.push(Bytes::from_static(b"data: {}"));
+    reader.push(&Bytes::from_static(b"data: {}"));
     reader.flush();
     assert!(reader.failure("code", "text").starts_with(b"\n\ndata: "));
 }
@@ -296,11 +296,11 @@ fn usage_is_hidden_in_data_of_several_lines() {
 fn an_event_goes_on_as_soon_as_it_is_whole() {
     for hide in [Hide::Nothing, Hide::UsageEverywhere] {
         let mut reader = StreamReader::new(Shape::Chat, hide);
-        assert_eq!(reader.push(Bytes::from_static(b"data: {}")), "");
-        assert_eq!(reader.push(Bytes::from_static(b"\n")), "");
-        assert_eq!(reader.push(Bytes::from_static(b"\ndata:")), "data: {}\n\n");
+        assert_eq!(reader.push(&Bytes::from_static(b"data: {}")), "");
+        assert_eq!(reader.push(&Bytes::from_static(b"\n")), "");
+        assert_eq!(reader.push(&Bytes::from_static(b"\ndata:")), "data: {}\n\n");
         let rest = Bytes::from_static(b" 1\n\n: ping\n\n");
-        assert_eq!(reader.push(rest), "data: 1\n\n: ping\n\n");
+        assert_eq!(reader.push(&rest), "data: 1\n\n: ping\n\n");
     }
 }
 
@@ -308,7 +308,7 @@ fn an_event_goes_on_as_soon_as_it_is_whole() {
 fn nothing_is_copied_without_need() {
     let chunk = Bytes::from(chat(&["at"], Asked::Nothing, "\n\n"));
     for hide in [Hide::Nothing, Hide::UsageEverywhere] {
-        let out = StreamReader::new(Shape::Chat, hide).push(chunk.clone());
+        let out = StreamReader::new(Shape::Chat, hide).push(&chunk);
         assert_eq!((out.as_ptr(), out.len()), (chunk.as_ptr(), chunk.len()), "{hide:?}");
     }
 }
@@ -332,7 +332,7 @@ fn of_a_stream_that_breaks_no_half_event_is_left_behind() {
     for hide in [Hide::Nothing, Hide::UsageChunk] {
         let mut reader = StreamReader::new(Shape::Chat, hide);
         let begun = Bytes::from_static(b"data: {}\n\ndata: {\"cho");
-        assert_eq!(reader.push(begun), "data: {}\n\n");
+        assert_eq!(reader.push(&begun), "data: {}\n\n");
         assert!(reader.failure("upstream_error", "m").starts_with(b"data: {\"error\""));
     }
 }
@@ -340,7 +340,7 @@ fn of_a_stream_that_breaks_no_half_event_is_left_behind() {
 #[test]
 fn our_failure_ends_an_event_that_was_too_long_to_be_held_back() {
     let mut reader = StreamReader::new(Shape::Chat, Hide::Nothing);
-    reader.push(Bytes::from(format!("data: {}", "x".repeat(EVENT_BYTES_MAX))));
+    reader.push(&Bytes::from(format!("data: {}", "x".repeat(EVENT_BYTES_MAX))));
     assert!(reader.mid_event());
     assert!(reader.failure("upstream_error", "m").starts_with(b"\n\ndata: {\"error\""));
 }
@@ -348,7 +348,7 @@ fn our_failure_ends_an_event_that_was_too_long_to_be_held_back() {
 #[test]
 fn our_failure_has_the_next_number_of_a_response() {
     let mut reader = StreamReader::new(Shape::Responses, Hide::Nothing);
-    reader.push(Bytes::from_static(b"event: response.created\ndata: {\"sequence_number\":0}\n\n"));
+    reader.push(&Bytes::from_static(b"event: response.created\ndata: {\"sequence_number\":0}\n\n"));
     let event = reader.failure("upstream_error", "m");
     assert!(memchr::memmem::find(&event, br#""sequence_number":1"#).is_some());
 }
@@ -418,7 +418,7 @@ proptest! {
             let mut reader = StreamReader::new(shape, Hide::Nothing);
             let mut out = Vec::new();
             for piece in pieces(&bytes, &breaks) {
-                out.extend_from_slice(&reader.push(Bytes::copy_from_slice(piece)));
+                out.extend_from_slice(&reader.push(&Bytes::copy_from_slice(piece)));
             }
             out.extend_from_slice(&reader.flush());
             prop_assert_eq!(&out, &bytes);
