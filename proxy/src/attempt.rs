@@ -70,7 +70,7 @@ impl Shared {
             let deadline = exchange.received_at + picked.endpoint.timeouts.request;
             let answered = tokio::select! {
                 biased;
-                answered = self.ask(&head, &picked, outgoing, exchange.stream) => answered,
+                answered = self.ask(&head, &picked, outgoing) => answered,
                 gone = session.read_body_or_idle(true) => return Err(Halt::left(gone)),
                 () = self.cut.cancelled() => return Err(Rejection::Saturated.into()),
                 () = sleep_until(deadline.into()) => return Err(Rejection::UpstreamTooSlow.into()),
@@ -105,15 +105,16 @@ impl Shared {
         head: &[u8],
         picked: &Picked,
         outgoing: &Outgoing<'_>,
-        stream: bool,
     ) -> Result<(Connection, First), Failure> {
         let mut fresh = false;
         loop {
             let request = (head, &outgoing.body);
             let mut connection =
                 self.connector.send(&picked.endpoint, request, fresh, clock::now()).await?;
-            match relay::look(&mut connection, stream).await {
-                Err(Failure::Broken(_)) if connection.may_be_stale() => fresh = true,
+            match relay::look(&mut connection).await {
+                Err(Failure::Broken(_) | Failure::Nonsense) if connection.may_be_stale() => {
+                    fresh = true;
+                }
                 looked => return looked.map(|first| (connection, first)),
             }
         }

@@ -236,7 +236,9 @@ impl Shared {
         let path = operation.path.replace("{id}", id);
         let outgoing =
             Outgoing { permit: &permit, operation, path: &path, body: prompt.body.clone() };
-        let choice = Choice::only(route, &home.endpoint);
+        // It may have gone, and its address may be somebody else's by now.
+        let endpoint = route.endpoints.iter().find(|it| it.name == home.endpoint);
+        let choice = Choice::only(Arc::clone(&route), endpoint.ok_or_else(unknown)?);
         let answered = self.attempt(session, exchange, choice, &outgoing).await?;
         self.relay(session, exchange, answered, Hide::Nothing).await
     }
@@ -276,7 +278,7 @@ impl Shared {
 fn home(permit: &Permit, model: &str, answered: &Answered) -> Home {
     Home {
         model: model.into(),
-        endpoint: Arc::clone(&answered.picked.endpoint),
+        endpoint: Arc::clone(&answered.picked.endpoint.name),
         identity: permit.principal().identity(),
     }
 }

@@ -15,7 +15,7 @@ use pingora_core::{
     apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp},
     listeners::{L4BufferSettings, ListenerConfig, tls::TlsSettings},
     protocols::{
-        Stream,
+        ALPN, Stream,
         http::{ServerSession, v2::server::H2Options},
     },
     server::{Fds, ShutdownWatch},
@@ -29,7 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Semaphore, watch};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a client may take for a header; an idle connection is kept for a minute of it.
 const HEADER_WAIT: Duration = Duration::from_secs(75);
@@ -133,7 +133,8 @@ fn service(
 ) -> (Service<Entrance>, Sockets) {
     let Listening { address, socket, entry, tls } = face;
     let connections = Arc::new(Semaphore::new(shared.limits.connections));
-    let gateway = Arc::new(Gateway { shared: Arc::clone(shared), entry, options: options() });
+    let gateway = Gateway { shared: Arc::clone(shared), entry, options: options(), begun: None };
+    let gateway = Arc::new(gateway);
     let entrance = Entrance { gateway, connections, open: open.clone() };
     let mut service = Service::new(format!("{entry:?}"), entrance);
     let mut listener = ListenerConfig::tcp(address.to_string())
@@ -173,6 +174,9 @@ impl ServerApp for Entrance {
             return None;
         };
         let _open = self.open.token();
+        if stream.selected_alpn_proto() == Some(ALPN::H2) {
+            return self.begun_in_time(stream, shutdown).await;
+        }
         // Pingora looks for HTTP/2 in the first bytes, and waits for them without end.
         let mut first = [0; 24];
         let peeking = tokio::time::timeout(HEADER_WAIT, stream.try_peek(&mut first));
@@ -184,11 +188,33 @@ impl ServerApp for Entrance {
     }
 }
 
+impl Entrance {
+    /// Over TLS the first bytes cannot be looked at, and here too Pingora waits for them without
+    /// end. So the connection ends if no request begins in time.
+    async fn begun_in_time(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let begun = CancellationToken::new();
+        let gateway = Gateway { begun: Some(begun.clone()), ..Gateway::clone(&self.gateway) };
+        let gateway = Arc::new(gateway);
+        let late = async {
+            if tokio::time::timeout(HEADER_WAIT, begun.cancelled()).await.is_ok() {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            stream = gateway.process_new(stream, shutdown) => stream,
+            () = late => None,
+        }
+    }
+}
+
 /// Takes requests, one after the other on each connection.
+#[derive(Clone)]
 struct Gateway {
     shared: Arc<Shared>,
     entry: Entry,
     options: HttpServerOptions,
+    /// Cancelled by the first request, if somebody waits for it.
+    begun: Option<CancellationToken>,
 }
 
 #[async_trait]
@@ -202,6 +228,9 @@ impl HttpServerApp for Gateway {
         // it has gone away.
         session.set_pipelining_enabled(true);
         self.next_request(&mut session).await?;
+        if let Some(begun) = &self.begun {
+            begun.cancel();
+        }
         let _running = self.shared.requests.token();
         session.set_write_timeout(Some(WRITE_WAIT));
         if self.shared.drain.is_cancelled() {

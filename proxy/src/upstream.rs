@@ -199,3 +199,15 @@ impl Connection {
         self.http.read_body_bytes().await.map_err(Failure::from)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use llm_contract::Chain;
+
+    #[test]
+    fn what_came_instead_of_a_header_is_in_no_error() {
+        let error = pingora_core::Error::explain(ErrorType::InvalidHTTPHeader, "buf: sk-theirs");
+        assert!(!Chain(&Failure::from(error)).to_string().contains("sk-theirs"));
+    }
+}

@@ -11,6 +11,7 @@ use llm_proxy::{
     tls::Certificate,
 };
 use llm_sim::{Config, Sim};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -285,6 +286,49 @@ async fn a_new_certificate_is_seen_by_the_next_connection() {
     assert_eq!(get(&trusting(&new, at, None)).await, Some(200));
     assert_eq!(get(&trusting(&old, at, None)).await, None);
     assert_eq!(get(&open).await, Some(200), "a connection that is open stays so");
+}
+
+/// A connection that agreed on HTTP/2, and has said nothing in it.
+async fn agreed_on_http_2(pem: &str, at: SocketAddr) -> TcpStream {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let name = "localhost".try_into().unwrap();
+    let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut client = TcpStream::connect(at).await.unwrap();
+    client.set_nodelay(true).unwrap();
+    while tls.is_handshaking() || tls.wants_write() {
+        let mut bytes = Vec::new();
+        if tls.wants_write() {
+            tls.write_tls(&mut bytes).unwrap();
+            client.write_all(&bytes).await.unwrap();
+        } else {
+            assert_ne!(client.read_buf(&mut bytes).await.unwrap(), 0, "a handshake");
+            tls.read_tls(&mut bytes.as_slice()).unwrap();
+            tls.process_new_packets().unwrap();
+        }
+    }
+    assert_eq!(tls.alpn_protocol(), Some(&b"h2"[..]));
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_agrees_on_http_2_and_says_nothing_does_not_hold_a_connection_for_long() {
+    let (chain, key) = certificate();
+    let certificate = Certificate::parse(chain.as_bytes(), key.as_bytes()).unwrap();
+    let (at, _proxy, _server) = with_tls(certificate, table(json!([]))).await;
+    let mut client = agreed_on_http_2(&chain, at).await;
+    let begun = tokio::time::Instant::now();
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(2 * 75), client.read_to_end(&mut rest));
+    let _reset = closed.await.expect("the connection closes");
+    assert!(Duration::from_secs(70) < begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,8 @@
 
 use crate::{
     actors::{
-        CHAT, COMPLETIONS, MESSAGES, MODEL, RESPONSES, Speaks, ask, ask_stream, begun, piece, sim,
+        CHAT, COMPLETIONS, MESSAGES, MODEL, RESPONSES, Speaks, Upstream, ask, ask_stream, begun,
+        piece, sim,
     },
     support::{ME, Proxy, bearer, key, record, served, table},
 };
@@ -130,6 +131,24 @@ async fn a_provider_s_pictures_make_an_event() {
     assert_eq!((event.operation.as_str(), event.upstream.as_str()), ("images", "provider"));
     assert_eq!(Some(event.input_tokens), told["input_tokens"].as_u64());
     assert_eq!(Some(event.output_tokens), told["output_tokens"].as_u64());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_we_did_not_see_asked_for_is_counted_too() {
+    let upstream = Upstream::bind().await;
+    let mut proxy = Proxy::start(table(json!([served(MODEL, &[upstream.url()])]))).await;
+    let serve = async {
+        let mut asked = upstream.asked().await;
+        asked.begin().await;
+        asked.say(&format!("{}data: [DONE]\n\n", piece("well"))).await;
+        asked.end().await;
+    };
+    // Go's parser takes it for `stream`.
+    let body = ask(CHAT, &json!({ "\u{17f}tream": true }));
+    let reply = Speaks::Http1.post(proxy.external, CHAT, &body);
+    let ((), reply) = tokio::join!(serve, reply);
+    assert!(reply.unwrap().text().await.unwrap().ends_with("data: [DONE]\n\n"));
+    assert_eq!(proxy.usage().await.output_tokens, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,6 +284,16 @@ async fn who_may_no_longer_use_a_model_does_not_get_its_responses() {
     for cancel in [false, true] {
         assert_eq!(by_id(&proxy, &id, ME, cancel).await.status(), 403);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_of_a_server_that_has_gone_does_not_exist() {
+    let (one, two, proxy, mut table, id) = with_response().await;
+    let (home, other) = if one.received().is_empty() { (&two, &one) } else { (&one, &two) };
+    table["routes"] = json!([served(MODEL, &[other.url()])]);
+    proxy.update(table);
+    assert_eq!(by_id(&proxy, &id, ME, false).await.status(), 404);
+    assert_eq!((home.received().len(), other.received().len()), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

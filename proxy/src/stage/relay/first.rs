@@ -27,7 +27,7 @@ pub enum First {
 /// # Errors
 /// If the connection breaks before that, or a stream ends without an event: the client has been
 /// told nothing, and another endpoint may be asked.
-pub async fn look(connection: &mut Connection, stream: bool) -> Result<First, Failure> {
+pub async fn look(connection: &mut Connection) -> Result<First, Failure> {
     let header = connection.header().await?;
     let (status, is_event_stream) = (header.status, is_event_stream(header));
     if status.is_client_error() || status.is_server_error() {
@@ -37,7 +37,8 @@ pub async fn look(connection: &mut Connection, stream: bool) -> Result<First, Fa
     if !status.is_success() {
         return Err(Failure::Nonsense);
     }
-    if !(stream && is_event_stream) {
+    // Whether a stream was asked for does not count: the upstream may have read that otherwise.
+    if !is_event_stream {
         let held = connection.chunk().await?.into_iter().collect();
         return Ok(First::Whole(held));
     }
