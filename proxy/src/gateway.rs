@@ -4,7 +4,6 @@
 
 use crate::{
     answer::{self, Stamp, models, preflight},
-    attempt::{Answered, Outgoing},
     balance::probe,
     clock,
     exchange::{End, Exchange},
@@ -13,28 +12,23 @@ use crate::{
     metrics::Metrics,
     oidc::{InvalidIssuer, IssuerConfig},
     rejection::Rejection,
-    responses::{Home, Responses},
+    responses::Responses,
     stage::{
-        accept::{self, Entry, Operation, Request},
-        authenticate::{Authenticator, Principal},
-        authorize::{self, Permit},
-        pick::Choice,
-        read::{self, Held, Prompt},
+        accept::{self, Entry, Request},
+        authenticate::Authenticator,
+        read::{self, Held},
         record::{Recorder, UsageEvent},
-        relay::{First, Relay, Stop, hiding},
-        reserve, resolve,
     },
     tables::{Snapshot, Tables},
     upstream::Connector,
-    usage::{Hide, Shape},
 };
 use bytes::Bytes;
 use http::HeaderValue;
 use jiff::Timestamp;
 use llm_contract::Table;
 use pingora_core::protocols::http::ServerSession;
-use std::{pin::pin, sync::Arc};
-use tokio::{runtime::Handle, sync::mpsc, time::sleep_until};
+use std::sync::Arc;
+use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What both entries share.
@@ -61,7 +55,7 @@ pub struct Shared {
     pub background: TaskTracker,
     pub(crate) connector: Connector,
     recorder: Arc<Recorder>,
-    held: Held,
+    pub(crate) held: Held,
 }
 
 /// What is held of requests.
@@ -186,100 +180,6 @@ impl Shared {
         }
         accept::framing(&header.headers, &raw)?;
         accept::request(&header.method, header.uri.path(), &header.headers)
-    }
-
-    async fn ask_model(
-        &self,
-        session: &mut ServerSession,
-        exchange: &mut Exchange,
-        tables: &Snapshot,
-        principal: &Principal,
-        operation: &'static Operation,
-    ) -> Result<End, Halt> {
-        exchange.operation = Some(operation);
-        let prompt = Prompt::read(session, operation, &self.limits.read, &self.held).await?;
-        let scan = prompt.scan.as_ref().ok_or(Rejection::Defect)?;
-        exchange.stream = scan.stream;
-        let route = resolve::route(tables, &scan.model, operation)?;
-        exchange.route = Some(Arc::clone(&route));
-        let permit = authorize::permit(principal, &route, &scan.model)?;
-        let _lease = reserve::lease(&permit)?;
-        let (usage, hide) = hiding(operation, &route, scan.usage);
-        let body = prompt.for_upstream(route.upstream_model(&scan.model), usage);
-        let outgoing = Outgoing { permit: &permit, operation, path: operation.path, body };
-        let choice = Choice::new(Arc::clone(&route));
-        let answered = self.attempt(session, exchange, choice, &outgoing).await?;
-        if operation.shape == Shape::Responses {
-            let home = || home(&permit, &scan.model, &answered);
-            self.responses.remember(answered.first.held(), home);
-        }
-        self.relay(session, exchange, answered, hide).await
-    }
-
-    async fn ask_home(
-        &self,
-        session: &mut ServerSession,
-        exchange: &mut Exchange,
-        tables: &Snapshot,
-        principal: &Principal,
-        operation: &'static Operation,
-        id: &str,
-    ) -> Result<End, Halt> {
-        exchange.operation = Some(operation);
-        let prompt = Prompt::read(session, operation, &self.limits.read, &self.held).await?;
-        let unknown = || Rejection::UnknownResponse { id: id.to_owned() };
-        let home = self.responses.home(id, &principal.identity()).ok_or_else(unknown)?;
-        let route = resolve::route(tables, &home.model, operation)?;
-        exchange.route = Some(Arc::clone(&route));
-        let permit = authorize::permit(principal, &route, &home.model)?;
-        let _lease = reserve::lease(&permit)?;
-        let path = operation.path.replace("{id}", id);
-        let outgoing =
-            Outgoing { permit: &permit, operation, path: &path, body: prompt.body.clone() };
-        // It may have gone, and its address may be somebody else's by now.
-        let endpoint = route.endpoints.iter().find(|it| it.name == home.endpoint);
-        let choice = Choice::only(Arc::clone(&route), endpoint.ok_or_else(unknown)?);
-        let answered = self.attempt(session, exchange, choice, &outgoing).await?;
-        self.relay(session, exchange, answered, Hide::Nothing).await
-    }
-
-    async fn relay(
-        &self,
-        session: &mut ServerSession,
-        exchange: &mut Exchange,
-        answered: Answered,
-        hide: Hide,
-    ) -> Result<End, Halt> {
-        let Answered { picked, connection, first } = answered;
-        let deadline = exchange.received_at + picked.endpoint.timeouts.request;
-        let late = pin!(sleep_until(deadline.into()));
-        let stop = Stop { late, cut: &self.cut };
-        exchange.reply.begin(&first, clock::now().duration_since(exchange.received_at));
-        match first {
-            First::Refusal(refusal) => {
-                self.connector.release(connection).await;
-                let (header, body) = refusal.answer(&picked.endpoint, &exchange.stamp)?;
-                exchange.reply.status = Some(header.status);
-                Box::pin(answer::send(session, header, body)).await?;
-                Ok(End::Complete)
-            }
-            First::Stream(held) => {
-                let relay = Relay { session, connection, exchange, stop };
-                Ok(relay.stream(held, hide, &self.connector).await)
-            }
-            First::Whole(held) => {
-                let relay = Relay { session, connection, exchange, stop };
-                Ok(relay.whole(held, &self.connector).await)
-            }
-        }
-    }
-}
-
-fn home(permit: &Permit, model: &str, answered: &Answered) -> Home {
-    Home {
-        model: model.into(),
-        endpoint: Arc::clone(&answered.picked.endpoint.name),
-        identity: permit.principal().identity(),
     }
 }
 

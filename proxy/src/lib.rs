@@ -7,6 +7,7 @@ pub mod clock;
 pub mod ids;
 pub mod server;
 pub mod gateway;
+pub mod ask;
 pub mod attempt;
 pub mod exchange;
 pub mod halt;

@@ -197,7 +197,7 @@ impl Entrance {
         let gateway = Arc::new(gateway);
         let late = async {
             if tokio::time::timeout(HEADER_WAIT, begun.cancelled()).await.is_ok() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         tokio::select! {

@@ -14,7 +14,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
-use llm_contract::{Issuer, KeyId, ModelId, Route, RouteMatch, Settings, Table, Upstream};
+use llm_contract::{KeyId, ModelId, Route, RouteMatch, Settings, Table, Upstream};
 use std::sync::{Arc, OnceLock};
 
 /// The snapshot in force.
@@ -23,12 +23,8 @@ pub struct Tables(ArcSwap<Snapshot>);
 /// Everything a request is decided by.
 #[derive(Default)]
 pub struct Snapshot {
-    /// Of the table it was made from.
-    pub revision: u64,
     /// Keys by their public part.
     pub keys: HashMap<KeyId, Arc<KeyEntry>>,
-    /// Issuers of tokens.
-    pub issuers: Vec<Issuer>,
     /// What applies to every route.
     pub settings: Settings,
     /// Routes that are listed: each once, in the order of their ids.
@@ -89,8 +85,9 @@ impl Snapshot {
     }
 
     fn compile(table: Table, previous: &Self) -> Self {
-        let Table { revision, routes, keys, issuers, settings } = table;
-        let mut next = Self { revision, issuers, settings, ..Self::default() };
+        // Issuers are in force where tokens are verified.
+        let Table { revision: _, routes, keys, issuers: _, settings } = table;
+        let mut next = Self { settings, ..Self::default() };
         next.keys = keys
             .into_iter()
             .map(|record| {

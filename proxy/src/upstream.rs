@@ -74,11 +74,13 @@ impl Failure {
 
 impl From<Box<pingora_core::Error>> for Failure {
     fn from(error: Box<pingora_core::Error>) -> Self {
-        match error.etype() {
-            ErrorType::ReadTimedout | ErrorType::WriteTimedout => Self::Silent,
-            // Its text holds the header that came, which may hold what was sent: our credential.
-            ErrorType::InvalidHTTPHeader => Self::Nonsense,
-            _ => Self::Broken(error),
+        if matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout) {
+            Self::Silent
+        } else if *error.etype() == ErrorType::InvalidHTTPHeader {
+            // Its text holds the bytes that came, which may repeat what we sent: a credential.
+            Self::Nonsense
+        } else {
+            Self::Broken(error)
         }
     }
 }

@@ -8,6 +8,10 @@ use llm_gateway::{
 use llm_proxy::clock;
 use std::{io, process::ExitCode};
 
+/// Gives memory back when streams have closed; see docs/decisions/0008-jemalloc.md.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,

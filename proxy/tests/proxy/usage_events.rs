@@ -311,3 +311,39 @@ async fn a_response_behind_a_catch_all_is_judged_by_the_model_that_was_asked_for
     reply.bytes().await.unwrap();
     assert_eq!(by_id(&proxy, "resp_the-same", ME, false).await.status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_is_continued_by_its_maker_alone_and_where_it_was_made() {
+    let (one, two, proxy, mut table, id) = with_response().await;
+    let (home, other) = if one.received().is_empty() { (&two, &one) } else { (&one, &two) };
+    let body = json!({ "model": MODEL, "input": "And then?", "previous_response_id": id });
+    for _ in 0..4 {
+        let answer = proxy.post("/v1/responses", body.to_string()).await;
+        assert_eq!(answer.status(), 200);
+    }
+    assert_eq!((home.received().len(), other.received().len()), (5, 0));
+    let stranger = "straaaaanger";
+    table["keys"].as_array_mut().unwrap().push(record(stranger, &["ml-team"]));
+    proxy.update(table);
+    let stolen = reqwest::Client::new()
+        .post(proxy.url("/v1/responses"))
+        .bearer_auth(key(stranger).reveal())
+        .header("content-type", "application/json")
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(stolen.status(), 404);
+    assert_eq!(home.received().len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_counted_is_refused() {
+    let (one, two, proxy, _table, _id) = with_response().await;
+    let body = json!({ "model": MODEL, "input": "Hello", "background": true });
+    let answer = proxy.post("/v1/responses", body.to_string()).await;
+    assert_eq!(answer.status(), 400);
+    let error: Value = answer.json().await.unwrap();
+    assert_eq!(error["error"]["param"], "background");
+    assert_eq!(one.received().len() + two.received().len(), 1);
+}

@@ -22,6 +22,8 @@ const ESCAPED_BYTES_MAX: usize = 6;
 const MODEL: &str = "model";
 const STREAM: &str = "stream";
 const STREAM_OPTIONS: &str = "stream_options";
+const BACKGROUND: &str = "background";
+const PREVIOUS: &str = "previous_response_id";
 const INCLUDE_USAGE: &str = "include_usage";
 const INCLUDE_USAGE_PATH: &str = "stream_options.include_usage";
 const CONTINUOUS_USAGE: &str = "continuous_usage_stats";
@@ -38,6 +40,10 @@ pub struct Scan {
     pub stream: bool,
     /// What the client wants to know of the tokens of a stream.
     pub usage: UsageAsked,
+    /// Whether the answer shall be made while nobody waits for it.
+    pub background: bool,
+    /// The stored response that this one continues.
+    pub previous: Option<String>,
     options: Options,
 }
 
@@ -146,10 +152,10 @@ impl InvalidPrompt {
 /// # Errors
 /// If it is no JSON object, or what we decide on is not there once and of the right kind.
 pub fn json(body: &[u8]) -> Result<Scan, InvalidPrompt> {
-    let [model, stream, options] =
-        pick(body, [MODEL, STREAM, STREAM_OPTIONS].map(|key| (key, key)))?;
+    let [model, stream, options, background, previous] =
+        pick(body, [MODEL, STREAM, STREAM_OPTIONS, BACKGROUND, PREVIOUS].map(|key| (key, key)))?;
     let model = model.ok_or(InvalidPrompt::ModelMissing)?;
-    let written = text_of(body, &model)?;
+    let written = text_of(MODEL, body, &model)?;
     if written.len() > MODEL_BYTES_MAX * ESCAPED_BYTES_MAX {
         return Err(InvalidPrompt::ModelTooLong);
     }
@@ -157,11 +163,15 @@ pub fn json(body: &[u8]) -> Result<Scan, InvalidPrompt> {
         json::unescaped(written).map_err(|json::LoneSurrogate| InvalidPrompt::ModelCharacters)?;
     let stream = stream.map(|member| flag(STREAM, &member, 0)).transpose()?;
     let options = options.map_or(Ok(Options::Absent), |member| json_options(body, &member))?;
+    let background = background.map(|member| flag(BACKGROUND, &member, 0)).transpose()?;
+    let previous = previous.map_or(Ok(None), |member| previous_response(body, &member))?;
     Ok(Scan {
         model: model_name(name.into_owned())?,
         model_span: model.value,
         stream: stream.is_some_and(|flag| flag.is_set),
         usage: options.usage(),
+        background: background.is_some_and(|flag| flag.is_set),
+        previous,
         options,
     })
 }
@@ -183,6 +193,8 @@ pub fn form(body: &[u8], content_type: &str) -> Result<Scan, InvalidPrompt> {
         model_span: form.model.span,
         stream: form.stream,
         usage: options.usage(),
+        background: false,
+        previous: None,
         options,
     })
 }
@@ -310,13 +322,26 @@ fn pick<'a, const N: usize>(
     refused.map_or(Ok(picked), Err)
 }
 
-/// What stands between the quotes of the model.
-fn text_of<'a>(body: &'a [u8], model: &Member<'_>) -> Result<&'a str, InvalidPrompt> {
-    if model.kind != Kind::String {
-        let found = model.kind;
-        return Err(InvalidPrompt::WrongKind { field: MODEL, expected: "a string", found });
+/// The id of a stored response, if there is one. It is only compared with ids that we know, none
+/// of which needs an escape.
+fn previous_response(body: &[u8], member: &Member<'_>) -> Result<Option<String>, InvalidPrompt> {
+    if member.kind == Kind::Null {
+        return Ok(None);
     }
-    let written = body.get(model.value.start + 1..model.value.end - 1).unwrap_or_default();
+    text_of(PREVIOUS, body, member).map(|id| Some(id.to_owned()))
+}
+
+/// What stands between the quotes of a string.
+fn text_of<'a>(
+    field: &'static str,
+    body: &'a [u8],
+    member: &Member<'_>,
+) -> Result<&'a str, InvalidPrompt> {
+    if member.kind != Kind::String {
+        let found = member.kind;
+        return Err(InvalidPrompt::WrongKind { field, expected: "a string", found });
+    }
+    let written = body.get(member.value.start + 1..member.value.end - 1).unwrap_or_default();
     Ok(str::from_utf8(written).unwrap_or_default())
 }
 
