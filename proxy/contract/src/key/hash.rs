@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn what_is_not_such_a_phc_string_is_refused() {
         let good = hash(None).to_string();
-        for text in ["", "$argon2i$v=19$m=512,t=1,p=1$a$b", &good[..good.len() - 4]] {
+        for text in ["", "$argon2i$v=19$m=512,t=1,p=1$a$b", good.split_at(good.len() - 4).0] {
             assert_eq!(KeyHash::parse(text), Err(InvalidKeyHash::Format), "{text}");
         }
     }
