@@ -97,10 +97,13 @@ impl Shared {
         let Some(id) = &scan.previous else {
             return Ok(Choice::new(Arc::clone(route)));
         };
-        let unknown = || Rejection::UnknownResponse { id: id.clone() };
-        let home = self.responses.home(id, &principal.identity()).ok_or_else(unknown)?;
-        let endpoint = route.endpoints.iter().find(|it| it.name == home.endpoint);
-        Ok(Choice::only(Arc::clone(route), endpoint.ok_or_else(unknown)?))
+        let home = self.home(id, principal)?;
+        at_home(id, &home, route)
+    }
+
+    /// Where a response is, if this caller made it.
+    fn home(&self, id: &str, principal: &Principal) -> Result<Home, Rejection> {
+        self.responses.home(id, &principal.identity()).ok_or_else(|| unknown(id))
     }
 
     /// Asks for a stored response, where it was made.
@@ -118,8 +121,7 @@ impl Shared {
     ) -> Result<End, Halt> {
         exchange.operation = Some(operation);
         let prompt = Prompt::read(session, operation, &self.limits.read, &self.held).await?;
-        let unknown = || Rejection::UnknownResponse { id: id.to_owned() };
-        let home = self.responses.home(id, &principal.identity()).ok_or_else(unknown)?;
+        let home = self.home(id, principal)?;
         let route = resolve::route(tables, &home.model, operation)?;
         exchange.route = Some(Arc::clone(&route));
         let permit = authorize::permit(principal, &route, &home.model)?;
@@ -127,9 +129,7 @@ impl Shared {
         let path = operation.path.replace("{id}", id);
         let outgoing =
             Outgoing { permit: &permit, operation, path: &path, body: prompt.body.clone() };
-        // It may have gone, and its address may be somebody else's by now.
-        let endpoint = route.endpoints.iter().find(|it| it.name == home.endpoint);
-        let choice = Choice::only(Arc::clone(&route), endpoint.ok_or_else(unknown)?);
+        let choice = at_home(id, &home, &route)?;
         let answered = self.attempt(session, exchange, choice, &outgoing).await?;
         self.relay(session, exchange, answered, Hide::Nothing).await
     }
@@ -164,6 +164,17 @@ impl Shared {
             }
         }
     }
+}
+
+fn unknown(id: &str) -> Rejection {
+    Rejection::UnknownResponse { id: id.to_owned() }
+}
+
+/// The one endpoint that keeps a response. It may have gone, and its address may be somebody
+/// else's by now.
+fn at_home(id: &str, home: &Home, route: &Arc<RouteEntry>) -> Result<Choice, Rejection> {
+    let endpoint = route.endpoints.iter().find(|it| it.name == home.endpoint);
+    Ok(Choice::only(Arc::clone(route), endpoint.ok_or_else(|| unknown(id))?))
 }
 
 fn home(permit: &Permit, model: &str, answered: &Answered) -> Home {

@@ -9,6 +9,16 @@ pub use endpoint::Endpoint;
 use rand::{Rng, RngExt};
 use std::sync::Arc;
 
+/// The endpoints that are ready and have not been tried.
+pub fn available<'a>(
+    endpoints: &'a [Arc<Endpoint>],
+    tried: &[Arc<Endpoint>],
+) -> impl Iterator<Item = &'a Arc<Endpoint>> {
+    endpoints.iter().filter(move |endpoint| {
+        endpoint.state.health.is_ready() && !tried.iter().any(|it| Arc::ptr_eq(it, endpoint))
+    })
+}
+
 /// Chooses the ready endpoint with the fewest requests running; ties are broken at random, so
 /// that several proxies do not all choose the first. Those already tried are passed over.
 pub fn choose(
@@ -16,12 +26,9 @@ pub fn choose(
     tried: &[Arc<Endpoint>],
     random: &mut impl Rng,
 ) -> Option<Arc<Endpoint>> {
-    let untried = |endpoint: &&Arc<Endpoint>| {
-        endpoint.state.health.is_ready() && !tried.iter().any(|it| Arc::ptr_eq(it, endpoint))
-    };
     let mut best: Option<(u32, &Arc<Endpoint>)> = None;
     let mut ties = 0_u32;
-    for endpoint in endpoints.iter().filter(untried) {
+    for endpoint in available(endpoints, tried) {
         let running = endpoint.state.running.running();
         match best {
             Some((least, _)) if least < running => continue,

@@ -70,11 +70,8 @@ impl Choice {
 
     /// Whether there is another to try.
     pub fn has_more(&self) -> bool {
-        let untried = |endpoint: &Arc<Endpoint>| {
-            endpoint.state.health.is_ready()
-                && !self.tried.iter().any(|it| Arc::ptr_eq(it, endpoint))
-        };
-        self.sent <= RETRIES_AFTER_SENDING_MAX && self.endpoints.iter().any(untried)
+        let mut rest = balance::available(&self.endpoints, &self.tried);
+        self.sent <= RETRIES_AFTER_SENDING_MAX && rest.next().is_some()
     }
 
     /// How many were tried.
