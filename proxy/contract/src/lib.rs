@@ -10,12 +10,14 @@ mod issuer;
 mod key;
 mod model;
 mod provider;
+mod resource;
 mod route;
 mod secret;
 mod settings;
 mod table;
 mod text;
 mod timeouts;
+pub mod push;
 
 pub use access::{Access, Group, InvalidAccess, InvalidGroup};
 pub use issuer::{ClaimPath, InvalidIssuer, Issuer};
@@ -25,7 +27,8 @@ pub use key::{
 };
 pub use model::{InvalidModelId, ModelId, ModelPattern};
 pub use provider::{Authorities, Credential, CredentialHeader, InvalidProvider, Provider};
-pub use route::{InvalidRoute, Limits, Route, RouteMatch, Served, Upstream};
+pub use resource::{InvalidResourceName, ResourceName, ResourcePattern};
+pub use route::{Entries, InvalidRoute, Limits, Route, RouteMatch, Served, Upstream};
 pub use secret::Secret;
 pub use settings::{CorsOrigins, InvalidSettings, Settings};
 pub use table::{InvalidTable, Table, document};

@@ -2,22 +2,53 @@
 
 use crate::{
     Access, Credential, CredentialHeader, InvalidAccess, InvalidProvider, InvalidTimeouts, ModelId,
-    Provider, Timeouts, document, provider::check_url,
+    Provider, ResourceName, Timeouts, document, provider::check_url,
 };
+use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, sync::Arc};
 use url::Url;
 
 /// A model and where it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
+    /// The custom resource that declares it, if one does.
+    pub resource: Option<ResourceName>,
     /// Which `model` of a request it serves.
     pub matches: RouteMatch,
     /// Who may use it.
     pub access: Access,
+    /// Where it may be asked for.
+    pub entries: Entries,
     /// Where it is served.
     pub upstream: Upstream,
     /// How much of it one caller, and all together, may take.
     pub limits: Limits,
+}
+
+/// The entries at which a route may be asked for. At the others it does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Entries {
+    /// By callers with keys.
+    pub external: bool,
+    /// By callers with tokens.
+    pub internal: bool,
+}
+
+impl Entries {
+    /// Both.
+    pub const ALL: Self = Self { external: true, internal: true };
+
+    /// Whether it is both.
+    pub fn is_all(&self) -> bool {
+        *self == Self::ALL
+    }
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        Self::ALL
+    }
 }
 
 /// Which `model` of a request a route serves.
@@ -118,7 +149,7 @@ impl Route {
         document: document::Route,
         providers: &HashMap<String, Arc<Provider>>,
     ) -> Result<Self, InvalidRoute> {
-        let document::Route { model, aliases, access, upstream, limits } = document;
+        let document::Route { model, aliases, access, entries, upstream, limits } = document;
         let matches = match model {
             Some(id) => RouteMatch::Model { id, aliases },
             None => RouteMatch::CatchAll,
@@ -134,7 +165,14 @@ impl Route {
             },
         };
         let access = Access::check(access.groups, access.public)?;
-        Ok(Self { matches, access, upstream, limits: Limits::check(&limits)? })
+        Ok(Self {
+            resource: None,
+            matches,
+            access,
+            entries,
+            upstream,
+            limits: Limits::check(&limits)?,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a proxy knows of a key.
 
-use crate::{Group, KeyHash, KeyId, Limits, ModelPattern, document};
+use crate::{Group, KeyHash, KeyId, Limits, ModelPattern, ResourceName, ResourcePattern, document};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct KeyRecord {
     pub hash: KeyHash,
     /// Which models it may ask for, within what the owner may; none if empty.
     pub models: Arc<[ModelPattern]>,
+    /// Custom resources whose models it may ask for too.
+    pub resources: Arc<[ResourcePattern]>,
     /// Refused before this time.
     pub not_before: Option<Timestamp>,
     /// Refused from this time on.
@@ -93,9 +95,10 @@ impl KeyRecord {
         KeyState::Active
     }
 
-    /// Whether the key's own scope holds this model.
-    pub fn covers(&self, model: &str) -> bool {
+    /// Whether the key's own scope holds this model, which that custom resource declares, if any.
+    pub fn covers(&self, model: &str, resource: Option<&ResourceName>) -> bool {
         self.models.iter().any(|pattern| pattern.matches(model))
+            || resource.is_some_and(|name| self.resources.iter().any(|it| it.matches(name)))
     }
 }
 
@@ -109,6 +112,7 @@ impl TryFrom<document::Key> for KeyRecord {
             owner,
             hash,
             models,
+            resources,
             not_before,
             expires_at,
             suspended,
@@ -124,6 +128,7 @@ impl TryFrom<document::Key> for KeyRecord {
             owner: Arc::new(Owner { name: owner.name, groups: owner.groups.into() }),
             hash,
             models: models.into(),
+            resources: resources.into(),
             not_before,
             expires_at,
             suspended,

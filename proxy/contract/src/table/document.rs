@@ -3,12 +3,14 @@
 //! These types only carry text from place to place; nothing decides by them. [`crate::Table`]
 //! is what they become.
 
-use crate::{CredentialHeader, Group, KeyHash, KeyId, ModelId, ModelPattern, Secret};
+use crate::{
+    CredentialHeader, Group, KeyHash, KeyId, ModelId, ModelPattern, ResourcePattern, Secret,
+};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The whole document.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Table {
     /// Of the schema: [`crate::Table::VERSION`].
@@ -34,16 +36,21 @@ pub struct Table {
 }
 
 /// See [`crate::Provider`].
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Provider {
-    /// 1 to 63 letters, digits, `-`, `_`, `.`.
+    /// 1 to 253 letters, digits, `-`, `_`, `.`.
     pub name: String,
     /// `https://host[:port][/prefix]`.
     pub url: String,
     /// What we present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
+    /// What it wants to see with every request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Header>,
     /// PEM certificates to trust instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
     /// Waits.
     #[serde(default = "Timeouts::provider")]
@@ -51,27 +58,43 @@ pub struct Provider {
 }
 
 /// See [`crate::Credential`].
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Credential {
     /// Where it goes.
     #[serde(default)]
     pub header: CredentialHeader,
     /// In clear.
+    #[serde(serialize_with = "reveal")]
     pub secret: Secret,
 }
 
+/// See [`crate::Provider::headers`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Header {
+    /// Of any case.
+    pub name: String,
+    /// In clear: it may be a credential.
+    #[serde(serialize_with = "reveal")]
+    pub value: Secret,
+}
+
 /// See [`crate::Route`].
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Route {
     /// The id; absent for a catch-all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelId>,
     /// Other ids that reach it.
     #[serde(default)]
     pub aliases: Vec<ModelId>,
     /// Who may use it.
     pub access: Access,
+    /// Where it may be asked for; everywhere if absent.
+    #[serde(default, skip_serializing_if = "crate::Entries::is_all")]
+    pub entries: crate::Entries,
     /// Where it goes.
     pub upstream: Upstream,
     /// How much of it.
@@ -79,8 +102,20 @@ pub struct Route {
     pub limits: Limits,
 }
 
+/// The routes of one custom resource, and the provider they lead to: what is pushed to proxies
+/// as one. A change of either brings both.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Routes {
+    /// The only one that the routes may refer to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+    /// At least one.
+    pub routes: Vec<Route>,
+}
+
 /// See [`crate::Access`].
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Access {
     /// Members of any of these.
@@ -92,7 +127,7 @@ pub struct Access {
 }
 
 /// See [`crate::Upstream`].
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Upstream {
     /// Model servers of our own.
@@ -102,19 +137,22 @@ pub enum Upstream {
         /// Its name.
         name: String,
         /// The model's id there, if it differs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         model: Option<ModelId>,
     },
 }
 
 /// See [`crate::Served`].
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Served {
     /// `http://host:port`, ready ones only.
     pub endpoints: Vec<String>,
     /// The id the servers know, if it is not what clients write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelId>,
     /// What the servers want to see.
+    #[serde(serialize_with = "reveal_any", skip_serializing_if = "Option::is_none")]
     pub api_key: Option<Secret>,
     /// Waits.
     #[serde(default = "Timeouts::served")]
@@ -122,15 +160,16 @@ pub struct Served {
 }
 
 /// See [`crate::Limits`].
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Limits {
     /// Requests at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
 }
 
 /// See [`crate::Timeouts`]; in milliseconds.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Timeouts {
     /// For a connection.
@@ -142,7 +181,7 @@ pub struct Timeouts {
 }
 
 /// See [`crate::KeyRecord`].
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Key {
     /// The public part.
@@ -154,11 +193,16 @@ pub struct Key {
     /// PHC string.
     pub hash: KeyHash,
     /// Ids, prefixes, or `*`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelPattern>,
+    /// Custom resources whose models it may ask for: `namespace/name` or `namespace/*`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourcePattern>,
     /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
     /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// Refused until taken back.
     #[serde(default)]
@@ -169,7 +213,7 @@ pub struct Key {
 }
 
 /// See [`crate::Owner`].
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Owner {
     /// In logs and usage.
@@ -180,7 +224,7 @@ pub struct Owner {
 }
 
 /// See [`crate::Issuer`].
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Issuer {
     /// The `iss` claim.
@@ -194,14 +238,16 @@ pub struct Issuer {
     #[serde(default = "Issuer::username_claim")]
     pub username_claim: String,
     /// PEM certificates to trust instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
 }
 
 /// See [`crate::Settings`].
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Settings {
     /// Origins, or `*`; any if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors_origins: Option<Vec<String>>,
 }
 
@@ -227,4 +273,14 @@ impl Issuer {
     pub fn username_claim() -> String {
         "preferred_username".into()
     }
+}
+
+/// For the one place where a document leaves: the stream to a proxy that has proved itself, and
+/// its copy on the proxy's disk.
+fn reveal<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.reveal())
+}
+
+fn reveal_any<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(Secret::reveal).serialize(serializer)
 }

@@ -49,6 +49,31 @@ fn a_provider_that_is_not_declared_is_named() {
 }
 
 #[test]
+fn a_provider_s_header_is_none_that_the_gateway_writes_itself() {
+    let table = |headers: &str| {
+        format!(
+            r#"{{"version": 1, "providers": [
+                {{"name": "p", "url": "https://h", "headers": [{headers}]}}]}}"#
+        )
+    };
+    assert!(Table::parse(table(r#"{"name": "X-Team", "value": "sk"}"#).as_bytes()).is_ok());
+    let team = r#"{"name": "x-team", "value": "sk"}"#;
+    for (headers, wrong) in [
+        (r#"{"name": "Host", "value": "h"}"#, r#""Host" cannot be set"#),
+        (r#"{"name": "authorization", "value": "h"}"#, r#""authorization" cannot be set"#),
+        (r#"{"name": "X-Client-ID", "value": "h"}"#, r#""X-Client-ID" cannot be set"#),
+        (r#"{"name": "transfer-encoding", "value": "h"}"#, "cannot be set"),
+        (r#"{"name": "a b", "value": "h"}"#, r#""a b" cannot be set"#),
+        (r#"{"name": "x-team", "value": "canary\n"}"#, "the value of"),
+        (&format!("{team}, {team}"), r#""x-team" is there twice"#),
+        (&vec![team; 17].join(","), "`headers` has more than 16 entries"),
+    ] {
+        let refusal = refusal(&table(headers));
+        assert!(refusal.contains(wrong) && !refusal.contains("canary"), "{headers}: {refusal}");
+    }
+}
+
+#[test]
 fn a_catch_all_leads_to_a_provider_only() {
     let text = route(&format!(r#""access": {{"public": true}}, {SERVED}"#));
     assert!(refusal(&text).contains("a catch-all route must lead to a provider"));

@@ -1,0 +1,11 @@
+//! The route table as a set of named documents, so that a change costs what it changes.
+//!
+//! The operator holds a [`Documents`] of what it compiled, a proxy one of what it has in force.
+//! Equal sets have equal digests, whichever replica compiled them and in whichever order.
+
+pub mod wire;
+mod documents;
+mod resource;
+
+pub use documents::{Change, Digest, DocumentHash, Documents, InvalidChange};
+pub use resource::{InvalidResource, Kind, Name, Resource, redacted};
