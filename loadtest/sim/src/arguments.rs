@@ -1,6 +1,7 @@
 //! The command line, in vLLM's words where vLLM has them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -19,9 +20,19 @@ pub(crate) struct Arguments {
     /// Port to listen on; 0 takes a free one
     #[arg(long, default_value_t = 8000)]
     port: u16,
-    /// Name of the served model; repeat it for more names
+    /// Name of the served model; repeat it for more names. With --served-model-name it is a
+    /// folder, which must hold a config.json as vLLM's must
     #[arg(long, default_value = "tiny")]
     model: Vec<String>,
+    /// Names of the served model, instead of --model
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    served_model_name: Vec<String>,
+    /// GPUs of one copy of the model; there are none, so any number will do
+    #[arg(long, default_value_t = 1)]
+    tensor_parallel_size: u32,
+    /// Copies of the model; has no effect
+    #[arg(long, default_value_t = 1)]
+    data_parallel_size: u32,
     /// Decides every answer, together with the prompt
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -75,11 +86,17 @@ enum OverloadArgument {
 }
 
 impl Arguments {
-    /// What the server is told.
-    pub(crate) fn into_config(self) -> Config {
-        Config {
+    /// What the server is told; or why it cannot start.
+    pub(crate) fn into_config(self) -> Result<Config, MissingWeights> {
+        let models = if self.served_model_name.is_empty() {
+            self.model
+        } else {
+            self.model.into_iter().try_for_each(has_weights)?;
+            self.served_model_name
+        };
+        Ok(Config {
             bind: SocketAddr::new(self.host, self.port),
-            models: self.model,
+            models,
             seed: self.seed,
             ttft: Duration::from_millis(self.ttft_ms),
             itl: Duration::from_millis(self.itl_ms),
@@ -98,6 +115,16 @@ impl Arguments {
             allow_faults: self.allow_faults,
             received_max: self.received_max,
             ..Config::default()
-        }
+        })
     }
+}
+
+/// Nothing was downloaded into the folder.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: there is no config.json, so this is no model", .0.display())]
+pub(crate) struct MissingWeights(PathBuf);
+
+fn has_weights(folder: String) -> Result<(), MissingWeights> {
+    let folder = PathBuf::from(folder);
+    if folder.join("config.json").is_file() { Ok(()) } else { Err(MissingWeights(folder)) }
 }

@@ -13,7 +13,7 @@ use arguments::Arguments;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let config = Arguments::parse().into_config();
+    let config = Arguments::parse().into_config()?;
     let bind = config.bind;
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;

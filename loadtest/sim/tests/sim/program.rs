@@ -47,3 +47,21 @@ async fn the_readme_holds_the_help() {
         assert!(readme.contains(flag), "{flag}");
     }
 }
+
+#[tokio::test]
+async fn it_takes_the_arguments_of_a_vllm_and_like_it_wants_weights() {
+    let folder = std::env::temp_dir().join(format!("llm-sim-weights-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let weights = folder.to_str().unwrap();
+    let arguments = ["--model", weights, "--served-model-name", "org/tiny", "alias", "--port", "0"];
+    let without = start(&arguments).wait_with_output().await.unwrap();
+    assert!(!without.status.success());
+    std::fs::write(folder.join("config.json"), "{}").unwrap();
+    let arguments = [&arguments[..], &["--tensor-parallel-size", "2"]].concat();
+    let mut child = start(&arguments);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let url = timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().unwrap();
+    assert!(url.starts_with("http://127.0.0.1:"));
+    assert!(signalled(&mut child, "TERM").await.success());
+    std::fs::remove_dir_all(folder).unwrap();
+}
