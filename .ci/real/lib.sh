@@ -51,3 +51,19 @@ install_once() {
         touch "$folder/.complete"
     ) 9>"$folder.lock"
 }
+
+# need_go: ends the script unless Go is there and new enough.
+need_go() {
+    command -v go >/dev/null || fail "Go $GO_MIN or newer is not installed"
+    printf '%s\n' "go$GO_MIN" "$(go env GOVERSION)" | sort --version-sort --check=quiet ||
+        fail "Go $GO_MIN or newer is needed, this is $(go env GOVERSION)"
+}
+
+# go_build MODULE TARGET ARGUMENT...: builds what a folder's go.mod and go.sum pin into a file or
+# folder of the cache; the checkout stays as it is.
+go_build() {
+    local module=$1 target=$2
+    shift 2
+    CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly \
+        go build -C "$module" -trimpath -buildvcs=false -o "$target" "$@"
+}
