@@ -1,7 +1,7 @@
 //! What is stored of all keys, as one versioned document; pure.
 
-use crate::{Minted, NewKey, State, StoredKey, stored_key::client_id};
-use jiff::{SignedDuration, Timestamp};
+use crate::{Minted, NewKey, StoredKey, stored_key::client_id};
+use jiff::Timestamp;
 use llm_contract::{Chain, InvalidKeyRecord, KeyId, KeyRecord, document};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashSet, time::Duration};
@@ -232,33 +232,23 @@ impl Keys {
         minted: &Minted,
         now: Timestamp,
     ) -> Result<StoredKey, KeysError> {
-        let overlap_end = Some(overlap)
-            .filter(|overlap| *overlap <= Self::OVERLAP_MAX)
-            .and_then(|overlap| SignedDuration::try_from(overlap).ok())
-            .and_then(|overlap| now.checked_add(overlap).ok())
-            .ok_or(KeysError::Overlap)?;
         if let Some(next) = self.0.iter().find(|key| key.replaces == Some(id)) {
             return Err(KeysError::Replaced { id, by: next.id });
         }
-        let old = self.find_in_use(id)?;
-        match old.state(now) {
-            State::Active | State::NotYetValid => {}
-            State::Expired => return Err(KeysError::Expired(id)),
-            State::Suspended => return Err(KeysError::Suspended(id)),
-            State::Revoked => return Err(KeysError::Revoked(id)),
-        }
-        let lifetime = old.expires_at.map(|end| end.duration_since(old.created_at));
+        let old = self.find(id)?;
+        let rotation = old.validity().rotate(id, overlap, now)?;
         let new = NewKey {
             name: old.name.clone(),
             owner: old.owner.clone(),
             models: old.models.clone(),
             not_before: None,
-            expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime).ok()),
+            expires_at: rotation.expires_at,
             limits: old.limits,
         };
         let added = self.add(new, minted, now, Some(id))?;
         let old = self.find(id)?;
-        old.expires_at = Some(old.expires_at.map_or(overlap_end, |end| end.min(overlap_end)));
+        let end = rotation.overlap_until;
+        old.expires_at = Some(old.expires_at.map_or(end, |before| before.min(end)));
         Ok(added)
     }
 

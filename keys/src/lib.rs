@@ -1,15 +1,73 @@
 //! The gateway's key manager: minting keys, and keeping what is stored of them.
 //!
-//! [`mint()`] and [`Keys`] decide and touch nothing; [`FileStore`] keeps them in a folder, safely
-//! for several processes at once. A key in clear exists only between minting and the person who
-//! asked for it.
+//! [`mint()`] and [`Keys`] decide and touch nothing. [`FileStore`] keeps keys in a folder, safely
+//! for several processes at once; `KubeStore`, with the feature `kubernetes`, keeps them as
+//! `ApiKey` resources on an API server. A key in clear exists only between minting and the person
+//! who asked for it.
+//!
+//! # The program `llm-keys`
+//!
+//! Works on the keys of a cluster, with the rights of whoever starts it:
+//!
+//! ```text
+//! KEY=$(llm-keys create --name laptop --team ml-team --models models/qwen3 --expires 90d)
+//! llm-keys list
+//! KEY=$(llm-keys rotate abcdefgh2345 --overlap 24h)
+//! llm-keys suspend abcdefgh2345     # and resume
+//! llm-keys revoke abcdefgh2345      # deletes the resource
+//! ```
+//!
+//! It finds the cluster as kubectl does: `--kubeconfig` and `--context`, `$KUBECONFIG`,
+//! `~/.kube/config`, or the account of the pod it runs in. A Role for all of it:
+//!
+//! ```yaml
+//! rules:
+//!   - apiGroups: [llm.nebari.dev]
+//!     resources: [apikeys]
+//!     verbs: [get, list, create, patch, delete]
+//!   - apiGroups: [llm.nebari.dev]
+//!     resources: [apikeys/status]
+//!     verbs: [patch]
+//! ```
+//!
+//! A key that is under version control is revoked there: what is deleted here would come back. It
+//! may be rotated here, because its own resource keeps its spec then.
+//!
+//! # The groups of an owner
+//!
+//! Which models a key may use is decided by the groups its owner is in, and these stand in the
+//! resource's `status.ownerGroups`, not in its spec: a resource under version control must not be
+//! able to claim them, and they change without it. A Role without `apikeys/status` makes keys
+//! without groups only. A new key gets there what is known when it is made: for a team its own
+//! group, for a service account the groups that Kubernetes gives it, and for all of them what
+//! `--groups` says. A person's groups are then replaced at each login, and whenever the directory
+//! is asked. A rotated key takes the groups of the old one.
 
 mod mint;
+mod validity;
 mod stored_key;
 mod keys;
 mod file_store;
+#[cfg(feature = "kubernetes")]
+mod kube_store;
+#[cfg(feature = "kubernetes")]
+mod connect;
+#[cfg(feature = "kubernetes")]
+pub mod cli;
+#[cfg(feature = "kubernetes")]
+pub mod command;
+#[cfg(feature = "kubernetes")]
+pub mod clock;
 
+#[cfg(feature = "kubernetes")]
+pub use connect::ConnectError;
 pub use file_store::{FileStore, StoreError};
 pub use keys::{InvalidKeys, Keys, KeysError};
+#[cfg(feature = "kubernetes")]
+pub use kube_store::{
+    Attempt, InvalidScope, KubeKey, KubeOwner, KubeStore, KubeStoreError, Refusal, Scope, Standing,
+    Verdict,
+};
 pub use mint::{MintError, Minted, mint, system_random};
-pub use stored_key::{NewKey, State, StoredKey, StoredLimits, StoredOwner};
+pub use stored_key::{KeyOwner, NewKey, StoredKey, StoredLimits, StoredOwner};
+pub use validity::{State, Validity};

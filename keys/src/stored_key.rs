@@ -1,10 +1,9 @@
 //! What is stored of one key, and what somebody may ask for when making one; pure.
 
-use crate::{Keys, KeysError};
+use crate::{Keys, KeysError, State, Validity};
 use jiff::Timestamp;
 use llm_contract::{ApiKey, Group, KeyHash, KeyId, KeyRecord, ModelPattern, document};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// What is stored of one key: never the key itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,15 +63,23 @@ pub struct StoredLimits {
     pub concurrency: Option<u32>,
 }
 
-/// What a key is to be.
+/// Who is behind a key, as far as a new one is checked; on one machine a [`StoredOwner`].
+pub trait KeyOwner {
+    /// The name in logs and usage.
+    fn name(&self) -> String;
+    /// The groups they are in.
+    fn groups(&self) -> &[Group];
+}
+
+/// What a key is to be: its owner and models are said in the words of where it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewKey {
+pub struct NewKey<Owner = StoredOwner, Model = ModelPattern> {
     /// As [`StoredKey::name`].
     pub name: String,
     /// Who is behind it.
-    pub owner: StoredOwner,
+    pub owner: Owner,
     /// Which models it may ask for; at least one.
-    pub models: Vec<ModelPattern>,
+    pub models: Vec<Model>,
     /// Refused before this time.
     pub not_before: Option<Timestamp>,
     /// Refused from this time on; in the future.
@@ -81,31 +88,25 @@ pub struct NewKey {
     pub limits: StoredLimits,
 }
 
-/// Whether a stored key is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum State {
-    /// It is.
-    Active,
-    /// Its time has not come.
-    NotYetValid,
-    /// Its time is over.
-    Expired,
-    /// Somebody suspended it.
-    Suspended,
-    /// Gone for good.
-    Revoked,
+impl KeyOwner for StoredOwner {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn groups(&self) -> &[Group] {
+        &self.groups
+    }
 }
 
-impl NewKey {
+impl<Owner: KeyOwner, Model> NewKey<Owner, Model> {
     pub(crate) fn check(&self, now: Timestamp) -> Result<(), KeysError> {
         let Self { name, owner, models, not_before, expires_at, limits } = self;
         check_name(name)?;
-        check_name(&owner.name)?;
+        check_name(&owner.name())?;
         if models.is_empty() || Keys::MODELS_MAX < models.len() {
             return Err(KeysError::Models);
         }
-        if Keys::GROUPS_MAX < owner.groups.len() {
+        if Keys::GROUPS_MAX < owner.groups().len() {
             return Err(KeysError::Groups);
         }
         let start = not_before.map_or(now, |start| start.max(now));
@@ -122,19 +123,17 @@ impl NewKey {
 impl StoredKey {
     /// Whether the key is in force at this moment.
     pub fn state(&self, now: Timestamp) -> State {
-        if self.revoked_at.is_some() {
-            return State::Revoked;
+        self.validity().state(now)
+    }
+
+    pub(crate) fn validity(&self) -> Validity {
+        Validity {
+            created_at: self.created_at,
+            not_before: self.not_before,
+            expires_at: self.expires_at,
+            suspended: self.suspended,
+            revoked: self.revoked_at.is_some(),
         }
-        if self.suspended {
-            return State::Suspended;
-        }
-        if self.not_before.is_some_and(|start| now < start) {
-            return State::NotYetValid;
-        }
-        if self.expires_at.is_some_and(|end| end <= now) {
-            return State::Expired;
-        }
-        State::Active
     }
 
     /// The key as the proxy wants it.
@@ -146,23 +145,12 @@ impl StoredKey {
             owner: document::Owner { name, groups },
             hash: self.hash.clone(),
             models: self.models.clone(),
+            resources: Vec::new(),
             not_before: self.not_before,
             expires_at: self.expires_at,
             suspended: self.suspended,
             limits: document::Limits { concurrency: self.limits.concurrency },
         }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Active => "active",
-            Self::NotYetValid => "not yet valid",
-            Self::Expired => "expired",
-            Self::Suspended => "suspended",
-            Self::Revoked => "revoked",
-        })
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{NewKey, StoredLimits, StoredOwner, mint, system_random};
+use crate::{NewKey, State, StoredLimits, StoredOwner, mint, system_random};
 use llm_contract::{Group, ModelPattern};
 
 const DAY: Duration = Duration::from_secs(86_400);

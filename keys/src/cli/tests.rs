@@ -1,0 +1,81 @@
+use super::*;
+use crate::KeyOwner as _;
+use clap::CommandFactory as _;
+
+const PERSON: [&str; 6] = ["--owner", "ada", "--issuer", "https://sso", "--subject", "4f1c"];
+const KEY: [&str; 5] = ["create", "--name", "x", "--models", "*"];
+
+fn read(args: &[&str]) -> Result<Cli, clap::Error> {
+    parse(["llm-keys"].iter().chain(args).map(OsString::from))
+}
+
+#[test]
+fn the_definition_of_the_commands_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn wrong_usage_exits_with_64_and_help_with_0() {
+    let team = ["--team", "ml"];
+    for (args, expected) in [
+        (vec!["--help"], Exit::Done),
+        (vec!["create", "--help"], Exit::Done),
+        (vec!["list", "-n", "llm", "--json"], Exit::Done),
+        ([&KEY[..], &team].concat(), Exit::Done),
+        ([&KEY[..], &PERSON].concat(), Exit::Done),
+        ([&KEY[..], &["--service-account", "apps/chat"]].concat(), Exit::Done),
+        ([&KEY[..], &team, &["--expires", "2030-01-31"]].concat(), Exit::Done),
+        (vec![], Exit::Usage),
+        (KEY.to_vec(), Exit::Usage),
+        ([&KEY[..], &team, &PERSON].concat(), Exit::Usage),
+        ([&KEY[..], &["--owner", "ada"]].concat(), Exit::Usage),
+        ([&KEY[..], &team, &["--subject", "4f1c"]].concat(), Exit::Usage),
+        ([&KEY[..], &["--service-account", "chat"]].concat(), Exit::Usage),
+        ([&KEY[..], &team, &["--expires", "soon"]].concat(), Exit::Usage),
+        ([&KEY[..], &team, &["--concurrency", "0"]].concat(), Exit::Usage),
+        ([&["create", "--name", "x"], &team[..]].concat(), Exit::Usage),
+        ([&["create", "--name", "x", "--models", "qwen3"], &team[..]].concat(), Exit::Usage),
+        (vec!["revoke", "not-an-id"], Exit::Usage),
+    ] {
+        let done = Cli::read(["llm-keys"].iter().chain(&args).map(OsString::from));
+        assert_eq!(done.map_or_else(|exit| exit, |_cli| Exit::Done), expected, "{args:?}");
+    }
+}
+
+#[test]
+fn an_owner_is_a_person_a_team_or_a_service_account() {
+    for (args, name) in [
+        (&PERSON[..], "ada"),
+        (&["--team", "/ml"], "ml"),
+        (&["--service-account", "apps/chat"], "system:serviceaccount:apps:chat"),
+    ] {
+        let Command::Create(args) = read(&[&KEY[..], args].concat()).unwrap().command else {
+            panic!("`create` was written");
+        };
+        assert_eq!(KubeOwner::from(args.owner).name(), name);
+    }
+}
+
+#[test]
+fn a_key_among_the_arguments_is_not_repeated() {
+    for args in [&["revoke", "sk-secret"][..], &["sk-secret"], &["list", "sk-secret"]] {
+        let refusal = read(args).unwrap_err().to_string();
+        assert!(!refusal.contains("sk-secret"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_moment_is_said_by_itself_by_its_day_or_by_how_far_off_it_is() {
+    let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+    for (text, expected) in [
+        ("90d", "2030-04-01T00:00:00Z"),
+        ("2030-01-31", "2030-01-31T00:00:00Z"),
+        ("2030-01-31T12:00:00+01:00", "2030-01-31T11:00:00Z"),
+    ] {
+        let when: When = text.parse().unwrap();
+        assert_eq!(when.after(now).unwrap().to_string(), expected, "{text}");
+    }
+    assert_eq!("soon".parse::<When>(), Err(InvalidWhen::Form));
+    let never: When = "9999999y".parse().unwrap();
+    assert_eq!(never.after(now), Err(InvalidWhen::TooFar));
+}
