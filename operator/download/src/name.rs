@@ -1,0 +1,282 @@
+//! Names from users and from the hub: repositories, revisions, commits and files. All are hostile
+//! until they are parsed.
+
+use crate::checksum::Hasher;
+use serde::{Deserialize, Serialize};
+use std::{fmt, path::Path, str::FromStr};
+
+/// A name in a repository id, in bytes: the hub's own limit.
+const REPO_NAME_BYTES_MAX: usize = 96;
+/// A revision, in bytes.
+const REVISION_BYTES_MAX: usize = 255;
+/// The path of a file in a repository, in bytes.
+const PATH_BYTES_MAX: usize = 1024;
+/// One part of a path, in bytes: what file systems allow.
+const PATH_PART_BYTES_MAX: usize = 255;
+/// How many parts a path has.
+const PATH_PARTS_MAX: usize = 32;
+/// What our own files on a volume begin with.
+pub(crate) const OURS: &str = ".llm-download";
+
+/// A repository on the hub, `owner/name`, or `name` for a few old ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RepoId(String);
+
+/// A branch, a tag or a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Revision(String);
+
+/// The full id of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Commit(String);
+
+/// The path of a file in a repository: relative, and never leading out of where it is put.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct FilePath(String);
+
+/// Why a text is no repository id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a repository is `owner/name`, of letters, digits, `-`, `_` and `.`, neither beginning nor \
+     ending with `-` or `.`, each at most {REPO_NAME_BYTES_MAX} long"
+)]
+pub(crate) struct InvalidRepoId;
+
+/// Why a text is no revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a revision is a branch, a tag or a commit: printable, without spaces, at most \
+     {REVISION_BYTES_MAX} bytes"
+)]
+pub(crate) struct InvalidRevision;
+
+/// Why a text is no commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a commit is 40 hexadecimal digits in lower case")]
+pub(crate) struct InvalidCommit;
+
+/// Why a text is no path we would write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPath {
+    /// It leads elsewhere, or nowhere.
+    #[error("it is empty, absolute, or has an empty part, `.` or `..`")]
+    Escapes,
+    /// No terminal should print it.
+    #[error("it has a control character")]
+    Control,
+    /// No file system would take it.
+    #[error(
+        "it is longer than {PATH_BYTES_MAX} bytes, deeper than {PATH_PARTS_MAX} parts, or a part \
+         is longer than {PATH_PART_BYTES_MAX} bytes"
+    )]
+    TooLong,
+    /// It would overwrite what we need.
+    #[error("it begins with `{OURS}`, which is ours")]
+    Ours,
+}
+
+impl RepoId {
+    /// The names, to be put in a URL.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+}
+
+impl Revision {
+    /// What the hub means when nothing is asked for.
+    pub(crate) const DEFAULT: &str = "main";
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Commit {
+    /// The commit of what has none: the beginning of a digest.
+    pub(crate) fn of(digest: &Hasher) -> Self {
+        Self(digest.digits().chars().take(40).collect())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FilePath {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+}
+
+impl FromStr for RepoId {
+    type Err = InvalidRepoId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRepoId> {
+        let fits = text.split('/').count() <= 2
+            && text.split('/').all(is_repo_name)
+            && !text.contains("--")
+            && !text.contains("..")
+            && !text.ends_with(".git");
+        if fits { Ok(Self(text.to_owned())) } else { Err(InvalidRepoId) }
+    }
+}
+
+fn is_repo_name(name: &str) -> bool {
+    let edge = ['-', '.'];
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=REPO_NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(known)
+        && !name.starts_with(edge)
+        && !name.ends_with(edge)
+}
+
+impl FromStr for Revision {
+    type Err = InvalidRevision;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRevision> {
+        let fits = (1..=REVISION_BYTES_MAX).contains(&text.len())
+            && text.chars().all(|c| !c.is_control() && !c.is_whitespace())
+            && text.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        if fits { Ok(Self(text.to_owned())) } else { Err(InvalidRevision) }
+    }
+}
+
+impl TryFrom<String> for Commit {
+    type Error = InvalidCommit;
+
+    fn try_from(text: String) -> Result<Self, InvalidCommit> {
+        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() == 40 && text.bytes().all(digit) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidCommit)
+        }
+    }
+}
+
+impl TryFrom<String> for FilePath {
+    type Error = InvalidPath;
+
+    fn try_from(text: String) -> Result<Self, InvalidPath> {
+        if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(InvalidPath::Escapes);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(InvalidPath::Control);
+        }
+        if text.len() > PATH_BYTES_MAX
+            || text.split('/').count() > PATH_PARTS_MAX
+            || text.split('/').any(|part| part.len() > PATH_PART_BYTES_MAX)
+        {
+            return Err(InvalidPath::TooLong);
+        }
+        if text.starts_with(OURS) {
+            return Err(InvalidPath::Ours);
+        }
+        Ok(Self(text))
+    }
+}
+
+impl From<Commit> for String {
+    fn from(commit: Commit) -> Self {
+        commit.0
+    }
+}
+
+impl From<FilePath> for String {
+    fn from(path: FilePath) -> Self {
+        path.0
+    }
+}
+
+impl AsRef<Path> for FilePath {
+    fn as_ref(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+impl fmt::Display for RepoId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::Component;
+
+    #[test]
+    fn a_repository_is_named_as_the_hub_names_it() {
+        for (text, is) in [
+            ("Qwen/Qwen3.5-35B-A3B-GPTQ-Int4", true),
+            ("gpt2", true),
+            ("a/b/c", false),
+            ("../etc", false),
+            ("a/..", false),
+            ("-a/b", false),
+            ("a/b.git", false),
+            ("a--b/c", false),
+            ("a/b?c", false),
+            ("", false),
+        ] {
+            assert_eq!(text.parse::<RepoId>().is_ok(), is, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_revision_may_have_slashes_and_never_leads_up() {
+        for (text, is) in
+            [("main", true), ("refs/pr/1", true), ("..", false), ("a/../b", false), ("a b", false)]
+        {
+            assert_eq!(text.parse::<Revision>().is_ok(), is, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_refused() {
+        for (text, why) in [
+            ("../x", InvalidPath::Escapes),
+            ("a/../../x", InvalidPath::Escapes),
+            ("/etc/passwd", InvalidPath::Escapes),
+            ("a//b", InvalidPath::Escapes),
+            ("", InvalidPath::Escapes),
+            ("a\0b", InvalidPath::Control),
+            (".llm-download.json", InvalidPath::Ours),
+            (".llm-download/lock", InvalidPath::Ours),
+            (&"a".repeat(256), InvalidPath::TooLong),
+            (&"a/".repeat(40), InvalidPath::Escapes),
+        ] {
+            assert_eq!(FilePath::try_from(text.to_owned()), Err(why), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_parses_stays_inside(text in "[./a\\\\\u{0}\u{7f}é-]{0,40}") {
+            if let Ok(path) = FilePath::try_from(text) {
+                let inside = |part| matches!(part, Component::Normal(_));
+                prop_assert!(Path::new(path.as_str()).components().all(inside));
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Killed at any moment, a hundred times, between two models that take turns on one volume.
+
+use crate::{
+    hub::{Hub, Model},
+    program::{Program, Volume},
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use std::time::Duration;
+
+const ROUNDS: u32 = 100;
+
+#[tokio::test]
+async fn no_file_is_ever_seen_that_is_not_whole_and_every_restart_completes() {
+    let seed: u64 = rand::random();
+    let models = [
+        Model::new('a', &[("config.json", 700), ("a.bin", 90_000), ("sub/s.bin", 30_000)]),
+        Model::new('b', &[("config.json", 700), ("b.bin", 60_000), ("sub/s.bin", 50_000)]),
+    ];
+    let (volume, mut random) = (Volume::new(), StdRng::seed_from_u64(seed));
+    let hub = Hub::start(&models[0]).await;
+    hub.publish("v2", &models[1]);
+    hub.pace(Duration::from_millis(1));
+    let mut under_way = 0;
+    for round in 0..ROUNDS {
+        let which = random.random_range(0..models.len());
+        let (model, revision) = (&models[which], ["main", "v2"][which]);
+        let program = || Program::fetch(&hub, &volume).args(["--revision", revision]);
+        let running = program().start();
+        // Some are killed before they have begun, some have ended.
+        let after = hub.sent() + random.random_range(0..=model.bytes());
+        let mut running = Some(running);
+        tokio::select! {
+            () = hub.until_sent(after) => {}
+            ended = async { running.take().unwrap().end().await } => assert_eq!(ended.code, Some(0)),
+        }
+        if let Some(running) = running {
+            running.kill().await;
+        }
+        let said = format!("seed {seed}, round {round}");
+        check(&volume, &models, &said);
+        under_way += u32::from(volume.unfinished() > 0);
+        let ended = program().run().await;
+        assert_eq!(ended.code, Some(0), "{said}: {ended:?}");
+        volume.serves(model);
+    }
+    assert!(under_way >= ROUNDS / 4, "seed {seed}: only {under_way} were killed under way");
+}
+
+/// Everything that can be seen is whole; and what a marker says is there.
+fn check(volume: &Volume, models: &[Model], said: &str) {
+    let files = volume.files();
+    for (name, bytes) in &files {
+        let whole = models.iter().any(|model| model.files.get(name) == Some(bytes));
+        assert!(whole, "{said}: {name} is damaged");
+    }
+    if let Some(marker) = volume.marker() {
+        let model = models.iter().find(|model| marker["commit"] == model.commit).unwrap();
+        for (name, bytes) in &model.files {
+            assert_eq!(files.get(name), Some(bytes), "{said}: the marker lies about {name}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A hub behind TLS.
+
+use crate::{
+    hub::{Fault, Hub, Model},
+    program::{Ended, Program, Volume},
+};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer};
+use std::sync::Arc;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// Encrypts in front of a hub, with a certificate of its own.
+struct Encrypted {
+    url: String,
+    certificate: String,
+    _server: JoinSet<()>,
+}
+
+impl Encrypted {
+    async fn start(hub: &Hub) -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key.into());
+        let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let to = hub.url.strip_prefix("http://").unwrap().to_owned();
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((plain, _)) = listener.accept().await {
+                let (acceptor, to) = (acceptor.clone(), to.clone());
+                connections.spawn(async move {
+                    // A client that does not trust us hangs up.
+                    let Ok(mut near) = acceptor.accept(plain).await else { return };
+                    let mut far = TcpStream::connect(to).await.unwrap();
+                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+        Self { url, certificate: cert.pem(), _server: server }
+    }
+
+    fn fetch(&self, volume: &Volume) -> Program {
+        let roots = volume.root.with_extension("pem");
+        std::fs::write(&roots, &self.certificate).unwrap();
+        let program = Program::bare().env("HF_ENDPOINT", &self.url).args(["acme/tiny"]);
+        program.to(&volume.root).env("SSL_CERT_FILE", roots.to_str().unwrap())
+    }
+}
+
+fn model() -> Model {
+    Model::new('a', &[("m.bin", 50_000)])
+}
+
+#[tokio::test]
+async fn the_roots_of_a_private_mirror_are_given_in_a_file() {
+    let (model, volume) = (model(), Volume::new());
+    let hub = Hub::start(&model).await;
+    Encrypted::start(&hub).await.fetch(&volume).succeed().await;
+    volume.holds(&model);
+}
+
+#[tokio::test]
+async fn a_hub_that_is_not_trusted_is_not_asked() {
+    let (volume, hub) = (Volume::new(), Hub::start(&model()).await);
+    let encrypted = Encrypted::start(&hub).await;
+    let program = encrypted.fetch(&volume);
+    let others = generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem();
+    std::fs::write(volume.root.with_extension("pem"), others).unwrap();
+    let Ended { reason, .. } = program.args(["--retries", "0"]).fail(69).await;
+    assert!(reason.contains("invalid peer certificate"), "{reason}");
+    assert_eq!(hub.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn an_image_without_roots_says_so() {
+    let (volume, hub) = (Volume::new(), Hub::start(&model()).await);
+    let encrypted = Encrypted::start(&hub).await;
+    let program = encrypted.fetch(&volume).env("SSL_CERT_FILE", "/nowhere.pem");
+    let Ended { reason, .. } = program.fail(69).await;
+    assert!(reason.contains("`SSL_CERT_FILE`"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_in_private_is_not_answered_in_clear() {
+    let (model, volume) = (model(), Volume::new());
+    let (hub, clear) = (Hub::start(&model).await, Hub::start(&model).await);
+    let there = format!("{}/acme/tiny/resolve/{}/m.bin", clear.url, model.commit);
+    hub.always("m.bin", Fault::answer(302, &[("location", &there)], ""));
+    let encrypted = Encrypted::start(&hub).await;
+    let program = encrypted.fetch(&volume).args(["--retries", "0"]);
+    let Ended { reason, .. } = program.fail(69).await;
+    assert!(reason.contains("redirected from https to http"), "{reason}");
+    assert_eq!(clear.asked().len(), 0);
+}

@@ -1,0 +1,129 @@
+//! The marker: what it says, when it counts, and what is removed because of it.
+
+use crate::{
+    hub::{Hub, Model},
+    program::{Program, Volume},
+};
+use serde_json::json;
+
+fn one() -> Model {
+    Model::new('a', &[("config.json", 300), ("a.bin", 9000), ("same.bin", 0)])
+}
+
+fn two() -> Model {
+    Model::new('b', &[("config.json", 280), ("b.bin", 7000), ("same.bin", 0)])
+}
+
+#[tokio::test]
+async fn the_marker_names_what_is_there() {
+    let (model, volume) = (Model::new('a', &[("a.txt", 0)]), Volume::new());
+    let hub = Hub::start(&model).await;
+    let program = Program::fetch(&hub, &volume).args(["--include", "*.txt", "--include", "*.bin"]);
+    program.succeed().await;
+    let expected = json!({
+        "repository": "acme/tiny", "revision": "main", "commit": "a".repeat(40),
+        "include": ["*.bin", "*.txt"], "exclude": [],
+        "files": { "a.txt": {
+            "size": 0, "checksum": "git-sha1:e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+        } },
+    });
+    assert_eq!(volume.marker(), Some(expected));
+}
+
+#[tokio::test]
+async fn with_a_marker_of_the_commit_the_hub_is_not_asked() {
+    let (model, volume) = (one(), Volume::new());
+    let hub = Hub::start(&model).await;
+    Program::fetch(&hub, &volume).succeed().await;
+    let asked = hub.asked().len();
+    Program::fetch(&hub, &volume).args(["--revision", &model.commit]).succeed().await;
+    assert_eq!(hub.asked().len(), asked);
+    volume.holds(&model);
+}
+
+#[tokio::test]
+async fn with_a_marker_of_the_branch_the_hub_is_asked_once_and_nothing_is_fetched() {
+    let (model, volume) = (one(), Volume::new());
+    let hub = Hub::start(&model).await;
+    Program::fetch(&hub, &volume).succeed().await;
+    let (asked, sent) = (hub.asked().len(), hub.sent());
+    Program::fetch(&hub, &volume).succeed().await;
+    assert_eq!((hub.asked().len(), hub.sent()), (asked + 1, sent));
+}
+
+#[tokio::test]
+async fn a_pod_restarts_while_the_hub_is_down() {
+    let (model, volume) = (one(), Volume::new());
+    let hub = Hub::start(&model).await;
+    Program::fetch(&hub, &volume).succeed().await;
+    let down = hub.url.clone();
+    drop(hub);
+    let program = Program::bare().env("HF_ENDPOINT", &down).args(["acme/tiny"]).to(&volume.root);
+    let ended = program.succeed().await;
+    assert!(ended.notes.contains("warning: the hub is not available"), "{}", ended.notes);
+    let other = Program::bare().env("HF_ENDPOINT", &down).args(["acme/tiny", "--revision", "v2"]);
+    other.to(&volume.root).fail(69).await;
+    volume.holds(&model);
+}
+
+#[tokio::test]
+async fn a_pod_restarts_although_the_hub_has_changed_its_mind() {
+    let (model, volume) = (one(), Volume::new());
+    let hub = Hub::start(&model).await;
+    Program::fetch(&hub, &volume).succeed().await;
+    hub.always("", crate::hub::Fault::status(403));
+    let ended = Program::fetch(&hub, &volume).succeed().await;
+    assert!(ended.notes.contains("warning: the hub refuses acme/tiny"), "{}", ended.notes);
+    Program::fetch(&hub, &volume).args(["--exclude", "a.bin"]).fail(65).await;
+    volume.holds(&model);
+}
+
+#[tokio::test]
+async fn weights_of_another_revision_take_the_place_of_the_old_ones() {
+    let (old, new, volume) = (one(), two(), Volume::new());
+    let hub = Hub::start(&old).await;
+    hub.publish("v2", &new);
+    Program::fetch(&hub, &volume).succeed().await;
+    volume.put("notes/mine.txt", b"mine");
+    Program::fetch(&hub, &volume).args(["--revision", "v2"]).succeed().await;
+    let files = volume.files();
+    assert_eq!(
+        files.keys().collect::<Vec<_>>(),
+        ["b.bin", "config.json", "notes/mine.txt", "same.bin"]
+    );
+    assert_eq!(files["config.json"], new.files["config.json"]);
+}
+
+#[tokio::test]
+async fn what_a_change_of_mind_has_begun_is_removed_too() {
+    let (first, second, volume) = (one(), two(), Volume::new());
+    let hub = Hub::start(&first).await;
+    hub.publish("v2", &second);
+    hub.always("config.json", crate::hub::Fault::status(404));
+    Program::fetch(&hub, &volume).args(["--max-workers", "1"]).fail(65).await;
+    assert_eq!(volume.files().keys().collect::<Vec<_>>(), ["a.bin"]);
+    assert_eq!(volume.marker(), None);
+    hub.always("config.json", crate::hub::Fault::WholeFile);
+    Program::fetch(&hub, &volume).args(["--revision", "v2"]).succeed().await;
+    volume.holds(&second);
+}
+
+#[tokio::test]
+async fn a_marker_without_its_files_does_not_count() {
+    let (model, volume) = (one(), Volume::new());
+    let hub = Hub::start(&model).await;
+    Program::fetch(&hub, &volume).succeed().await;
+    std::fs::remove_file(volume.root.join("a.bin")).unwrap();
+    Program::fetch(&hub, &volume).args(["--revision", &model.commit]).succeed().await;
+    volume.holds(&model);
+    assert_eq!(hub.asked_for("config.json").len(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_marker_is_none() {
+    let (model, volume) = (one(), Volume::new());
+    let hub = Hub::start(&model).await;
+    volume.put(".llm-download.json", br#"{"files":{"../../etc/passwd":{}}}"#);
+    Program::fetch(&hub, &volume).succeed().await;
+    volume.holds(&model);
+}
