@@ -1,0 +1,43 @@
+//! What kubectl shows.
+
+use crate::support;
+
+#[tokio::test]
+async fn explain_reads_like_documentation() {
+    let cluster = support::cluster().await;
+    for (field, expected) in [
+        ("llmmodel", "A language model that this cluster serves itself"),
+        ("llmmodel.spec", "Other ids by which clients may ask for this model"),
+        ("llmmodel.spec.endpoints.requestTimeout", "for example `30m`"),
+        ("llmmodel.spec.serving.updateStrategy", "ENUM: Recreate RollingUpdate"),
+        ("passthroughmodel.spec.provider", "What comes in place of `/v1`"),
+        ("apikey.spec.owner", "a person, a team, or a service account"),
+    ] {
+        let text = cluster.kubectl(&["explain", field]).await.unwrap();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(expected), "{field}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn all_kinds_are_listed_by_their_category_and_by_short_names() {
+    let cluster = support::cluster().await;
+    let namespace = cluster.namespace().await.unwrap();
+    let examples = support::project().join("docs/examples");
+    for example in ["minimal.yaml", "passthrough-openrouter.yaml", "api-keys.yaml"] {
+        let path = examples.join(example);
+        cluster.kubectl(&["-n", &namespace, "apply", "-f", path.to_str().unwrap()]).await.unwrap();
+    }
+    for (arguments, expected) in [
+        (&["get", "llm", "-o", "name"][..], &["llmmodel", "passthroughmodel", "apikey"][..]),
+        (&["get", "lm"], &["PHASE", "MODEL", "REPLICAS", "AGE", "mistralai/Devstral-Small-2505"]),
+        (&["get", "ptm"], &["PHASE", "PROVIDER", "AGE", "openrouter.ai"]),
+        (&["get", "apikeys"], &["KEY", "CLIENT", "ACTIVE", "ada-abcdefgh2345"]),
+        (&["get", "lm", "-o", "wide"], &["REASON", "MESSAGE"]),
+    ] {
+        let text = cluster.kubectl(&[&["-n", &namespace], arguments].concat()).await.unwrap();
+        for word in expected {
+            assert!(text.contains(word), "{arguments:?}: {text}");
+        }
+    }
+}
