@@ -1,0 +1,200 @@
+//! What is compiled now, and the names of what changed lately.
+//!
+//! Only names are remembered, not documents: a follower that is some changes behind is sent the
+//! latest version of each document that changed, once. So a follower that reads slowly is sent less,
+//! not more, and costs no memory.
+
+use llm_contract::push::{Change, Digest, DocumentHash, Documents, Name};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Instant,
+};
+use tokio::sync::watch;
+
+/// Changes that are remembered; a table older than these is replaced whole.
+const STEPS_MAX: usize = 4096;
+/// Names in all remembered changes together.
+const NAMES_MAX: usize = 64 * 1024;
+/// One document. A message holds at least one, and gRPC's usual limit for one is 4 MiB.
+const DOCUMENT_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// What is compiled now, shared by whoever publishes and whoever follows.
+#[derive(Debug)]
+pub struct Table {
+    inner: Mutex<Inner>,
+    /// `None` until the first change is published.
+    digest: watch::Sender<Option<Digest>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    documents: Documents,
+    steps: VecDeque<Step>,
+    names: usize,
+}
+
+/// A change that was published. The next step begins where it ended.
+#[derive(Debug)]
+struct Step {
+    before: Digest,
+    names: Vec<Name>,
+    published: Instant,
+}
+
+/// What a follower lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delta {
+    /// The table that it changes; `None` if this is a whole table.
+    pub from: Option<Digest>,
+    /// The table that it becomes.
+    pub digest: Digest,
+    /// The latest version of each document that changed.
+    pub change: Change,
+    /// When the oldest change in it was published; `None` for a whole table.
+    pub published: Option<Instant>,
+}
+
+/// A document that was not published; the last good one of that name stays.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooLarge {
+    /// It would not fit into a message.
+    #[error(
+        "{name} has {bytes} bytes, of at most {DOCUMENT_BYTES_MAX}; declare fewer models in it"
+    )]
+    Document {
+        /// Of the document.
+        name: Name,
+        /// Its size.
+        bytes: usize,
+    },
+    /// No proxy would take the table.
+    #[error(
+        "with {name} the table has {bytes} bytes, of at most {}",
+        llm_contract::Table::BYTES_MAX
+    )]
+    Table {
+        /// Of the document.
+        name: Name,
+        /// The size that the table would have.
+        bytes: usize,
+    },
+}
+
+impl Table {
+    /// A table of which nothing is known yet: followers are sent nothing before the first
+    /// [`publish`](Self::publish), which must bring all there is.
+    pub fn new() -> Self {
+        Self { inner: Mutex::default(), digest: watch::Sender::new(None) }
+    }
+
+    /// Changes the table, at a cost that does not depend on its size, and wakes followers if
+    /// anything is other than before. Names what is too large.
+    pub fn publish(&self, change: Change, now: Instant) -> Vec<TooLarge> {
+        let mut inner = self.inner.lock();
+        let before = inner.documents.digest();
+        let (names, too_large) = inner.apply(change);
+        let digest = inner.documents.digest();
+        if digest != before {
+            inner.remember(Step { before, names, published: now });
+        }
+        // While the lock is held, so that the last word is about the last table.
+        self.digest.send_if_modified(|current| current.replace(digest) != Some(digest));
+        too_large
+    }
+
+    /// What to send to whoever has the table `base`; `None` if that is this one, or if nothing
+    /// was published yet.
+    pub fn since(&self, base: Option<Digest>) -> Option<Delta> {
+        let inner = self.inner.lock();
+        let digest = self.digest.borrow().filter(|digest| base != Some(*digest))?;
+        let (from, change, published) = match base.and_then(|base| inner.joined(base)) {
+            Some((change, published)) => (base, change, Some(published)),
+            None => (None, inner.whole(), None),
+        };
+        Some(Delta { from, digest, change, published })
+    }
+
+    /// A copy of all documents, which costs what they are many.
+    pub fn documents(&self) -> Documents {
+        self.inner.lock().documents.clone()
+    }
+
+    /// The hash of one document; `None` if there is none.
+    pub fn hash(&self, name: &Name) -> Option<DocumentHash> {
+        self.inner.lock().documents.hash(name)
+    }
+
+    /// Stands for the whole table; `None` before it is known.
+    pub fn digest(&self) -> Option<Digest> {
+        *self.digest.borrow()
+    }
+
+    /// Wakes when [`digest`](Self::digest) is another.
+    pub fn watch(&self) -> watch::Receiver<Option<Digest>> {
+        self.digest.subscribe()
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Inner {
+    /// Says what has changed, and what is too large to.
+    fn apply(&mut self, change: Change) -> (Vec<Name>, Vec<TooLarge>) {
+        let (mut names, mut too_large) = (Vec::new(), Vec::new());
+        for name in change.removals {
+            if self.documents.remove(&name) {
+                names.push(name);
+            }
+        }
+        for (name, document) in change.upserts {
+            let replaced = self.documents.get(&name).map_or(0, bytes::Bytes::len);
+            let table_bytes = self.documents.bytes() - replaced + document.len();
+            if DOCUMENT_BYTES_MAX < document.len() {
+                too_large.push(TooLarge::Document { name, bytes: document.len() });
+            } else if llm_contract::Table::BYTES_MAX < table_bytes {
+                too_large.push(TooLarge::Table { name, bytes: table_bytes });
+            } else if self.documents.put(name.clone(), document) {
+                names.push(name);
+            }
+        }
+        (names, too_large)
+    }
+
+    fn remember(&mut self, step: Step) {
+        self.names += step.names.len();
+        self.steps.push_back(step);
+        while STEPS_MAX < self.steps.len() || NAMES_MAX < self.names {
+            let Some(oldest) = self.steps.pop_front() else { return };
+            self.names -= oldest.names.len();
+        }
+    }
+
+    /// All changes since the table `base`, if they are remembered.
+    fn joined(&self, base: Digest) -> Option<(Change, Instant)> {
+        let last = self.steps.iter().rposition(|step| step.before == base)?;
+        let published = self.steps.get(last)?.published;
+        let names: BTreeSet<&Name> =
+            self.steps.range(last..).flat_map(|step| &step.names).collect();
+        let mut change = Change::default();
+        for name in names {
+            match self.documents.get(name) {
+                Some(document) => change.upserts.push((name.clone(), document.clone())),
+                None => change.removals.push(name.clone()),
+            }
+        }
+        Some((change, published))
+    }
+
+    fn whole(&self) -> Change {
+        let clone = |(name, document): (&Name, &bytes::Bytes)| (name.clone(), document.clone());
+        Change { upserts: self.documents.iter().map(clone).collect(), removals: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! Peers that do not keep to the protocol, or not to any.
+
+use crate::support::{Operator, PATIENCE, Proxy, hello, limits, tls};
+use llm_contract::push::wire::{Hello, InForce, RouteState, push_client::PushClient, report};
+use llm_push::Limits;
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+/// How a connection ends that only reads.
+async fn cut(mut connection: impl AsyncReadExt + Unpin) {
+    let mut rest = Vec::new();
+    let read = timeout(PATIENCE, connection.read_to_end(&mut rest)).await;
+    assert!(read.is_ok(), "the connection is still open");
+}
+
+#[tokio::test]
+async fn whoever_never_begins_is_cut_off() {
+    let operator = Operator::start().await;
+    let bundle = operator.authority.bundle();
+    let tcp = TcpStream::connect(operator.address).await.unwrap();
+    let silent = tls(operator.address, &bundle).await.unwrap();
+    let mut garbage = TcpStream::connect(operator.address).await.unwrap();
+    garbage.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut preface = tls(operator.address, &bundle).await.unwrap();
+    preface.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    preface.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+    tokio::join!(cut(tcp), cut(silent), cut(garbage), cut(preface));
+}
+
+#[tokio::test]
+async fn a_stream_without_hello_ends() {
+    let operator = Operator::start().await;
+    let mut proxy = Proxy::silent(operator.channel().await, "good").await.unwrap();
+    let (code, message) = proxy.end().await;
+    assert_eq!((code, &*message), (Code::DeadlineExceeded, "no `hello` came within 500ms"));
+    assert!(operator.push.proxies().list(crate::support::now()).is_empty());
+}
+
+#[tokio::test]
+async fn a_first_message_that_is_not_a_good_hello_ends_the_stream() {
+    let operator = Operator::start().await;
+    let names = "`proxy` and `version` have 1 to 253 visible ASCII characters";
+    let schema = format!(
+        "this operator writes schema {}, and proxy p1 reads schema 99; run the same version of both",
+        llm_contract::Table::VERSION
+    );
+    let hello = |change: fn(&mut Hello)| {
+        let mut hello = hello("p1", None);
+        change(&mut hello);
+        report::Report::Hello(hello)
+    };
+    let first = "the first message of a stream is a `hello`";
+    let digest = "a digest has 32 bytes, not 3";
+    for (report, code, message) in [
+        (report::Report::InForce(InForce::default()), Code::InvalidArgument, first),
+        (hello(|it| it.schema = 99), Code::FailedPrecondition, &schema),
+        (hello(|it| it.proxy.clear()), Code::InvalidArgument, names),
+        (hello(|it| it.proxy = "p 1".to_owned()), Code::InvalidArgument, names),
+        (hello(|it| it.version = "v".repeat(254)), Code::InvalidArgument, names),
+        (hello(|it| it.digest = vec![1, 2, 3]), Code::InvalidArgument, digest),
+    ] {
+        let mut proxy = Proxy::silent(operator.channel().await, "good").await.unwrap();
+        proxy.say(report).await;
+        assert_eq!(proxy.end().await, (code, message.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_ends_the_stream() {
+    let operator = Operator::start().await;
+    let route = |name: &str| RouteState { name: name.to_owned(), hash: 1 };
+    let many = (0..20_001).map(|it| route(&format!("m/{it}"))).collect();
+    let named = |name: &str| InForce { routes: vec![route(name)], ..InForce::default() };
+    for (report, message) in [
+        (
+            report::Report::Hello(hello("p1", None)),
+            "after `hello`, a report says what is in force".to_owned(),
+        ),
+        (
+            report::Report::InForce(named("a")),
+            "\"a\" is not the name of a custom resource".to_owned(),
+        ),
+        (
+            report::Report::InForce(InForce { routes: many, ..InForce::default() }),
+            "more than 20000 custom resources have routes in force".to_owned(),
+        ),
+        (
+            report::Report::InForce(InForce { sequence: 7, ..InForce::default() }),
+            "update 7 was answered, and 0 is the last that was sent".to_owned(),
+        ),
+    ] {
+        let mut proxy = operator.proxy("p1").await;
+        proxy.say(report).await;
+        let (_, ended) = proxy.end().await;
+        assert!(ended.starts_with(&message), "{ended}");
+    }
+}
+
+#[tokio::test]
+async fn a_giant_report_ends_the_stream_unread() {
+    let operator = Operator::with(Limits { report_bytes: 64 * 1024, ..limits() }).await;
+    let mut proxy = operator.proxy("p1").await;
+    let routes = (0..5000).map(|it| RouteState { name: format!("m/{it:0100}"), hash: 1 }).collect();
+    proxy.say(report::Report::InForce(InForce { routes, ..InForce::default() })).await;
+    let (code, message) = proxy.end().await;
+    assert_eq!(code, Code::OutOfRange, "{message}");
+}
+
+#[tokio::test]
+async fn a_flood_of_reports_is_read_at_a_pace_and_holds_nobody_up() {
+    let report_pause = Duration::from_millis(50);
+    let operator = Operator::with(Limits { report_pause, ..limits() }).await;
+    operator.publish(&[("m/a", "1")], &[]);
+    let mut flooding = operator.proxy("flood").await;
+    flooding.follow().await;
+    let flood = async {
+        let began = crate::support::now();
+        let route = RouteState { name: format!("m/{:0100}", 1), hash: 1 };
+        let routes = vec![route; 500];
+        for _ in 0..60 {
+            let report = InForce { routes: routes.clone(), ..InForce::default() };
+            flooding.say(report::Report::InForce(report)).await;
+        }
+        began.elapsed()
+    };
+    let others = async {
+        let mut proxy = operator.proxy("p1").await;
+        proxy.follow().await;
+        for version in 2..20 {
+            operator.publish(&[("m/a", &version.to_string())], &[]);
+            proxy.follow().await;
+        }
+    };
+    let (took, ()) = tokio::join!(flood, others);
+    // Half of them at most are on their way, and not yet read.
+    assert!(report_pause * 30 < took, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_half_open_connection_is_noticed_by_its_silence() {
+    let ping_interval = Duration::from_millis(200);
+    let operator = Operator::with(Limits { ping_interval, ..limits() }).await;
+    operator.publish(&[("m/a", "1")], &[]);
+    let freeze = CancellationToken::new();
+    let relay = relay(operator.address, freeze.clone()).await;
+    let channel = crate::support::channel(relay, &operator.authority.bundle()).await.unwrap();
+    let mut proxy = Proxy::begin(channel, "good", hello("p1", None)).await.unwrap();
+    proxy.follow().await;
+    operator.until(|proxies| proxies.len() == 1 && proxies[0].connected).await;
+    freeze.cancel();
+    operator.until(|proxies| !proxies[0].connected).await;
+}
+
+/// Passes bytes on until it is frozen; then neither bytes nor an end.
+async fn relay(to: SocketAddr, frozen: CancellationToken) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio_util::task::TaskTracker::new().spawn(async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = TcpStream::connect(to).await.unwrap();
+        tokio::select! {
+            _ = copy_bidirectional(&mut near, &mut far) => {}
+            () = frozen.cancelled() => std::future::pending().await,
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn more_connections_than_may_be_are_closed() {
+    let operator = Operator::with(Limits { connections: 1, ..limits() }).await;
+    let _first = operator.proxy("p1").await;
+    operator.until(|proxies| proxies.len() == 1).await;
+    assert!(tls(operator.address, &operator.authority.bundle()).await.is_err());
+    assert_eq!(operator.push.numbers().connections_refused(), 1);
+}
+
+#[tokio::test]
+async fn more_proxies_than_may_be_are_told_so() {
+    let operator = Operator::with(Limits { proxies: 1, ..limits() }).await;
+    let _first = operator.proxy("p1").await;
+    operator.until(|proxies| proxies.len() == 1).await;
+    let (code, message) = operator.proxy("p2").await.end().await;
+    assert_eq!(code, Code::ResourceExhausted);
+    assert_eq!(message, "1 proxies are connected, and no more may be");
+}
+
+#[tokio::test]
+async fn one_connection_has_few_streams() {
+    let operator = Operator::start().await;
+    let channel = operator.channel().await;
+    let mut streams = Vec::new();
+    for index in 0..4 {
+        let hello = hello(&format!("p{index}"), None);
+        streams.push(Proxy::begin(channel.clone(), "good", hello).await.unwrap());
+    }
+    let mut client = PushClient::new(channel);
+    let fifth = client.follow(tokio_stream::pending());
+    assert!(timeout(Duration::from_millis(100), fifth).await.is_err());
+    drop(streams);
+}

@@ -1,0 +1,312 @@
+//! An operator on a port of its own, and proxies that follow it.
+
+use hyper_util::rt::TokioIo;
+use jiff::{SignedDuration, Timestamp};
+use llm_contract::{
+    Secret,
+    push::{
+        Change, Digest, Documents, Kind, Name,
+        wire::{
+            Hello, InForce, Refusal, Report, RouteState, Update, push_client::PushClient, report,
+        },
+    },
+};
+use llm_push::{
+    Authenticate, Authority, Certificate, Denied, Limits, Peer, ProxyStatus, Push, Step,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{
+    Code, Request, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+
+/// How long a test waits for what should come at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const NAME: &str = "llm-operator-push.llm.svc";
+
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Accepts `good`, and `short`, which ends in a moment.
+struct Tokens;
+
+#[tonic::async_trait]
+impl Authenticate for Tokens {
+    async fn authenticate(&self, token: &Secret) -> Result<Peer, Denied> {
+        let valid =
+            |left| Ok(Peer { name: "llm:llm-proxy".into(), expires_at: Timestamp::now() + left });
+        match token.reveal() {
+            "good" => valid(SignedDuration::from_mins(10)),
+            "short" => valid(SignedDuration::from_millis(300)),
+            "expired" => valid(SignedDuration::from_secs(-1)),
+            "stuck" => std::future::pending().await,
+            "other-audience" => {
+                let reason = "it is for audience \"api\", not \"llm-push\"".to_owned();
+                Err(Denied::Unauthenticated { reason })
+            }
+            "other-account" => {
+                let reason = "llm:web may not follow; only llm:llm-proxy may".to_owned();
+                Err(Denied::Forbidden { reason })
+            }
+            _ => Err(Denied::Unauthenticated { reason: "it is nobody's".to_owned() }),
+        }
+    }
+}
+
+/// An operator that runs until the test ends.
+pub(crate) struct Operator {
+    pub(crate) push: Push,
+    pub(crate) address: SocketAddr,
+    pub(crate) authority: Authority,
+    pub(crate) certificate: Certificate,
+    pub(crate) stop: CancellationToken,
+    _stops: DropGuard,
+}
+
+/// Waits that tests come to the end of.
+pub(crate) fn limits() -> Limits {
+    Limits { begin_wait: Duration::from_millis(500), ..Limits::default() }
+}
+
+pub(crate) fn authority() -> Authority {
+    Authority::after(None, Step::Make, Timestamp::now()).unwrap()
+}
+
+impl Operator {
+    pub(crate) async fn start() -> Self {
+        Self::with(limits()).await
+    }
+
+    pub(crate) async fn with(limits: Limits) -> Self {
+        let authority = authority();
+        let issued = authority.issue(&[NAME.to_owned()], Timestamp::now()).unwrap();
+        let certificate = Certificate::new(issued);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (push, stop) = (Push::new(Tokens, limits), CancellationToken::new());
+        let (serving, serves, stops) = (push.clone(), certificate.clone(), stop.clone());
+        tokio_util::task::TaskTracker::new()
+            .spawn(async move { serving.serve(listener, serves, stops).await.unwrap() });
+        let _stops = stop.clone().drop_guard();
+        Self { push, address, authority, certificate, stop, _stops }
+    }
+
+    pub(crate) fn publish(&self, upserts: &[(&str, &str)], removals: &[&str]) {
+        let refused = self.push.table().publish(change(upserts, removals), now());
+        assert_eq!(refused, []);
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        channel(self.address, &self.authority.bundle()).await.unwrap()
+    }
+
+    /// A proxy that follows.
+    pub(crate) async fn proxy(&self, name: &str) -> Proxy {
+        Proxy::begin(self.channel().await, "good", hello(name, None)).await.unwrap()
+    }
+
+    /// Waits until this is so.
+    pub(crate) async fn until(&self, what: impl Fn(&[ProxyStatus]) -> bool) {
+        let wait = async {
+            while !what(&self.push.proxies().list(now())) {
+                self.push.proxies().changed().await;
+            }
+        };
+        let waited = timeout(PATIENCE, wait).await;
+        assert!(waited.is_ok(), "still {:?}", self.push.proxies().list(now()));
+    }
+}
+
+pub(crate) fn routes(name: &str) -> Name {
+    Name::new(Kind::Routes, name)
+}
+
+pub(crate) fn change(upserts: &[(&str, &str)], removals: &[&str]) -> Change {
+    let upsert = |(name, document): &(&str, &str)| {
+        (routes(name), bytes::Bytes::copy_from_slice(document.as_bytes()))
+    };
+    Change {
+        upserts: upserts.iter().map(upsert).collect(),
+        removals: removals.iter().map(|name| routes(name)).collect(),
+    }
+}
+
+pub(crate) fn hello(name: &str, digest: Option<Digest>) -> Hello {
+    Hello {
+        proxy: name.to_owned(),
+        version: "1.2.3".to_owned(),
+        schema: llm_contract::Table::VERSION,
+        follow: true,
+        digest: digest.map_or_else(Vec::new, Digest::to_vec),
+    }
+}
+
+/// TLS to whoever has a certificate of one of these roots.
+pub(crate) async fn tls(
+    address: SocketAddr,
+    bundle: &str,
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let socket = TcpStream::connect(address).await?;
+    let name = ServerName::try_from(NAME).unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await
+}
+
+pub(crate) async fn channel(
+    address: SocketAddr,
+    bundle: &str,
+) -> Result<Channel, tonic::transport::Error> {
+    let bundle = bundle.to_owned();
+    Endpoint::from_static("http://llm-operator-push.llm.svc")
+        .connect_with_connector(tower::service_fn(move |_| {
+            let bundle = bundle.clone();
+            async move { tls(address, &bundle).await.map(TokioIo::new) }
+        }))
+        .await
+}
+
+/// A proxy that puts in force what it is sent.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) updates: Streaming<Update>,
+    pub(crate) documents: Documents,
+}
+
+/// An update, its parts together.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) sequence: u64,
+    pub(crate) whole: bool,
+    pub(crate) parts: usize,
+    pub(crate) bytes: usize,
+    pub(crate) change: Change,
+    /// What the proxy has now and had not, or had and has no longer.
+    pub(crate) differs: Change,
+}
+
+impl Proxy {
+    /// Opens a stream and says hello.
+    pub(crate) async fn begin(channel: Channel, token: &str, hello: Hello) -> Result<Self, Status> {
+        let proxy = Self::silent(channel, token).await?;
+        proxy.say(report::Report::Hello(hello)).await;
+        Ok(proxy)
+    }
+
+    /// Opens a stream and says nothing.
+    pub(crate) async fn silent(channel: Channel, token: &str) -> Result<Self, Status> {
+        let (reports, sent) = mpsc::channel(16);
+        let mut request = Request::new(ReceiverStream::new(sent));
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let updates = PushClient::new(channel).follow(request).await?.into_inner();
+        Ok(Self { reports, updates, documents: Documents::default() })
+    }
+
+    pub(crate) async fn say(&self, report: report::Report) {
+        // The stream may have ended; then reading from it says why.
+        let _ = self.reports.send(Report { report: Some(report) }).await;
+    }
+
+    /// The next update, applied; not answered.
+    pub(crate) async fn receive(&mut self) -> Result<Received, Status> {
+        let (change, differs) = (Change::default(), Change::default());
+        let mut received =
+            Received { sequence: 0, whole: false, parts: 0, bytes: 0, change, differs };
+        loop {
+            let update = timeout(PATIENCE, self.updates.message()).await.expect("nothing came");
+            let Some(update) = update? else {
+                return Err(Status::new(Code::Ok, "ended"));
+            };
+            let from = Digest::parse(&update.from).unwrap();
+            let digest = Digest::parse(&update.digest).unwrap();
+            received.bytes += prost::Message::encoded_len(&update);
+            received.parts += 1;
+            received.sequence = update.sequence;
+            received.change.extend(update.upserts, update.removals).unwrap();
+            if update.more {
+                continue;
+            }
+            received.whole = from.is_none();
+            if let Some(from) = from {
+                assert_eq!(from, self.documents.digest());
+                self.documents.apply(received.change.clone());
+                received.differs = received.change.clone();
+            } else {
+                let before = std::mem::take(&mut self.documents);
+                self.documents.apply(received.change.clone());
+                received.differs = self.documents.since(&before);
+            }
+            assert_eq!(Some(self.documents.digest()), digest);
+            return Ok(received);
+        }
+    }
+
+    /// The next update, applied and answered.
+    pub(crate) async fn follow(&mut self) -> Received {
+        let received = self.receive().await.unwrap();
+        self.answer(&received).await;
+        received
+    }
+
+    pub(crate) async fn answer(&self, received: &Received) {
+        self.answer_with(received.sequence, self.states(&received.differs), Vec::new()).await;
+    }
+
+    pub(crate) async fn answer_with(
+        &self,
+        sequence: u64,
+        routes: Vec<RouteState>,
+        refusals: Vec<Refusal>,
+    ) {
+        let digest = self.documents.digest().to_vec();
+        self.say(report::Report::InForce(InForce { sequence, digest, routes, refusals })).await;
+    }
+
+    /// What is in force of what changed.
+    pub(crate) fn states(&self, change: &Change) -> Vec<RouteState> {
+        let names = change.upserts.iter().map(|(name, _)| name).chain(&change.removals);
+        let state = |name: &Name| RouteState {
+            name: name.name.to_string(),
+            hash: self.documents.hash(name).map_or(0, |hash| hash.get()),
+        };
+        names.filter(|name| name.kind == Kind::Routes).map(state).collect()
+    }
+
+    /// How the stream ends, whatever comes before.
+    pub(crate) async fn end(&mut self) -> (Code, String) {
+        loop {
+            match timeout(PATIENCE, self.updates.message()).await.expect("the stream goes on") {
+                Ok(Some(_)) => {}
+                Ok(None) => return (Code::Ok, String::new()),
+                Err(status) => return (status.code(), status.message().to_owned()),
+            }
+        }
+    }
+}
