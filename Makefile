@@ -5,14 +5,17 @@ CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/llm-gateway-ci
 # Seconds for which each fuzz target runs.
 SECONDS ?= 600
 FUZZ_TARGETS := prompt sse authorization route_table config
+# The programs that are released.
+PROGRAMS := -p llm-gateway -p llm-proxy -p llm-operator -p llm-keys -p llm-download -p llm-sim
 
-.PHONY: help build check format lint deny unit test integration sdk count bench fuzz
+.PHONY: help build check format lint deny unit test real programs integration sdk count bench scale \
+	generate fuzz
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## Build the programs as they are released
-	$(CARGO) build --release --locked --bins -p llm-gateway -p llm-sim
+	$(CARGO) build --release --locked --bins $(PROGRAMS)
 
 check: format lint deny unit ## Formatting, lints, licences, unit tests
 
@@ -32,11 +35,18 @@ unit:
 
 test: check integration sdk count ## Everything that CI runs
 
-integration:
+real: ## Build the Kubernetes that tests run on, once, into the cache
+	.ci/real/kubernetes.sh >/dev/null
+	.ci/real/node.sh >/dev/null
+	.ci/real/foreign-crds.sh >/dev/null
+
+programs:
+	$(CARGO) build --locked --quiet --bins $(PROGRAMS)
+
+integration: real programs ## Everything from outside; wants root for a node in namespaces of its own
 	$(CARGO) test --workspace --locked --quiet --tests
 
-sdk: ## The real SDKs, an OIDC provider and curl against a running gateway
-	$(CARGO) build --locked --quiet --bins -p llm-gateway -p llm-sim
+sdk: programs ## The real SDKs, an OIDC provider and curl against a running gateway
 	proxy/standalone/tests/sdk/run
 
 count: ## Instructions and system calls per request, which repeat and so gate CI
@@ -48,6 +58,14 @@ bench: build ## Throughput and latency against bare Pingora and nginx
 	.ci/real/debian.sh nginx
 	$(CARGO) build --release --locked --quiet -p llm-bench
 	target/release/llm-bench run --gateway target/release/llm-gateway
+
+scale: build real ## Thousands of models and keys on a real API server, with five proxies
+	$(CARGO) build --release --locked --quiet -p llm-scale
+	target/release/llm-scale
+
+generate: ## Write the definitions of the custom resources and their reference pages
+	$(CARGO) run --locked --quiet -p llm-crd --bin crdgen -- crds --dir charts/nebari-llm-serving/crds
+	$(CARGO) run --locked --quiet -p llm-crd --bin crdgen -- docs --dir docs/reference
 
 fuzz: ## Fuzz what parses strangers' bytes, SECONDS=600 each
 	.ci/real/cargo-fuzz.sh
