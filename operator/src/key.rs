@@ -1,0 +1,198 @@
+//! `ApiKey`: whether it is in force, for its status. The proxies decide by themselves.
+
+use crate::{
+    clock,
+    context::Context,
+    queue::Next,
+    watch::{API_KEY, World},
+};
+use jiff::{SignedDuration, Timestamp};
+use llm_contract::{Chain, KeyHash, ResourceName};
+use llm_crd::{ApiKey, ApiKeySpec, ConditionType, Finding, Reason, set_condition};
+use serde::Serialize;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How many keys are worked on at a time.
+const AT_A_TIME: usize = 16;
+
+/// Works on keys until told to stop. Everything has been seen once by then.
+pub async fn run(context: &Context, stop: &CancellationToken) {
+    let mut first = context.world.keys.names();
+    first.extend(context.world.all_unreadable(API_KEY));
+    let queue = &context.world.queues.keys;
+    queue.work(AT_A_TIME, first, stop, |name| look(context, name)).await;
+}
+
+async fn look(context: &Context, name: ResourceName) -> Next {
+    match reconcile(context, &name).await {
+        Ok(next) => next,
+        Err(error) => {
+            tracing::warn!(key = %name, error = %Chain(&error), "a key is tried again");
+            Next::Retry
+        }
+    }
+}
+
+/// What of the status is ours; the rest is the key manager's.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    conditions: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
+    observed_generation: Option<i64>,
+}
+
+async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, kube::Error> {
+    let (world, now) = (&context.world, clock::wall());
+    if let Some(why) = world.unreadable(API_KEY, name) {
+        let message = format!("it cannot be read: {why}");
+        let finding = Finding::new(ConditionType::Active, Reason::InvalidSpec, message);
+        context.reporter.condition::<ApiKey>(name, finding, now).await?;
+        return Ok(Next::OnChange);
+    }
+    let Some(key) = world.keys.get(name) else { return Ok(Next::OnChange) };
+    let replacements = world.replacing(name);
+    let (finding, next) = judge(
+        name.name(),
+        &key.spec,
+        replacements.iter().map(|it| &it.spec),
+        |scope| is_there(world, scope),
+        now,
+    );
+    let before = key.status.as_ref();
+    let generation = key.metadata.generation;
+    let mut conditions = before.map(|status| status.conditions.clone()).unwrap_or_default();
+    let changed = set_condition(&mut conditions, finding, generation, now);
+    if changed || before.and_then(|status| status.observed_generation) != generation {
+        conditions.retain(|it| it.type_ == ConditionType::Active.as_str());
+        let status = Status { conditions, observed_generation: generation };
+        context.reporter.status::<ApiKey>(name, &status).await?;
+    }
+    Ok(next.map_or(Next::OnChange, |then| Next::After(until(then, now))))
+}
+
+/// Whether a key is in force, and when that will change by itself.
+fn judge<'a>(
+    id: &str,
+    spec: &ApiKeySpec,
+    replacements: impl IntoIterator<Item = &'a ApiKeySpec>,
+    is_there: impl Fn(&str) -> bool,
+    now: Timestamp,
+) -> (Finding, Option<Timestamp>) {
+    let not_before = spec.not_before.as_ref().map(|time| time.0);
+    let expires_at = spec.expires_at(id, replacements);
+    let next = [not_before, expires_at].into_iter().flatten().filter(|then| *then > now).min();
+    let finding = |reason, message: String| {
+        (Finding::new(ConditionType::Active, reason, message), next)
+    };
+    if let Err(wrong) = KeyHash::parse(&spec.hash) {
+        return finding(Reason::InvalidHash, format!("spec.hash: {wrong}"));
+    }
+    if spec.owner.who().is_none() {
+        let message = "spec.owner: say one of a person, a team and a service account";
+        return finding(Reason::InvalidSpec, message.into());
+    }
+    if spec.is_suspended() {
+        return finding(Reason::Suspended, "spec.suspended is true".into());
+    }
+    if let Some(expired) = expires_at.filter(|then| *then <= now) {
+        return finding(Reason::Expired, format!("its time was over at {expired}"));
+    }
+    if let Some(begins) = not_before.filter(|then| *then > now) {
+        return finding(Reason::NotYetValid, format!("its time begins at {begins}"));
+    }
+    if !spec.models.iter().any(|scope| is_there(scope)) {
+        let message = match spec.models.as_slice() {
+            [] => "spec.models is empty: the key may ask for nothing".to_owned(),
+            models => format!("none of {} is there", models.join(", ")),
+        };
+        return finding(Reason::NoModelLeft, message);
+    }
+    finding(Reason::Active, "the key is in force".into())
+}
+
+/// Whether anything is there of what a key names.
+fn is_there(world: &World, scope: &str) -> bool {
+    if scope == "*" {
+        return !(world.models.is_empty() && world.providers.is_empty());
+    }
+    if let Some(namespace) = scope.strip_suffix("/*") {
+        return world.models.any(namespace) || world.providers.any(namespace);
+    }
+    let Ok(name) = ResourceName::parse(scope) else { return false };
+    world.models.contains(&name) || world.providers.contains(&name)
+}
+
+/// Rounded up, so that we do not come a moment too early.
+fn until(then: Timestamp, now: Timestamp) -> Duration {
+    let wait = then.duration_since(now).saturating_add(SignedDuration::from_millis(1));
+    wait.try_into().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use llm_crd::{ApiKeyOwner, Replaces};
+
+    const HASH: &str = "$argon2id$v=19$m=512,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$\
+                        AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+    fn time(text: &str) -> Option<Time> {
+        Some(Time(text.parse().unwrap()))
+    }
+
+    fn key() -> ApiKeySpec {
+        ApiKeySpec {
+            owner: ApiKeyOwner { team: Some("ml".into()), ..ApiKeyOwner::default() },
+            hash: HASH.into(),
+            models: vec!["models/qwen3".into()],
+            ..ApiKeySpec::default()
+        }
+    }
+
+    fn judged(spec: &ApiKeySpec, others: &[ApiKeySpec]) -> (Reason, Option<Timestamp>) {
+        let now = "2030-01-10T00:00:00Z".parse().unwrap();
+        let is_there = |scope: &str| scope == "models/qwen3";
+        let (finding, next) = judge("abcdefgh2345", spec, others, is_there, now);
+        (finding.reason, next)
+    }
+
+    #[test]
+    fn a_key_says_why_it_is_not_in_force() {
+        type Change = fn(&mut ApiKeySpec);
+        let rows: [(Change, Reason); 7] = [
+            (|_| {}, Reason::Active),
+            (|key| key.hash = "plain".into(), Reason::InvalidHash),
+            (|key| key.owner = ApiKeyOwner::default(), Reason::InvalidSpec),
+            (|key| key.suspended = Some(true), Reason::Suspended),
+            (|key| key.expires_at = time("2030-01-10T00:00:00Z"), Reason::Expired),
+            (|key| key.not_before = time("2030-01-10T00:00:01Z"), Reason::NotYetValid),
+            (|key| key.models = vec!["models/other".into()], Reason::NoModelLeft),
+        ];
+        for (change, reason) in rows {
+            let mut key = key();
+            change(&mut key);
+            assert_eq!(judged(&key, &[]).0, reason);
+        }
+    }
+
+    #[test]
+    fn a_key_is_looked_at_again_exactly_when_its_time_begins_or_ends() {
+        let key = ApiKeySpec {
+            not_before: time("2030-02-01T00:00:00Z"),
+            expires_at: time("2030-03-01T00:00:00Z"),
+            ..key()
+        };
+        let begins = "2030-02-01T00:00:00Z".parse().unwrap();
+        assert_eq!(judged(&key, &[]), (Reason::NotYetValid, Some(begins)));
+    }
+
+    #[test]
+    fn a_key_that_is_replaced_ends_with_the_overlap() {
+        let overlap_until = Time("2030-01-09T00:00:00Z".parse().unwrap());
+        let replaces = Some(Replaces { id: "abcdefgh2345".into(), overlap_until });
+        let newer = ApiKeySpec { replaces, ..key() };
+        assert_eq!(judged(&key(), &[newer]).0, Reason::Expired);
+    }
+}

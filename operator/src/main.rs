@@ -1,0 +1,45 @@
+//! `llm-operator`: arguments, runtime, exit code.
+
+use clap::Parser;
+use llm_contract::Chain;
+use llm_operator::{
+    cli::{Cli, Command},
+    command::{self, Failure},
+    telemetry,
+};
+use std::{io, process::ExitCode};
+
+/// Gives memory back after the first list of a large cluster.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { command::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            telemetry::complain(&Chain(&failure));
+            failure.exit()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match command {
+        Command::Run(options) => {
+            telemetry::start();
+            runtime.block_on(command::run(*options))
+        }
+        Command::Table { options, output } => {
+            runtime.block_on(command::table(*options, output, &mut io::stdout()))
+        }
+        Command::Rbac(options) => command::rbac(*options, &mut io::stdout()),
+    }
+}

@@ -1,0 +1,139 @@
+//! Says of each resource on which proxies its routes are in force.
+
+use crate::{
+    context::{Context, Part},
+    routes::Declares,
+};
+use llm_contract::{
+    ResourceName,
+    push::{Kind, Name},
+};
+use llm_crd::{ConditionType, Finding, Reason};
+use llm_push::{Changed, Programmed, Push};
+use parking_lot::Mutex;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::sync::Notify;
+
+/// Proxies that a message names; of more it gives the number.
+const NAMED_MAX: usize = 3;
+/// Changes are gathered for as long: of a hundred models that change at once each is looked at
+/// once, and a proxy that answers sooner was never behind for anyone to see.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// Resources whose routes have changed in the table, and of which it has not been said yet where
+/// they are in force. No more than there are resources.
+#[derive(Debug, Default)]
+pub struct Unsaid {
+    names: Mutex<BTreeSet<ResourceName>>,
+    more: Notify,
+}
+
+impl Unsaid {
+    /// Has it said where these are in force.
+    pub fn extend(&self, names: impl IntoIterator<Item = ResourceName>) {
+        self.names.lock().extend(names);
+        self.more.notify_one();
+    }
+
+    fn take(&self) -> BTreeSet<ResourceName> {
+        std::mem::take(&mut self.names.lock())
+    }
+}
+
+/// Reports what proxies have in force, as it changes.
+pub async fn report(context: &Context, push: &Push, unsaid: &Unsaid) {
+    loop {
+        let mut names = BTreeSet::new();
+        let everything = tokio::select! {
+            changed = push.proxies().changed() => gather(changed, &mut names),
+            () = unsaid.more.notified() => false,
+        };
+        tokio::time::sleep(GATHER).await;
+        names.append(&mut unsaid.take());
+        if everything {
+            names.extend(context.world.models.names());
+            names.extend(context.world.providers.names());
+        }
+        for name in names {
+            say(context, push, &name);
+        }
+    }
+}
+
+/// Says whether everything may have changed.
+fn gather(changed: Changed, names: &mut BTreeSet<ResourceName>) -> bool {
+    match changed {
+        Changed::Everything => true,
+        Changed::Names(changed) => {
+            let routes = changed.iter().filter(|it| it.kind == Kind::Routes);
+            names.extend(routes.filter_map(|it| ResourceName::parse(&it.name).ok()));
+            false
+        }
+    }
+}
+
+fn say(context: &Context, push: &Push, name: &ResourceName) {
+    let hash = push.table().hash(&Name::new(Kind::Routes, name.as_str()));
+    for kind in [Declares::Served, Declares::Provider] {
+        let there = match kind {
+            Declares::Served => context.world.models.get(name).is_some(),
+            Declares::Provider => context.world.providers.get(name).is_some(),
+        };
+        let routed = context.findings.is_routed(kind, name);
+        let finding = match hash.filter(|_| routed) {
+            Some(hash) => finding(push.proxies().programmed(name, Some(hash))),
+            None => Finding::new(
+                ConditionType::RouteProgrammed,
+                Reason::NotDesired,
+                "nothing of this resource is in the route table; see the condition Accepted",
+            ),
+        };
+        let findings = if there { vec![finding] } else { Vec::new() };
+        context.findings.about(Part::Proxies, kind, name, findings);
+    }
+}
+
+fn finding(programmed: Programmed) -> Finding {
+    let (reason, message) = match programmed {
+        Programmed::Everywhere { proxies } => {
+            (Reason::Programmed, format!("in force on all proxies ({proxies})"))
+        }
+        Programmed::Lagging(proxies) => {
+            (Reason::Waiting, format!("not yet in force on {}", list(&proxies)))
+        }
+        Programmed::Refused(refused) => {
+            let by: Vec<_> = refused.iter().map(|it| Arc::clone(&it.proxy)).collect();
+            let why = refused.first().map(|it| Arc::clone(&it.reason)).unwrap_or_default();
+            (Reason::Refused, format!("refused by {}: {why}", list(&by)))
+        }
+        Programmed::NoProxies => {
+            (Reason::NoProxy, "no proxy is connected to the operator".to_owned())
+        }
+    };
+    Finding::new(ConditionType::RouteProgrammed, reason, message)
+}
+
+fn list(proxies: &[Arc<str>]) -> String {
+    let named = proxies.iter().take(NAMED_MAX).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match proxies.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_the_proxies_that_lag_and_why_one_refused() {
+        let names = ["a", "b", "c", "d", "e"].map(Arc::from).to_vec();
+        let said = finding(Programmed::Lagging(names));
+        assert_eq!(said.message, "not yet in force on a, b, c and 2 more");
+        let refused =
+            vec![llm_push::RefusedBy { proxy: "a".into(), reason: "model `m` is taken".into() }];
+        let said = finding(Programmed::Refused(refused));
+        assert_eq!(said.message, "refused by a: model `m` is taken");
+        assert_eq!(said.reason, Reason::Refused);
+    }
+}

@@ -1,0 +1,170 @@
+//! What the operator must be allowed to do, and nothing more; pure.
+//!
+//! A test runs the operator with exactly these rights and fails on a call that is denied. Rights
+//! over what people write are given in the watched namespaces only; the whole cluster is read for
+//! definitions of kinds and, if every namespace is watched, for namespaces.
+
+use crate::{config::Config, edge::settings::Exposure, legacy, settings::Scope};
+use k8s_openapi::{
+    api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The name of every Role and ClusterRole, and of the service account they are for.
+pub const NAME: &str = "llm-operator";
+/// Group, resources, verbs.
+type Right = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const READ: &[&str] = &["get", "list", "watch"];
+const KEEP: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
+
+/// In every namespace that may hold resources of ours.
+const WATCHED: &[Right] = &[
+    // Patch: the older pack's finalizer is taken off.
+    ("llm.nebari.dev", &["llmmodels", "passthroughmodels"], &["get", "list", "watch", "patch"]),
+    ("llm.nebari.dev", &["apikeys"], READ),
+    ("llm.nebari.dev", &["llmmodels/status", "passthroughmodels/status", "apikeys/status"], &["patch"]),
+    // Owner references that block deletion need it where that admission plugin is on.
+    ("llm.nebari.dev", &["llmmodels/finalizers", "passthroughmodels/finalizers"], &["update"]),
+    ("", &["services", "serviceaccounts", "persistentvolumeclaims"], KEEP),
+    ("apps", &["deployments"], KEEP),
+    ("networking.k8s.io", &["networkpolicies"], KEEP),
+    ("monitoring.coreos.com", &["podmonitors"], KEEP),
+    ("", &["pods", "secrets"], READ),
+    ("", &["pods/log"], &["get"]),
+    ("discovery.k8s.io", &["endpointslices"], READ),
+    ("events.k8s.io", &["events"], &["create", "patch"]),
+];
+/// In the operator's own namespace.
+const OWN: &[Right] = &[
+    ("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
+    ("", &["secrets"], &["get", "list", "watch", "create", "update"]),
+    ("", &["configmaps"], &["get", "create", "patch"]),
+    ("cert-manager.io", &["certificates"], KEEP),
+];
+/// In the operator's own namespace, behind Gateways.
+const OWN_ROUTES: &[Right] =
+    &[("gateway.networking.k8s.io", &["httproutes", "referencegrants"], KEEP)];
+/// In the namespaces of the Gateways.
+const GATEWAYS: &[Right] =
+    &[("gateway.networking.k8s.io", &["gateways"], &["get", "list", "watch", "patch"])];
+/// In the whole cluster.
+const CLUSTER: &[Right] = &[
+    ("apiextensions.k8s.io", &["customresourcedefinitions"], READ),
+    ("authentication.k8s.io", &["tokenreviews"], &["create"]),
+];
+/// In the whole cluster, if every namespace is watched.
+const NAMESPACES: Right = ("", &["namespaces"], READ);
+
+/// The Roles and ClusterRoles that a configuration needs, each with its binding.
+pub fn objects(config: &Config) -> Vec<Value> {
+    let mut objects = Vec::new();
+    let mut cluster = rules(CLUSTER);
+    match &config.settings.scope {
+        Scope::All => {
+            cluster.extend(rules(&[NAMESPACES]));
+            cluster.extend(rules(WATCHED));
+            cluster.extend(legacy_rules(config));
+        }
+        Scope::Namespaces(namespaces) => {
+            for namespace in namespaces {
+                let mut rules = rules(WATCHED);
+                rules.extend(legacy_rules(config));
+                objects.extend(role("watched", namespace, rules, config));
+            }
+        }
+    }
+    objects.extend(cluster_role(cluster, config));
+    let mut own = rules(OWN);
+    if let Exposure::Gateways(gateways) = config.edge.exposure() {
+        own.extend(rules(OWN_ROUTES));
+        let hops = [&gateways.external, &gateways.internal];
+        let namespaces: BTreeSet<_> = hops.iter().map(|hop| &hop.gateway.namespace).collect();
+        for namespace in namespaces {
+            objects.extend(role("gateways", namespace, rules(GATEWAYS), config));
+        }
+    }
+    objects.extend(role("own", &config.namespace, own, config));
+    objects
+}
+
+fn legacy_rules(config: &Config) -> Vec<PolicyRule> {
+    let verbs: &[&str] = match config.legacy.mode {
+        legacy::Mode::Keep => return Vec::new(),
+        legacy::Mode::DryRun => &["list"],
+        legacy::Mode::Remove => &["list", "delete"],
+    };
+    let rule = |(group, resource): (&str, String)| PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource]),
+        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+        ..PolicyRule::default()
+    };
+    legacy::rights().map(rule).collect()
+}
+
+fn rules(rights: &[Right]) -> Vec<PolicyRule> {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    rights
+        .iter()
+        .map(|(group, resources, verbs)| PolicyRule {
+            api_groups: Some(vec![(*group).to_owned()]),
+            resources: Some(owned(resources)),
+            verbs: owned(verbs),
+            ..PolicyRule::default()
+        })
+        .collect()
+}
+
+fn role(part: &str, namespace: &str, rules: Vec<PolicyRule>, config: &Config) -> [Value; 2] {
+    let metadata = ObjectMeta {
+        name: Some(format!("{NAME}-{part}")),
+        namespace: Some(namespace.to_owned()),
+        ..ObjectMeta::default()
+    };
+    let role = Role { metadata: metadata.clone(), rules: Some(rules) };
+    let binding = RoleBinding {
+        role_ref: reference("Role", metadata.name.clone()),
+        metadata,
+        subjects: Some(vec![subject(config)]),
+    };
+    [value(&role), value(&binding)]
+}
+
+fn cluster_role(rules: Vec<PolicyRule>, config: &Config) -> [Value; 2] {
+    // Two installations in one cluster do not share it.
+    let name = Some(format!("{NAME}-{}", config.namespace));
+    let metadata = ObjectMeta { name, ..ObjectMeta::default() };
+    let role =
+        ClusterRole { metadata: metadata.clone(), rules: Some(rules), ..ClusterRole::default() };
+    let binding = ClusterRoleBinding {
+        role_ref: reference("ClusterRole", metadata.name.clone()),
+        metadata,
+        subjects: Some(vec![subject(config)]),
+    };
+    [value(&role), value(&binding)]
+}
+
+fn reference(kind: &str, name: Option<String>) -> RoleRef {
+    RoleRef {
+        api_group: Some("rbac.authorization.k8s.io".into()),
+        kind: kind.into(),
+        name: name.unwrap_or_default(),
+    }
+}
+
+fn subject(config: &Config) -> Subject {
+    Subject {
+        kind: "ServiceAccount".into(),
+        name: NAME.into(),
+        namespace: Some(config.namespace.clone()),
+        ..Subject::default()
+    }
+}
+
+/// Structs of strings always become JSON.
+fn value(object: &impl serde::Serialize) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}

@@ -1,0 +1,178 @@
+//! Tells people: statuses and events, and both only when something has changed.
+
+use crate::apply::FIELD_MANAGER;
+use k8s_openapi::{
+    api::core::v1::ObjectReference,
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api, Client, Resource,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    core::NamespaceResourceScope,
+    runtime::events::{Event, EventType, Recorder, Reporter as Sender},
+};
+use jiff::Timestamp;
+use llm_contract::ResourceName;
+use llm_crd::{ConditionType, Finding, Reason, set_condition};
+use serde::Serialize;
+use serde_json::json;
+use std::fmt;
+
+/// The longest text of an event, in bytes, that the API server takes.
+const NOTE_BYTES_MAX: usize = 1024;
+
+/// Writes statuses and events. Cheap to clone.
+#[derive(Clone)]
+pub struct Reporter {
+    client: Client,
+    recorder: Recorder,
+}
+
+/// Something a person would ask about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// Whether somebody should look at it.
+    pub is_warning: bool,
+    /// In one word.
+    pub reason: String,
+    /// For people.
+    pub note: String,
+}
+
+impl Reporter {
+    /// Writes as a pod.
+    pub fn new(client: Client, pod: Option<String>) -> Self {
+        let sender = Sender { controller: FIELD_MANAGER.into(), instance: pod };
+        Self { recorder: Recorder::new(client.clone(), sender), client }
+    }
+
+    /// Writes a status. What others wrote into it stays.
+    ///
+    /// # Errors
+    /// If the API server does not take it.
+    pub async fn status<K>(&self, name: &ResourceName, status: &impl Serialize) -> Result<(), kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let resource = ApiResource::erase::<K>(&());
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), name.namespace(), &resource);
+        let body = json!({
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"name": name.name(), "namespace": name.namespace()},
+            "status": status,
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        match api.patch_status(name.name(), &params, &Patch::Apply(&body)).await {
+            Ok(_) => Ok(()),
+            // It has gone meanwhile.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes one condition of a resource whose manifest cannot be read, and leaves the rest of its
+    /// status alone.
+    ///
+    /// # Errors
+    /// If the API server does not take it.
+    pub async fn condition<K>(
+        &self,
+        name: &ResourceName,
+        finding: Finding,
+        now: Timestamp,
+    ) -> Result<(), kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let resource = ApiResource::erase::<K>(&());
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), name.namespace(), &resource);
+        let Some(object) = api.get_opt(name.name()).await? else { return Ok(()) };
+        let conditions = object.data.pointer("/status/conditions").cloned().unwrap_or_default();
+        let mut conditions: Vec<Condition> = serde_json::from_value(conditions).unwrap_or_default();
+        if !set_condition(&mut conditions, finding, object.metadata.generation, now) {
+            return Ok(());
+        }
+        let patch = Patch::Merge(json!({"status": {"conditions": conditions}}));
+        match api.patch_status(name.name(), &PatchParams::default(), &patch).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            patched => patched.map(|_| ()),
+        }
+    }
+
+    /// Publishes news of a resource. An event that is lost is lost: it is not worth a retry.
+    pub async fn publish(&self, about: &ObjectReference, news: &[News]) {
+        for News { is_warning, reason, note } in news {
+            let type_ = if *is_warning { EventType::Warning } else { EventType::Normal };
+            let end = note.floor_char_boundary(NOTE_BYTES_MAX);
+            let event = Event {
+                type_,
+                reason: reason.clone(),
+                note: note.get(..end).map(str::to_owned),
+                action: "Reconcile".into(),
+                secondary: None,
+            };
+            if let Err(error) = self.recorder.publish(&event, about).await {
+                tracing::warn!(name = about.name, reason, %error, "an event was not published");
+            }
+        }
+    }
+}
+
+/// What has changed from some conditions to others, as far as a person would ask about it: a
+/// reason that was not there before.
+pub fn news(before: &[Condition], after: &[Condition]) -> Vec<News> {
+    let known = |new: &Condition| {
+        before.iter().any(|old| old.type_ == new.type_ && old.reason == new.reason)
+    };
+    let new = after.iter().filter(|it| is_news(&it.type_, &it.reason) && !known(it));
+    let news = new.map(|condition| News {
+        is_warning: is_bad(&condition.reason),
+        reason: condition.reason.clone(),
+        note: condition.message.clone(),
+    });
+    news.collect()
+}
+
+/// Whether a person would ask about a condition. Those of the way in are the same for all models.
+fn is_news(about: &str, reason: &str) -> bool {
+    const ABOUT: &[ConditionType] = &[
+        ConditionType::Accepted,
+        ConditionType::WeightsReady,
+        ConditionType::ServingReady,
+        ConditionType::BackendConfigured,
+        ConditionType::UpstreamCredentialResolved,
+    ];
+    ABOUT.iter().any(|it| it.as_str() == about) || reason == Reason::Refused.as_str()
+}
+
+/// Whether somebody should look at a resource for a reason.
+fn is_bad(reason: &str) -> bool {
+    const BAD: &[Reason] = &[
+        Reason::ModelIdTaken,
+        Reason::NameTaken,
+        Reason::SecretMissing,
+        Reason::SecretKeyMissing,
+        Reason::NamespaceNotWatched,
+        Reason::InvalidSpec,
+        Reason::NotSupported,
+        Reason::ClaimMissing,
+        Reason::DownloadFailed,
+        Reason::Degraded,
+        Reason::Unschedulable,
+        Reason::ImagePullFailed,
+        Reason::CrashLoop,
+        Reason::ApplyFailed,
+        Reason::Refused,
+        Reason::LookupFailed,
+    ];
+    BAD.iter().any(|bad| bad.as_str() == reason)
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter").finish_non_exhaustive()
+    }
+}

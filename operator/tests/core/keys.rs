@@ -1,0 +1,97 @@
+//! Keys: whether they are in force, and nothing is written when nothing changes.
+
+use crate::support::Cluster;
+use jiff::{SignedDuration, Timestamp};
+
+const HASH: &str = "$argon2id$v=19$m=512,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$\
+                    AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+fn key(id: &str, models: &str, more: &str) -> String {
+    format!(
+        "
+apiVersion: llm.nebari.dev/v1alpha1
+kind: ApiKey
+metadata:
+  name: {id}
+spec:
+  displayName: test
+  clientId: client-{id}
+  owner: {{team: llm}}
+  hash: {HASH}
+  models: [\"{models}\"]
+{more}"
+    )
+}
+
+#[tokio::test]
+async fn a_key_has_no_model_left_until_one_comes_and_after_the_last_has_gone() {
+    let cluster = Cluster::shared().await;
+    let _operator = cluster.operate().await;
+    let (named, all) = (format!("{}/qwen3", cluster.namespace), format!("{}/*", cluster.namespace));
+    cluster.apply(&key("abcdefgh2345", &named, "")).await;
+    cluster.apply(&key("bbcdefgh2345", &all, "")).await;
+    for key in ["abcdefgh2345", "bbcdefgh2345"] {
+        cluster.until_says("ApiKey", key, "Active", "NoModelLeft").await;
+    }
+    cluster.apply(&crate::models::model("qwen3", "")).await;
+    for key in ["abcdefgh2345", "bbcdefgh2345"] {
+        cluster.until_says("ApiKey", key, "Active", "Active").await;
+    }
+    cluster.kubectl(&["delete", "llmmodel", "qwen3"]).await;
+    for key in ["abcdefgh2345", "bbcdefgh2345"] {
+        cluster.until_says("ApiKey", key, "Active", "NoModelLeft").await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_ends_when_its_time_ends_though_nothing_happens() {
+    let cluster = Cluster::shared().await;
+    let operator = cluster.operate().await;
+    cluster.apply(&crate::models::model("qwen3", "")).await;
+    let at = |seconds| Timestamp::now() + SignedDuration::from_secs(seconds);
+    let (begins, ends) = (at(8), at(16));
+    let times = format!("  notBefore: {begins:.0}\n  expiresAt: {ends:.0}\n");
+    cluster.apply(&key("cbcdefgh2345", "*", &times)).await;
+    cluster.until_says("ApiKey", "cbcdefgh2345", "Active", "NotYetValid").await;
+    cluster.until_says("ApiKey", "cbcdefgh2345", "Active", "Active").await;
+    cluster.until_says("ApiKey", "cbcdefgh2345", "Active", "Expired").await;
+    assert!(Timestamp::now().duration_since(ends) < SignedDuration::from_secs(5), "it is said at once");
+    drop(operator);
+}
+
+#[tokio::test]
+async fn what_the_key_manager_writes_into_a_status_stays() {
+    let cluster = Cluster::shared().await;
+    let _operator = cluster.operate().await;
+    cluster.apply(&crate::models::model("qwen3", "")).await;
+    cluster.apply(&key("dbcdefgh2345", "*", "")).await;
+    cluster.until_says("ApiKey", "dbcdefgh2345", "Active", "Active").await;
+    let groups = serde_json::json!({"ownerGroups": ["llm"]});
+    cluster.set_status("apikey", "dbcdefgh2345", groups.clone()).await;
+    cluster.kubectl(&["patch", "apikey", "dbcdefgh2345", "--type=merge", "-p", r#"{"spec":{"suspended":true}}"#]).await;
+    cluster.until_says("ApiKey", "dbcdefgh2345", "Active", "Suspended").await;
+    let status = &cluster.get("ApiKey", "dbcdefgh2345").await["status"];
+    assert_eq!(status["ownerGroups"], groups["ownerGroups"]);
+}
+
+#[tokio::test]
+async fn an_operator_that_starts_writes_nothing_about_keys_that_are_as_they_were() {
+    let cluster = Cluster::shared().await;
+    let operator = cluster.operate().await;
+    cluster.apply(&crate::models::model("qwen3", "")).await;
+    let alphabet = "abcdefghijklmnopqrstuvwxyz".chars();
+    let ids: Vec<_> = alphabet.map(|first| format!("{first}zcdefgh2345")).collect();
+    let manifests: Vec<_> = ids.iter().map(|id| key(id, "*", "")).collect();
+    cluster.apply(&manifests.join("\n---\n")).await;
+    for id in &ids {
+        cluster.until_says("ApiKey", id, "Active", "Active").await;
+    }
+    cluster.settle().await;
+    operator.stop().await;
+    let asked = cluster.requests().len();
+    let _next = cluster.operate().await;
+    cluster.settle().await;
+    let writes = cluster.requests().split_off(asked).into_iter();
+    let writes: Vec<_> = writes.filter(|it| !["list", "watch"].contains(&it.verb.as_str())).collect();
+    assert_eq!(writes, []);
+}

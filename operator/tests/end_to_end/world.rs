@@ -1,0 +1,231 @@
+//! A node with operators and proxies on it, and a way to look at them.
+
+use crate::steps::Steps;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
+};
+use llm_cluster::{Node, wait_for};
+use llm_contract::ApiKey;
+use llm_scale::{
+    caller::{Caller, Streamed},
+    programs::Programs,
+};
+use serde_json::Value;
+use std::{net::SocketAddr, process::Command, time::Duration};
+
+/// How long anything may take on a busy machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
+const CRDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/nebari-llm-serving/crds");
+const IMAGES: [(&str, &str); 4] = [
+    ("localhost/llm-operator:1", "llm-operator"),
+    ("localhost/llm-proxy:1", "llm-proxy"),
+    ("localhost/llm-download:1", "llm-download"),
+    ("localhost/vllm-sim:1", "llm-sim"),
+];
+/// Who the programs run as.
+const USER: u32 = 65532;
+/// What a model has in the cluster.
+const OWNED: &str = "deployments,replicasets,pods,services,endpointslices,persistentvolumeclaims,\
+                     serviceaccounts,networkpolicies";
+
+pub(crate) struct World {
+    pub(crate) node: Node,
+    pub(crate) namespace: String,
+    /// Where callers with keys connect to each proxy.
+    pub(crate) proxies: Vec<SocketAddr>,
+    client: Client,
+    programs: Programs,
+}
+
+impl World {
+    pub(crate) async fn start(steps: &mut Steps) -> Self {
+        let programs = Programs::beside_this().unwrap();
+        let node = Node::start().await.unwrap();
+        steps.done("the node is up");
+        for (image, program) in IMAGES {
+            let file = programs.path(program).unwrap();
+            let place = format!("/{program}");
+            node.load_image(image, USER, &[(&file, &place)]).await.unwrap();
+        }
+        steps.done("images are loaded");
+        node.kubectl(&["apply", "--server-side", "--filename", CRDS]).await.unwrap();
+        let established = ["wait", "--for=condition=Established", "--timeout=30s"];
+        node.kubectl(&[&established[..], &["--filename", CRDS]].concat()).await.unwrap();
+        let namespace = node.namespace().await.unwrap();
+        let client = node.client().await.unwrap();
+        let mut world = Self { node, namespace, proxies: Vec::new(), client, programs };
+        for account in ["llm-operator", "llm-proxy"] {
+            world.kubectl(&["create", "serviceaccount", account]).await;
+        }
+        world.node.apply(&world.rights()).await.unwrap();
+        steps.done("kinds, accounts and rights are there");
+        world.apply(include_str!("programs.yaml")).await;
+        for program in ["llm-operator", "llm-proxy"] {
+            let deployment = format!("deployment/{program}");
+            world.kubectl(&["rollout", "status", &deployment, "--timeout=120s"]).await;
+        }
+        world.find_proxies().await;
+        steps.done("operators and proxies are ready");
+        world
+    }
+
+    /// What an operator says it must be allowed to do.
+    fn rights(&self) -> String {
+        let mut command = Command::new(self.programs.path("llm-operator").unwrap());
+        command.args(["rbac", "--exposure-mode", "clusterIP", "--base-domain", "example.org"]);
+        command.args(["--oidc-issuer-url", "https://sso.example.org/realms/main"]);
+        command.args(["--namespace", &self.namespace]);
+        let ran = command.output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).unwrap()
+    }
+
+    async fn find_proxies(&mut self) {
+        let pods = self.list("app.kubernetes.io/name=llm-proxy").await;
+        for pod in pods {
+            let address = pod.status.unwrap().pod_ip.unwrap();
+            let target = format!("{address}:8080").parse().unwrap();
+            self.proxies.push(self.node.forward(target).await.unwrap());
+        }
+        assert_eq!(self.proxies.len(), 2);
+    }
+
+    async fn list(&self, label: &str) -> Vec<Pod> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        pods.list(&ListParams::default().labels(label)).await.unwrap().items
+    }
+
+    /// The pods of a model.
+    pub(crate) async fn pods(&self, model: &str) -> Vec<String> {
+        let pods = self.list(&format!("app.kubernetes.io/instance={model}")).await;
+        pods.iter().map(|pod| pod.name_any()).collect()
+    }
+
+    pub(crate) async fn kubectl(&self, arguments: &[&str]) -> String {
+        let here = ["--namespace", &self.namespace];
+        self.node.kubectl(&[&here[..], arguments].concat()).await.unwrap()
+    }
+
+    pub(crate) async fn apply(&self, manifests: &str) {
+        self.node.apply(&manifests.replace("HERE", &self.namespace)).await.unwrap();
+    }
+
+    /// What is written about each field in its source is what `kubectl explain` says.
+    pub(crate) async fn explains_itself(&self) {
+        let explained = self.kubectl(&["explain", "llmmodel.spec"]).await;
+        let words = explained.split_whitespace().collect::<Vec<_>>().join(" ");
+        for said in [
+            "Which model to serve, and where its weights come from.",
+            "Who may use the model: `public: true`, or at least one group.",
+        ] {
+            assert!(words.contains(said), "{explained}");
+        }
+    }
+
+    async fn get(&self, kind: &str, name: &str) -> Option<Value> {
+        let kind = match kind {
+            "llmmodel" => "LLMModel",
+            "apikey" => "ApiKey",
+            _ => "PassthroughModel",
+        };
+        let resource = GroupVersionKind::gvk("llm.nebari.dev", "v1alpha1", kind);
+        let resource = ApiResource::from_gvk(&resource);
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        Some(api.get_opt(name).await.unwrap()?.data)
+    }
+
+    pub(crate) async fn phase(&self, kind: &str, name: &str) -> String {
+        let found = self.get(kind, name).await.unwrap_or_default();
+        found["status"]["phase"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) async fn is_ready(&self, kind: &str, name: &str) {
+        let ready = async || self.phase(kind, name).await == "Ready";
+        let waited = wait_for(&format!("{kind} {name} is ready"), DEADLINE, ready).await;
+        if let Err(late) = waited {
+            let said = self.kubectl(&["get", kind, name, "-o", "yaml"]).await;
+            let pods = self.kubectl(&["describe", "pods"]).await;
+            assert!(said.is_empty(), "{late}: {said}\n{pods}");
+        }
+    }
+
+    async fn condition(&self, kind: &str, name: &str, wanted: &str) -> Option<Value> {
+        let found = self.get(kind, name).await?;
+        let mut conditions = found["status"]["conditions"].as_array()?.iter();
+        conditions.find(|condition| condition["type"] == wanted).cloned()
+    }
+
+    /// Waits until a condition's status and message begin so.
+    pub(crate) async fn says(&self, kind: &str, name: &str, condition: &str, wanted: &str) {
+        let said = async || {
+            let found = self.condition(kind, name, condition).await.unwrap_or_default();
+            let word = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", word("status"), word("message"))
+        };
+        let says = async || said().await.starts_with(wanted);
+        let what = format!("{kind} {name} says {condition} {wanted}");
+        if let Err(late) = wait_for(&what, DEADLINE, says).await {
+            assert_eq!(said().await, wanted, "{late}");
+        }
+    }
+
+    pub(crate) async fn reason(&self, kind: &str, name: &str, condition: &str) -> String {
+        let found = self.condition(kind, name, condition).await.unwrap_or_default();
+        found["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Runs `llm-keys` as a person would; what it prints.
+    pub(crate) fn keys(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(self.programs.path("llm-keys").unwrap());
+        command.args(arguments).args(["--namespace", &self.namespace]);
+        let ran = command.env("KUBECONFIG", self.node.kubeconfig()).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).unwrap()
+    }
+
+    pub(crate) fn create_key(&self, arguments: &[&str]) -> ApiKey {
+        let printed = self.keys(&[&["create"], arguments].concat());
+        ApiKey::parse(printed.trim_end()).unwrap()
+    }
+
+    /// A streamed answer comes in parts, one after the other.
+    pub(crate) async fn streams(&self, caller: &Caller, model: &str) {
+        for proxy in &self.proxies {
+            let Streamed { parts, took } = caller.stream(*proxy, model).await.unwrap();
+            println!("{model}: a stream of {parts} parts, {took:?} from the first to the last");
+            assert!(2 < parts, "{model}: {parts} parts");
+        }
+    }
+
+    /// Requests that a pod of a model works on; nothing if it does not answer.
+    pub(crate) async fn requests_running(&self, pod: &str) -> Option<f64> {
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}:8000/proxy/metrics", self.namespace);
+        let metrics = self.node.kubectl(&["get", "--raw", &path]).await.ok()?;
+        let line = metrics.lines().find(|line| line.starts_with("vllm:num_requests_running"))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Nothing is left of any model.
+    pub(crate) async fn is_bare(&self) {
+        let ours = "app.kubernetes.io/managed-by=nebari-llm-operator,app.kubernetes.io/name=llmmodel";
+        let list = ["get", OWNED, "-l", ours, "-o", "name"];
+        let bare = async || self.kubectl(&list).await.is_empty();
+        if let Err(late) = wait_for("nothing is left of the models", DEADLINE, bare).await {
+            assert_eq!(self.kubectl(&list).await, "", "{late}");
+        }
+    }
+
+    /// The rights that `llm-operator rbac` prints are all that the operator uses.
+    pub(crate) fn asked_for_nothing_it_may_not(&self) {
+        let user = format!("system:serviceaccount:{}:llm-operator", self.namespace);
+        let asked = self.node.requests().unwrap();
+        let ours: Vec<_> = asked.into_iter().filter(|request| request.user == user).collect();
+        let denied: Vec<_> = ours.iter().filter(|request| request.code == 403).collect();
+        println!("the operators asked {} times", ours.len());
+        assert!(!ours.is_empty());
+        assert!(denied.is_empty(), "{denied:#?}");
+    }
+}

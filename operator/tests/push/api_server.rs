@@ -1,0 +1,62 @@
+//! The API server may go away: whoever calls does not notice.
+
+use crate::support::{Place, STEADY, assert_unnoticed};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
+use kube::{Api, ResourceExt as _, api::ListParams};
+use llm_cluster::{ControlPlane, wait_for};
+use llm_crd::LLMModel;
+use llm_scale::resources;
+use std::{sync::Arc, time::Duration};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How long there is no API server: longer than a leader goes on without one.
+const AWAY: Duration = Duration::from_secs(12);
+
+/// What there is, each with what changes when it is made anew.
+async fn inventory(place: &Place) -> Vec<(String, Option<String>)> {
+    let list = ListParams::default();
+    let deployments: Api<Deployment> = place.it.api();
+    let services: Api<Service> = place.it.api();
+    let mut found: Vec<_> = deployments
+        .list(&list)
+        .await
+        .unwrap()
+        .iter()
+        .map(|it| (format!("deployment {}", it.name_any()), it.uid()))
+        .collect();
+    let services = services.list(&list).await.unwrap();
+    found.extend(services.iter().map(|it| (format!("service {}", it.name_any()), it.uid())));
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn nobody_notices_that_the_api_server_is_away_and_what_changes_afterwards_arrives() {
+    let plane = Arc::new(ControlPlane::start().await.unwrap());
+    let place = Place::on(Arc::clone(&plane), 2, 3).await;
+    for name in ["one", "two"] {
+        place.it.put::<LLMModel>(&resources::model(name).unwrap()).await.unwrap();
+    }
+    let made = async || inventory(&place).await.len() == 4;
+    wait_for("the models' objects are made", DEADLINE, made).await.unwrap();
+    let before = inventory(&place).await;
+    let load = place.load();
+
+    plane.stop_api_server().await.unwrap();
+    let mut while_away = tokio::time::interval(AWAY / 12);
+    for _ in 0..12 {
+        while_away.tick().await;
+        place.reaches(STEADY, 200).await;
+    }
+    plane.etcd_compact().await.unwrap();
+    plane.start_api_server().await.unwrap();
+
+    place.adds("after").await;
+    place.it.delete::<LLMModel>("two").await.unwrap();
+    let gone = async || inventory(&place).await.len() == 2;
+    wait_for("a deleted model's objects are gone", DEADLINE, gone).await.unwrap();
+    let left = inventory(&place).await;
+    assert!(left.iter().all(|object| before.contains(object)), "{left:?} of {before:?}");
+    place.leader().await;
+    assert_unnoticed(&load.stop().await);
+}

@@ -1,0 +1,88 @@
+//! Operators and proxies that end and begin again.
+
+use crate::support::{DEADLINE, Place, STEADY, assert_unnoticed};
+use std::time::Duration;
+
+/// How often, and how long after each other, operators are killed.
+const DEATHS: usize = 10;
+const LIFE: Duration = Duration::from_secs(1);
+/// Streams that run when a proxy is told to stop.
+const STREAMS: usize = 20;
+
+#[tokio::test]
+async fn a_proxy_that_begins_again_serves_without_an_operator() {
+    let mut place = Place::with(1, 1).await;
+    place.operators.remove(0).kill().unwrap();
+
+    let proxy = &mut place.proxies[0];
+    proxy.restart().unwrap();
+    proxy.ready().await.unwrap();
+
+    place.reaches(STEADY, 200).await;
+    let metrics = place.proxies[0].metrics().await.unwrap();
+    assert_eq!(metrics.get("llm_proxy_control_connected"), 0.0);
+    assert!(metrics.get("llm_proxy_control_table_age_seconds") > 0.0);
+
+    place.add_operator().await;
+    place.adds("after").await;
+}
+
+#[tokio::test]
+async fn proxies_go_on_with_the_table_they_have_when_the_operator_begins_again() {
+    let mut place = Place::with(1, 5).await;
+    let load = place.load();
+    let first = place.operators.remove(0);
+    let sent = first.metrics().await.unwrap().get("llm_operator_push_whole_tables_total");
+    assert_eq!(sent, 5.0);
+    first.kill().unwrap();
+
+    place.add_operator().await;
+    place.followed(5).await;
+
+    let metrics = place.operators[0].metrics().await.unwrap();
+    assert_eq!(metrics.get("llm_operator_push_whole_tables_total"), 0.0);
+    place.adds("after").await;
+    let metrics = place.operators[0].metrics().await.unwrap();
+    assert_eq!(metrics.get("llm_operator_push_whole_tables_total"), 0.0);
+    assert_unnoticed(&load.stop().await);
+}
+
+#[tokio::test]
+async fn operators_that_die_every_second_disturb_no_caller() {
+    let mut place = Place::with(2, 3).await;
+    let load = place.load();
+    let mut deaths = tokio::time::interval(LIFE);
+
+    for _ in 0..DEATHS {
+        deaths.tick().await;
+        let oldest = place.operators.remove(0);
+        oldest.kill().unwrap();
+        place.add_operator().await;
+    }
+
+    place.followed(3).await;
+    place.adds("after").await;
+    assert_unnoticed(&load.stop().await);
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_told_to_stop_ends_what_it_has_begun() {
+    let mut place = Place::with(1, 2).await;
+    let mut leaving = place.proxies.remove(1);
+    let caller = place.caller.clone();
+    let there = leaving.external();
+    let mut streams = tokio::task::JoinSet::new();
+    for _ in 0..STREAMS {
+        let caller = caller.clone();
+        streams.spawn(async move { caller.chat(there, STEADY, true).await });
+    }
+    place.upstream.wait_until(|upstream| 0 < upstream.running).await.unwrap();
+
+    leaving.process.terminate().unwrap();
+
+    while let Some(ended) = streams.join_next().await {
+        ended.unwrap().unwrap();
+    }
+    assert!(leaving.process.ended(DEADLINE).await.unwrap().success());
+    place.reaches(STEADY, 200).await;
+}
