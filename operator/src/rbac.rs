@@ -4,7 +4,7 @@
 //! over what people write are given in the watched namespaces only; the whole cluster is read for
 //! definitions of kinds and, if every namespace is watched, for namespaces.
 
-use crate::{config::Config, edge::settings::Exposure, legacy, settings::Scope};
+use crate::{config::Config, edge::settings::Exposure, legacy, proxies, run, settings::Scope};
 use k8s_openapi::{
     api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -37,16 +37,21 @@ const WATCHED: &[Right] = &[
     ("discovery.k8s.io", &["endpointslices"], READ),
     ("events.k8s.io", &["events"], &["create", "patch"]),
 ];
-/// In the operator's own namespace.
+/// In the operator's own namespace. What is to be created cannot be given by name.
 const OWN: &[Right] = &[
-    ("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
-    ("", &["secrets"], &["get", "list", "watch", "create", "update"]),
-    ("", &["configmaps"], &["get", "create", "patch"]),
+    ("coordination.k8s.io", &["leases"], &["create"]),
+    ("", &["secrets"], &["get", "list", "watch", "create"]),
+    ("", &["configmaps"], &["create"]),
     ("cert-manager.io", &["certificates"], KEEP),
+    // Also without Gateways: what is left of a time with them goes.
+    ("gateway.networking.k8s.io", &["httproutes", "referencegrants"], KEEP),
 ];
-/// In the operator's own namespace, behind Gateways.
-const OWN_ROUTES: &[Right] =
-    &[("gateway.networking.k8s.io", &["httproutes", "referencegrants"], KEEP)];
+/// There too, each for the one object of that name.
+const OWN_NAMED: &[(Right, &str)] = &[
+    (("coordination.k8s.io", &["leases"], &["get", "update"]), run::LEASE),
+    (("", &["secrets"], &["update"]), proxies::AUTHORITY),
+    (("", &["configmaps"], &["get", "patch"]), proxies::AUTHORITY),
+];
 /// In the namespaces of the Gateways.
 const GATEWAYS: &[Right] =
     &[("gateway.networking.k8s.io", &["gateways"], &["get", "list", "watch", "patch"])];
@@ -78,15 +83,21 @@ pub fn objects(config: &Config) -> Vec<Value> {
     }
     objects.extend(cluster_role(cluster, config));
     let mut own = rules(OWN);
+    own.extend(OWN_NAMED.iter().map(|(right, name)| PolicyRule {
+        resource_names: Some(vec![(*name).to_owned()]),
+        ..rule(right)
+    }));
     if let Exposure::Gateways(gateways) = config.edge.exposure() {
-        own.extend(rules(OWN_ROUTES));
         let hops = [&gateways.external, &gateways.internal];
         let namespaces: BTreeSet<_> = hops.iter().map(|hop| &hop.gateway.namespace).collect();
         for namespace in namespaces {
             objects.extend(role("gateways", namespace, rules(GATEWAYS), config));
         }
     }
-    objects.extend(role("own", &config.namespace, own, config));
+    objects.extend(role("own", &config.namespace, rules(OWN), config));
+    if let Some(namespace) = &config.legacy.keys_namespace {
+        objects.extend(role("legacy", namespace, legacy_rules(config), config));
+    }
     objects
 }
 
@@ -106,21 +117,23 @@ fn legacy_rules(config: &Config) -> Vec<PolicyRule> {
 }
 
 fn rules(rights: &[Right]) -> Vec<PolicyRule> {
+    rights.iter().map(rule).collect()
+}
+
+fn rule((group, resources, verbs): &Right) -> PolicyRule {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    rights
-        .iter()
-        .map(|(group, resources, verbs)| PolicyRule {
-            api_groups: Some(vec![(*group).to_owned()]),
-            resources: Some(owned(resources)),
-            verbs: owned(verbs),
-            ..PolicyRule::default()
-        })
-        .collect()
+    PolicyRule {
+        api_groups: Some(vec![(*group).to_owned()]),
+        resources: Some(owned(resources)),
+        verbs: owned(verbs),
+        ..PolicyRule::default()
+    }
 }
 
 fn role(part: &str, namespace: &str, rules: Vec<PolicyRule>, config: &Config) -> [Value; 2] {
     let metadata = ObjectMeta {
-        name: Some(format!("{NAME}-{part}")),
+        // Several installations may share a namespace, such as that of the Gateways.
+        name: Some(format!("{NAME}-{part}-{}", config.namespace)),
         namespace: Some(namespace.to_owned()),
         ..ObjectMeta::default()
     };
@@ -167,4 +180,36 @@ fn subject(config: &Config) -> Subject {
 /// Structs of strings always become JSON.
 fn value(object: &impl serde::Serialize) -> Value {
     serde_json::to_value(object).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn rights_of(namespace: &str) -> BTreeSet<String> {
+        let words = [
+            "llm-operator",
+            "rbac",
+            "--base-domain=example.org",
+            "--external-gateway-name=a",
+            "--internal-gateway-name=b",
+            "--oidc-issuer-url=https://sso.example.org",
+            "--watch-namespaces=models",
+            "--namespace",
+            namespace,
+        ];
+        let Command::Rbac(options) = Cli::parse_from(words).command else { panic!("rbac expected") };
+        let objects = objects(&options.check("h").unwrap());
+        let name = |it: &Value| format!("{} {}/{}", it["kind"], it["metadata"]["namespace"], it["metadata"]["name"]);
+        objects.iter().map(name).collect()
+    }
+
+    #[test]
+    fn two_installations_that_share_namespaces_do_not_share_rights() {
+        let (one, other) = (rights_of("one"), rights_of("other"));
+        assert_eq!(one.len(), 8);
+        assert!(one.is_disjoint(&other), "{one:?} {other:?}");
+    }
 }

@@ -22,6 +22,8 @@ use crate::request::{Request, sum};
 use crate::script::HOME;
 use crate::wait::wait_for;
 
+/// How long the API server may take to serve new kinds.
+const ESTABLISHED_WAIT: Duration = Duration::from_secs(30);
 /// How long a service account's kubeconfig is good.
 const KUBECONFIG_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long a namespace may take until Pods can be made in it.
@@ -215,8 +217,10 @@ impl Api {
         let folder = output(Command::new(script)).await?;
         let files = format!("--filename={}", folder.trim_end());
         self.kubectl(&["apply", "--server-side", "--force-conflicts", &files]).await?;
-        self.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", &files]).await?;
-        Ok(())
+        // `kubectl wait` fails at once on a definition that has no conditions at all yet.
+        let established = ["wait", "--for=condition=Established", "--timeout=5s", &files];
+        let established = async || self.kubectl(&established).await.is_ok();
+        wait_for("definitions that are established", ESTABLISHED_WAIT, established).await
     }
 
     /// The API server's metrics, as text.
