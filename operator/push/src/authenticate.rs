@@ -14,10 +14,28 @@ pub trait Authenticate: Send + Sync + 'static {
 /// Who may follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// For people.
-    pub name: Arc<str>,
+    /// Whose the token is.
+    pub who: Who,
     /// When the token no longer counts; the stream ends then.
     pub expires_at: Timestamp,
+}
+
+/// Whose a token is, by a name for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// One proxy's and no other's: it goes by this name, whatever it calls itself.
+    Proxy(Arc<str>),
+    /// An account's, which several proxies may share: each goes by what it calls itself.
+    Account(Arc<str>),
+}
+
+impl Who {
+    /// The name.
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Proxy(name) | Self::Account(name) => name,
+        }
+    }
 }
 
 /// Why somebody may not follow. Reasons are for people, and go to whoever presented the token.

@@ -44,8 +44,9 @@ mod proxies;
 mod server;
 mod session;
 mod table;
+mod uses;
 
-pub use authenticate::{Authenticate, Denied, Peer};
+pub use authenticate::{Authenticate, Denied, Peer, Who};
 pub use authority::{Authority, InvalidAuthority, Step, decide};
 pub use certificate::{Certificate, Issued, NotIssued};
 pub use limits::Limits;
@@ -53,3 +54,4 @@ pub use numbers::{Lag, Numbers};
 pub use proxies::{Changed, Programmed, Proxies, ProxyStatus, RefusedBy};
 pub use server::Push;
 pub use table::{Delta, Table, TooLarge};
+pub use uses::Uses;

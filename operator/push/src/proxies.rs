@@ -2,8 +2,12 @@
 //!
 //! A proxy that has gone is remembered for a while with what it had: it may still serve, and its
 //! next stream is most likely on its way.
+//!
+//! A proxy has one place. Whose token is one proxy's alone has the place of that name; who merely
+//! calls itself so has another, and takes nobody's who is proven.
 
 use crate::{
+    authenticate::Who,
     clock,
     in_force::{InForce, InvalidReport, Report},
     limits::Limits,
@@ -35,10 +39,18 @@ pub struct Proxies {
 
 #[derive(Debug, Default)]
 struct Registry {
-    proxies: BTreeMap<Arc<str>, Proxy>,
+    proxies: BTreeMap<Identity, Proxy>,
     changed: Changed,
     /// Of the stream that began last.
     stream: u64,
+}
+
+/// Who has a place; in the order of the names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Identity {
+    name: Arc<str>,
+    /// Whether its token says so.
+    is_proven: bool,
 }
 
 #[derive(Debug)]
@@ -98,7 +110,7 @@ pub enum Changed {
 /// A proxy, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyStatus {
-    /// As it calls itself.
+    /// As its token says, or else as it calls itself.
     pub name: Arc<str>,
     /// Who it is, as its token says.
     pub peer: Arc<str>,
@@ -132,7 +144,7 @@ pub(crate) struct TooManyProxies {
 /// A proxy's place, until its stream ends.
 pub(crate) struct Place {
     proxies: Arc<Proxies>,
-    name: Arc<str>,
+    identity: Identity,
     stream: u64,
     /// Cancelled when another stream takes this place.
     pub(crate) replaced: CancellationToken,
@@ -152,10 +164,10 @@ impl Proxies {
             return Programmed::Refused(refused);
         }
         let registry = self.registry.lock();
-        let lags = |(proxy, state): (&Arc<str>, &Proxy)| {
+        let lags = |(identity, state): (&Identity, &Proxy)| {
             let in_force = state.in_force.as_ref();
             let has = in_force.is_some_and(|it| it.routes.get(&name.name).copied() == wanted);
-            (!has).then(|| Arc::clone(proxy))
+            (!has).then(|| Arc::clone(&identity.name))
         };
         let lagging: Vec<_> = registry.proxies.iter().filter_map(lags).collect();
         match registry.proxies.len() {
@@ -167,9 +179,9 @@ impl Proxies {
 
     /// Who refused this very document, of any kind.
     pub fn refused(&self, name: &Name, document: Option<DocumentHash>) -> Vec<RefusedBy> {
-        let refused = |(proxy, state): (&Arc<str>, &Proxy)| {
+        let refused = |(identity, state): (&Identity, &Proxy)| {
             let refused = state.in_force.as_ref()?.refusals.get(name)?;
-            let (proxy, reason) = (Arc::clone(proxy), Arc::clone(&refused.reason));
+            let (proxy, reason) = (Arc::clone(&identity.name), Arc::clone(&refused.reason));
             (refused.hash == document).then_some(RefusedBy { proxy, reason })
         };
         self.registry.lock().proxies.iter().filter_map(refused).collect()
@@ -191,8 +203,8 @@ impl Proxies {
     /// All proxies, by name.
     pub fn list(&self, now: Instant) -> Vec<ProxyStatus> {
         let registry = self.registry.lock();
-        let status = |(name, proxy): (&Arc<str>, &Proxy)| ProxyStatus {
-            name: Arc::clone(name),
+        let status = |(identity, proxy): (&Identity, &Proxy)| ProxyStatus {
+            name: Arc::clone(&identity.name),
             peer: Arc::clone(&proxy.peer),
             version: proxy.version.clone(),
             since: proxy.since,
@@ -210,21 +222,21 @@ impl Proxies {
     /// Gives a stream its place; one of the same proxy loses it.
     pub(crate) fn join(
         self: &Arc<Self>,
-        peer: &Arc<str>,
+        who: &Who,
         hello: &wire::Hello,
     ) -> Result<Place, TooManyProxies> {
-        let name: Arc<str> = hello.proxy.as_str().into();
+        let identity = Identity::of(who, hello);
         let replaced = CancellationToken::new();
         let mut registry = self.registry.lock();
-        registry.make_room(&name, self.limits.proxies)?;
+        registry.make_room(&identity, self.limits.proxies)?;
         registry.stream += 1;
         let stream = registry.stream;
-        let before = registry.proxies.remove(&name);
+        let before = registry.proxies.remove(&identity);
         if let Some(before) = &before {
             before.replaced.cancel();
         }
         let proxy = Proxy {
-            peer: Arc::clone(peer),
+            peer: Arc::clone(who.name()),
             version: hello.version.clone(),
             follows: hello.follow,
             since: clock::wall(),
@@ -236,11 +248,11 @@ impl Proxies {
             reported: false,
             in_force: before.and_then(|before| before.in_force),
         };
-        registry.proxies.insert(Arc::clone(&name), proxy);
+        registry.proxies.insert(identity.clone(), proxy);
         registry.changed = Changed::Everything;
         drop(registry);
         self.changed.notify_one();
-        Ok(Place { proxies: Arc::clone(self), name, stream, replaced })
+        Ok(Place { proxies: Arc::clone(self), identity, stream, replaced })
     }
 
     /// Forgets proxies that have gone for good.
@@ -261,7 +273,7 @@ impl Proxies {
 
 impl Place {
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.identity.name
     }
 
     /// Takes what the proxy says it has in force.
@@ -294,7 +306,7 @@ impl Place {
     /// `None` if another stream has taken the place.
     fn with<T>(&self, act: impl FnOnce(&mut Proxy, &mut Changed) -> T) -> Option<T> {
         let Registry { proxies, changed, .. } = &mut *self.proxies.registry.lock();
-        let proxy = proxies.get_mut(&self.name).filter(|proxy| proxy.stream == self.stream)?;
+        let proxy = proxies.get_mut(&self.identity).filter(|proxy| proxy.stream == self.stream)?;
         Some(act(proxy, changed))
     }
 }
@@ -311,15 +323,24 @@ impl Drop for Place {
 
 impl Registry {
     /// Whoever has gone first is forgotten first.
-    fn make_room(&mut self, name: &Arc<str>, max: usize) -> Result<(), TooManyProxies> {
-        if self.proxies.len() < max || self.proxies.contains_key(name) {
+    fn make_room(&mut self, identity: &Identity, max: usize) -> Result<(), TooManyProxies> {
+        if self.proxies.len() < max || self.proxies.contains_key(identity) {
             return Ok(());
         }
-        let gone = self.proxies.iter().filter_map(|(name, proxy)| Some((proxy.gone?, name)));
+        let gone = self.proxies.iter().filter_map(|(it, proxy)| Some((proxy.gone?, it)));
         let (_, oldest) = gone.min().ok_or(TooManyProxies { max })?;
-        let oldest = Arc::clone(oldest);
+        let oldest = oldest.clone();
         self.proxies.remove(&oldest);
         Ok(())
+    }
+}
+
+impl Identity {
+    fn of(who: &Who, hello: &wire::Hello) -> Self {
+        match who {
+            Who::Proxy(name) => Self { name: Arc::clone(name), is_proven: true },
+            Who::Account(_) => Self { name: hello.proxy.as_str().into(), is_proven: false },
+        }
     }
 }
 

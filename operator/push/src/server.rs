@@ -10,6 +10,7 @@ use crate::{
     proxies::Proxies,
     session::Session,
     table::Table,
+    uses::Uses,
 };
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) table: Table,
     pub(crate) proxies: Arc<Proxies>,
     pub(crate) numbers: Numbers,
+    pub(crate) uses: Uses,
     pub(crate) limits: Limits,
     pub(crate) stopping: CancellationToken,
     authenticate: Box<dyn Authenticate>,
@@ -72,6 +74,7 @@ impl Push {
             table: Table::new(),
             proxies: Arc::new(Proxies::new(limits.clone())),
             numbers: Numbers::default(),
+            uses: Uses::default(),
             limits,
             stopping: CancellationToken::new(),
             authenticate: Box::new(authenticate),
@@ -88,6 +91,11 @@ impl Push {
     /// Who follows, and what each has in force.
     pub fn proxies(&self) -> &Proxies {
         &self.0.proxies
+    }
+
+    /// Which keys were used.
+    pub fn uses(&self) -> &Uses {
+        &self.0.uses
     }
 
     /// What is counted.

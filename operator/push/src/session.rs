@@ -51,7 +51,7 @@ impl Session {
         };
         if let Err(status) = ended {
             self.shared.numbers.stream_failed();
-            tracing::debug!(peer = %self.peer.name, status = status.message(), "stream ended");
+            tracing::debug!(peer = %self.peer.who.name(), status = status.message(), "stream ended");
             // If it cannot be told, the stream ends all the same.
             let _ = timeout(begin_wait, self.updates.send(Err(status))).await;
         }
@@ -62,10 +62,10 @@ impl Session {
             return Ok(());
         };
         let digest = Digest::parse(&hello.digest).map_err(|error| invalid(&error))?;
-        let joined = self.shared.proxies.join(&self.peer.name, &hello);
+        let joined = self.shared.proxies.join(&self.peer.who, &hello);
         let place = joined.map_err(|full| Status::resource_exhausted(full.to_string()))?;
         let (proxy, version) = (place.name(), &*hello.version);
-        tracing::info!(proxy, version, peer = %self.peer.name, follows = hello.follow, "joined");
+        tracing::info!(proxy, version, peer = %self.peer.who.name(), follows = hello.follow, "joined");
         let ended = tokio::select! {
             ended = self.exchange(&place, hello.follow, digest) => ended,
             () = place.replaced.cancelled() => {
@@ -144,8 +144,16 @@ impl Session {
         place: &Place,
         course: Option<&mut Course>,
     ) -> Result<(), Status> {
-        let Some(wire::report::Report::InForce(report)) = report.report else {
-            return Err(Status::invalid_argument("after `hello`, a report says what is in force"));
+        let report = match report.report {
+            Some(wire::report::Report::InForce(report)) => report,
+            Some(wire::report::Report::Used(used)) => {
+                let taken = self.shared.uses.report(used, clock::wall());
+                return taken.map_err(|error| invalid(&error));
+            }
+            Some(wire::report::Report::Hello(_)) | None => {
+                let expected = "after `hello`, a report says what is in force or was used";
+                return Err(Status::invalid_argument(expected));
+            }
         };
         let report = Report::check(report).map_err(|error| invalid(&error))?;
         if let Some(course) = course {

@@ -4,7 +4,7 @@
 //! latest version of each document that changed, once. So a follower that reads slowly is sent less,
 //! not more, and costs no memory.
 
-use llm_contract::push::{Change, Digest, DocumentHash, Documents, Name};
+use llm_contract::push::{Change, Digest, DocumentHash, Documents, Kind, Name};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -55,7 +55,8 @@ pub struct Delta {
     pub published: Option<Instant>,
 }
 
-/// A document that was not published; the last good one of that name stays.
+/// A document that was not published. The last good one of that name stays, unless it is a key:
+/// that one is taken out of force, as its last record could let in who is to stay out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooLarge {
     /// It would not fit into a message.
@@ -89,7 +90,7 @@ impl Table {
     }
 
     /// Changes the table, at a cost that does not depend on its size, and wakes followers if
-    /// anything is other than before. Names what is too large.
+    /// anything is other than before. Names what is too large, and was not published.
     pub fn publish(&self, change: Change, now: Instant) -> Vec<TooLarge> {
         let mut inner = self.inner.lock();
         let before = inner.documents.digest();
@@ -152,17 +153,28 @@ impl Inner {
             }
         }
         for (name, document) in change.upserts {
-            let replaced = self.documents.get(&name).map_or(0, bytes::Bytes::len);
-            let table_bytes = self.documents.bytes() - replaced + document.len();
-            if DOCUMENT_BYTES_MAX < document.len() {
-                too_large.push(TooLarge::Document { name, bytes: document.len() });
-            } else if llm_contract::Table::BYTES_MAX < table_bytes {
-                too_large.push(TooLarge::Table { name, bytes: table_bytes });
-            } else if self.documents.put(name.clone(), document) {
+            let refused = self.too_large(&name, document.len());
+            let changed = match (&refused, name.kind) {
+                (None, _) => self.documents.put(name.clone(), document),
+                (Some(_), Kind::Key) => self.documents.remove(&name),
+                (Some(_), Kind::Settings | Kind::Issuers | Kind::Routes) => false,
+            };
+            too_large.extend(refused);
+            if changed {
                 names.push(name);
             }
         }
         (names, too_large)
+    }
+
+    fn too_large(&self, name: &Name, bytes: usize) -> Option<TooLarge> {
+        if DOCUMENT_BYTES_MAX < bytes {
+            return Some(TooLarge::Document { name: name.clone(), bytes });
+        }
+        let replaced = self.documents.get(name).map_or(0, bytes::Bytes::len);
+        let bytes = self.documents.bytes() - replaced + bytes;
+        let fits = bytes <= llm_contract::Table::BYTES_MAX;
+        (!fits).then(|| TooLarge::Table { name: name.clone(), bytes })
     }
 
     fn remember(&mut self, step: Step) {

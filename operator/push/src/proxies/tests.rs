@@ -9,8 +9,12 @@ fn proxies(limits: Limits) -> Arc<Proxies> {
 }
 
 fn join(proxies: &Arc<Proxies>, name: &str) -> Place {
+    join_as(proxies, &Who::Account("llm:llm-proxy".into()), name).unwrap()
+}
+
+fn join_as(proxies: &Arc<Proxies>, who: &Who, name: &str) -> Result<Place, TooManyProxies> {
     let hello = wire::Hello { proxy: name.to_owned(), ..wire::Hello::default() };
-    proxies.join(&"llm:llm-proxy".into(), &hello).unwrap()
+    proxies.join(who, &hello)
 }
 
 fn hash(value: u64) -> Option<DocumentHash> {
@@ -90,6 +94,22 @@ fn the_first_report_of_a_stream_replaces_what_an_earlier_one_said() {
 }
 
 #[test]
+fn a_proxy_that_its_token_names_goes_by_that_and_takes_no_other_s_place() {
+    let proxies = proxies(Limits::default());
+    let proven = |name: &str| Who::Proxy(name.into());
+    let first = join_as(&proxies, &proven("pod-1"), "pod-1").unwrap();
+    report(&first, has(1));
+    let _second = join_as(&proxies, &proven("pod-2"), "pod-1").unwrap();
+    let _called = join(&proxies, "pod-1");
+    assert!(!first.replaced.is_cancelled());
+    let names: Vec<_> = proxies.list(clock::now()).into_iter().map(|it| it.name).collect();
+    assert_eq!(names, ["pod-1".into(), "pod-1".into(), "pod-2".into()]);
+    assert_eq!(programmed(&proxies, 1), Programmed::Lagging(vec!["pod-1".into(), "pod-2".into()]));
+    let _again = join_as(&proxies, &proven("pod-1"), "whatever").unwrap();
+    assert!(first.replaced.is_cancelled());
+}
+
+#[test]
 fn a_proxy_that_has_gone_counts_for_a_while() {
     let proxies = proxies(Limits::default());
     let (stays, goes) = (join(&proxies, "p1"), join(&proxies, "p2"));
@@ -106,8 +126,7 @@ fn a_proxy_that_has_gone_counts_for_a_while() {
 fn as_many_proxies_join_as_may_and_those_that_have_gone_make_room() {
     let proxies = proxies(Limits { proxies: 2, ..Limits::default() });
     let (_one, two) = (join(&proxies, "p1"), join(&proxies, "p2"));
-    let hello = wire::Hello { proxy: "p3".to_owned(), ..wire::Hello::default() };
-    let full = proxies.join(&"peer".into(), &hello).map(|_| ()).unwrap_err();
+    let full = join_as(&proxies, &Who::Proxy("p3".into()), "p3").map(|_| ()).unwrap_err();
     assert_eq!(full.to_string(), "2 proxies are connected, and no more may be");
     drop(two);
     let _three = join(&proxies, "p3");

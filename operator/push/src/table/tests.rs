@@ -109,6 +109,19 @@ fn a_document_that_is_too_large_leaves_the_last_good_one() {
     assert!(table.hash(&name("m/b")).is_some());
 }
 
+#[test]
+fn a_key_that_is_too_large_is_out_of_force() {
+    let key = || Name::new(Kind::Key, "abcdefgh2345");
+    let change = |document: Vec<u8>| Change {
+        upserts: vec![(key(), document.into())],
+        removals: Vec::new(),
+    };
+    let table = table(change(b"{}".to_vec()));
+    let base = table.digest();
+    assert_eq!(table.publish(change(vec![b' '; DOCUMENT_BYTES_MAX + 1]), clock::now()).len(), 1);
+    assert_eq!(table.since(base).unwrap().change.removals, [key()]);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Publish(Vec<(u8, Option<u8>)>),

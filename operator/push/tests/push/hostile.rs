@@ -80,7 +80,7 @@ async fn a_report_that_cannot_be_ends_the_stream() {
     for (report, message) in [
         (
             report::Report::Hello(hello("p1", None)),
-            "after `hello`, a report says what is in force".to_owned(),
+            "after `hello`, a report says what is in force or was used".to_owned(),
         ),
         (
             report::Report::InForce(named("a")),

@@ -12,7 +12,7 @@ use llm_contract::{
     },
 };
 use llm_push::{
-    Authenticate, Authority, Certificate, Denied, Limits, Peer, ProxyStatus, Push, Step,
+    Authenticate, Authority, Certificate, Denied, Limits, Peer, ProxyStatus, Push, Step, Who,
 };
 use rustls::{
     ClientConfig, RootCertStore,
@@ -45,18 +45,21 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Accepts `good`, and `short`, which ends in a moment.
+/// Accepts `good`, and `short`, which ends in a moment; and `pod-NAME`, that proxy's own.
 struct Tokens;
 
 #[tonic::async_trait]
 impl Authenticate for Tokens {
     async fn authenticate(&self, token: &Secret) -> Result<Peer, Denied> {
-        let valid =
-            |left| Ok(Peer { name: "llm:llm-proxy".into(), expires_at: Timestamp::now() + left });
+        let valid = |who, left| Ok(Peer { who, expires_at: Timestamp::now() + left });
+        let account = || Who::Account("llm:llm-proxy".into());
         match token.reveal() {
-            "good" => valid(SignedDuration::from_mins(10)),
-            "short" => valid(SignedDuration::from_millis(300)),
-            "expired" => valid(SignedDuration::from_secs(-1)),
+            "good" => valid(account(), SignedDuration::from_mins(10)),
+            "short" => valid(account(), SignedDuration::from_millis(300)),
+            pod if pod.starts_with("pod-") => {
+                valid(Who::Proxy(pod.into()), SignedDuration::from_mins(10))
+            }
+            "expired" => valid(account(), SignedDuration::from_secs(-1)),
             "stuck" => std::future::pending().await,
             "other-audience" => {
                 let reason = "it is for audience \"api\", not \"llm-push\"".to_owned();

@@ -56,3 +56,23 @@ async fn a_stream_ends_with_its_token_and_the_next_one_lacks_nothing() {
     assert_eq!((received.whole, received.change.upserts.len()), (false, 1));
     assert_eq!(operator.push.numbers().whole_tables(), 1);
 }
+
+#[tokio::test]
+async fn a_proxy_that_its_token_names_cannot_take_another_s_place() {
+    let operator = Operator::start().await;
+    operator.publish(&[("m/a", "1")], &[]);
+    let begin = async |token, name| {
+        Proxy::begin(operator.channel().await, token, hello(name, None)).await.unwrap()
+    };
+    let mut first = begin("pod-1", "pod-1").await;
+    first.follow().await;
+    let mut second = begin("pod-2", "pod-1").await;
+    second.follow().await;
+    operator.publish(&[("m/b", "1")], &[]);
+    first.follow().await;
+    second.follow().await;
+    operator.until(|proxies| proxies.iter().filter(|it| it.routes == 2).count() == 2).await;
+    let names: Vec<_> =
+        operator.push.proxies().list(crate::support::now()).into_iter().map(|it| it.name).collect();
+    assert_eq!(names, ["pod-1".into(), "pod-2".into()]);
+}

@@ -2,7 +2,7 @@
 
 use super::wire;
 use crate::{
-    Chain, InvalidIssuer, InvalidKeyRecord, InvalidProvider, InvalidResourceName, InvalidRoute,
+    InvalidIssuer, InvalidKeyRecord, InvalidProvider, InvalidResourceName, InvalidRoute,
     InvalidSettings, Issuer, KeyRecord, Provider, ResourceName, Route, Settings, document,
 };
 use serde_json::Value;
@@ -46,9 +46,10 @@ pub enum Resource {
 /// Why a document is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidResource {
-    /// Not JSON, or not of the schema.
-    #[error("not of the schema: {}", Chain(.0))]
-    Syntax(#[from] serde_json::Error),
+    /// Not JSON, or not of the schema. What was written there is not repeated: it may be a
+    /// credential in the wrong place.
+    #[error("not of the schema: {0}")]
+    Syntax(Box<str>),
     /// See the source.
     #[error("name")]
     Name(#[from] InvalidResourceName),
@@ -80,6 +81,19 @@ pub enum InvalidResource {
     /// See the source.
     #[error("settings")]
     Settings(#[from] InvalidSettings),
+}
+
+impl From<serde_json::Error> for InvalidResource {
+    fn from(error: serde_json::Error) -> Self {
+        let text = error.to_string();
+        let kinds = ["invalid type", "invalid value", "unknown variant"];
+        let kind = kinds.into_iter().find(|kind| text.starts_with(kind));
+        let expected = text.rsplit_once(", expected ");
+        Self::Syntax(match kind.zip(expected) {
+            Some((kind, (_found, expected))) => format!("{kind}, expected {expected}").into(),
+            None => text.into(),
+        })
+    }
 }
 
 impl Kind {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Chain;
 
 const PROVIDER: &str = r#"{"provider": {"name": "openai", "url": "https://api.example/v1",
     "credential": {"secret": "sk-upstream"}, "headers": [{"name": "x-team", "value": "sk-team"}]},
@@ -55,4 +56,18 @@ fn a_key_under_the_name_of_another_is_refused() {
     assert!(Resource::parse(&Name::new(Kind::Key, "abcdefgh2345"), document.as_bytes()).is_ok());
     assert_eq!(refusal(Kind::Key, "abcdefgh2346", &document), "it holds key abcdefgh2345");
     assert!(!redacted(document.as_bytes()).to_string().contains("argon2id"));
+}
+
+#[test]
+fn a_refusal_never_repeats_what_was_written() {
+    for (document, said) in [
+        (r#"{"provider": {"name": "p", "url": "h", "credential": "sk-canary"}, "routes": []}"#, "credential"),
+        (r#"{"provider": "sk-canary, expected", "routes": []}"#, "struct Provider"),
+        (r#"{"routes": [{"model": "m", "access": {}, "upstream": {"sk-canary": 1}}]}"#, "`served`"),
+        (r#"{"routes": ["sk-canary"]}"#, "struct Route"),
+    ] {
+        let refusal = refusal(Kind::Routes, "a/b", document);
+        assert!(!refusal.contains("canary"), "{refusal}");
+        assert!(refusal.to_lowercase().contains(&said.to_lowercase()), "{refusal}");
+    }
 }
