@@ -45,7 +45,7 @@ impl Shared {
         let model = scan.model.clone();
         // A body may be long under way; what was revoked in the meantime is revoked.
         let tables = &*self.still(principal, tables)?;
-        let route = resolve::route(tables, &model, operation)?;
+        let route = resolve::route(tables, &model, operation, principal)?;
         exchange.route = Some(Arc::clone(&route));
         let permit = authorize::permit(principal, &route, &model)?;
         let _lease = reserve::lease(&permit)?;
@@ -122,7 +122,7 @@ impl Shared {
         exchange.operation = Some(operation);
         let prompt = Prompt::read(session, operation, &self.limits.read, &self.held).await?;
         let home = self.home(id, principal)?;
-        let route = resolve::route(tables, &home.model, operation)?;
+        let route = resolve::route(tables, &home.model, operation, principal)?;
         exchange.route = Some(Arc::clone(&route));
         let permit = authorize::permit(principal, &route, &home.model)?;
         let _lease = reserve::lease(&permit)?;

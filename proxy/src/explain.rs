@@ -7,6 +7,7 @@ use crate::{
 use jiff::Timestamp;
 use llm_contract::{Access, KeyId, KeyState, RouteMatch, Upstream};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What somebody wonders about.
 #[derive(Debug, Deserialize)]
@@ -65,7 +66,8 @@ fn decide(question: &Question, tables: &Snapshot, now: Timestamp, steps: &mut Ve
     if !say("authenticate", active, because) {
         return 401;
     }
-    let Some(route) = tables.route(&question.model) else {
+    let at_entry = |it: &&Arc<RouteEntry>| it.route.entries.external;
+    let Some(route) = tables.route(&question.model).filter(at_entry) else {
         say("resolve", false, "no route serves this model".to_owned());
         return 404;
     };
@@ -74,7 +76,7 @@ fn decide(question: &Question, tables: &Snapshot, now: Timestamp, steps: &mut Ve
         RouteMatch::Model { id, .. } => id.as_str(),
         RouteMatch::CatchAll => &question.model,
     };
-    let covered = record.covers(id);
+    let covered = record.covers(id, route.route.resource.as_ref());
     let scope: Vec<_> = record.models.iter().map(ToString::to_string).collect();
     if !say("authorize", covered, format!("the key's models are [{}]", scope.join(", "))) {
         return 403;

@@ -5,14 +5,18 @@
 //! record's own entry: a changed or revoked record is another entry (or none), so that a
 //! verification of the old one that is still under way cannot put it back in force.
 
-use crate::limit::Gauge;
+use crate::{
+    limit::Gauge,
+    uses::{HOUR, Uses},
+};
 use aws_lc_rs::hmac;
+use jiff::Timestamp;
 use llm_contract::{ApiKey, KeyRecord, Pepper};
 use std::{
     collections::{HashSet, VecDeque},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
 };
 use subtle::ConstantTimeEq;
@@ -35,10 +39,14 @@ pub struct KeyEntry {
     /// The requests that run with it.
     pub running: Gauge,
     verified: OnceLock<Digest>,
+    /// In which hour since 1970 it was last used.
+    used: AtomicI64,
 }
 
 /// Verifies keys against their records.
 pub struct Keyring {
+    /// Which keys were used.
+    pub uses: Uses,
     mac: hmac::Key,
     pepper: Option<Pepper>,
     threads: Arc<Semaphore>,
@@ -67,9 +75,9 @@ impl KeyEntry {
         match previous {
             Some(entry) if entry.record == record => Arc::clone(entry),
             Some(entry) => {
-                Arc::new(Self { record, running: entry.running.clone(), verified: OnceLock::new() })
+                Arc::new(Self { record, running: entry.running.clone(), verified: OnceLock::new(), used: AtomicI64::new(0) })
             }
-            None => Arc::new(Self { record, running: Gauge::default(), verified: OnceLock::new() }),
+            None => Arc::new(Self { record, running: Gauge::default(), verified: OnceLock::new(), used: AtomicI64::new(0) }),
         }
     }
 }
@@ -80,6 +88,7 @@ impl Keyring {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = (processors / PROCESSORS_PER_VERIFICATION).max(1);
         Self {
+            uses: Uses::default(),
             mac: hmac::Key::new(hmac::HMAC_SHA256, process_secret),
             pepper,
             threads: Arc::new(Semaphore::new(threads)),
@@ -98,6 +107,15 @@ impl Keyring {
             Some(true) => Ok(()),
             Some(false) => Err(NotVerified::Wrong),
             None => Box::pin(self.hash(key, digest, entry)).await,
+        }
+    }
+
+    /// Notes that a key is used now. Costs nothing but in the first request of an hour.
+    pub fn note_use(&self, entry: &KeyEntry, now: Timestamp) {
+        let hour = now.as_second().div_euclid(HOUR);
+        let known = entry.used.load(Ordering::Relaxed) == hour;
+        if !known && entry.used.swap(hour, Ordering::Relaxed) != hour {
+            self.uses.note(entry.record.id, hour * HOUR);
         }
     }
 
@@ -205,6 +223,7 @@ mod tests {
             owner: Arc::new(Owner { name: "me".into(), groups: Arc::new([]) }),
             hash: KeyHash::of(&key(secret), Hashing::MINTED, [7; 16], None).unwrap(),
             models: Arc::new([]),
+            resources: Arc::new([]),
             not_before: None,
             expires_at: None,
             suspended: false,

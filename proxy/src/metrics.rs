@@ -1,6 +1,7 @@
 //! The metric families, in one struct. Labels come from the route table or from an enum, never
 //! from a client.
 
+use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -37,7 +38,7 @@ pub struct Metrics {
     pub table_revision: Gauge,
     /// Connections that were closed at once because there were too many.
     pub connections_refused: Counter,
-    registry: Registry,
+    registry: Mutex<Registry>,
 }
 
 /// What is counted of one route, found once and kept with it.
@@ -121,14 +122,14 @@ impl Metrics {
             tables_refused: Counter::default(),
             table_revision: Gauge::default(),
             connections_refused: Counter::default(),
-            registry: Registry::with_prefix("llm_proxy"),
+            registry: Mutex::new(Registry::with_prefix("llm_proxy")),
         };
         metrics.register();
         metrics
     }
 
     fn register(&mut self) {
-        let it = &mut self.registry;
+        let it = self.registry.get_mut();
         it.register("requests", "Exchanges that ended", self.requests.clone());
         it.register("rejections", "Requests refused by the gateway", self.rejections.clone());
         it.register_with_unit(
@@ -164,6 +165,11 @@ impl Metrics {
         );
     }
 
+    /// Adds what only some gateways count.
+    pub fn extend(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.lock());
+    }
+
     /// What is counted of one route.
     pub fn of_route(&self, route: &Arc<str>) -> Meters {
         let labels = RouteLabels { route: Arc::clone(route) };
@@ -184,7 +190,7 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode(&mut text, &self.registry.lock());
         text
     }
 }

@@ -1,187 +1,180 @@
-//! What is in force: one snapshot, swapped whole.
+//! What is in force: one snapshot, swapped whole, made at the cost of what changes.
 //!
-//! A request takes one snapshot and keeps it. What must survive a swap (the requests that run,
-//! how an endpoint is doing, keys already verified) is carried over from the snapshot before.
+//! A request takes one snapshot and keeps it. The next one shares with it all that stays; what
+//! must survive a change (the requests that run, how an endpoint is doing, keys already verified)
+//! is carried over.
+//!
+//! Routes come by the custom resource that declares them, and are in force whole or not at all. A
+//! model's name belongs to one resource among those that serve models, and to one among
+//! providers. Who wants a name that is taken waits for it, and keeps in the meantime what it had.
 
-use crate::{
-    balance::{
-        Endpoint,
-        endpoint::{self, State},
-    },
-    keyring::KeyEntry,
-    limit::Gauge,
-    metrics::Meters,
-};
+mod entry;
+mod snapshot;
+
+pub use entry::RouteEntry;
+pub use snapshot::Snapshot;
+
+use crate::keyring::KeyEntry;
 use arc_swap::ArcSwap;
-use hashbrown::HashMap;
-use llm_contract::{KeyId, ModelId, Route, RouteMatch, Settings, Table, Upstream};
-use std::sync::{Arc, OnceLock};
+use llm_contract::{
+    KeyId, Route, Settings, Table,
+    push::{Kind, Name, Resource},
+};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// The snapshot in force.
-pub struct Tables(ArcSwap<Snapshot>);
-
-/// Everything a request is decided by.
-#[derive(Default)]
-pub struct Snapshot {
-    /// Keys by their public part.
-    pub keys: HashMap<KeyId, Arc<KeyEntry>>,
-    /// What applies to every route.
-    pub settings: Settings,
-    /// Routes that are listed: each once, in the order of their ids.
-    pub listed: Vec<Arc<RouteEntry>>,
-    names: HashMap<ModelId, Arc<RouteEntry>>,
-    catch_all: Option<Arc<RouteEntry>>,
-    states: HashMap<Arc<str>, Arc<State>>,
-    /// No table has come yet.
-    never: bool,
+pub struct Tables {
+    in_force: ArcSwap<Snapshot>,
+    /// Routes whose names are taken, by their resource. Held while a snapshot is made, so that no
+    /// change is lost to another.
+    waiting: Mutex<BTreeMap<Arc<str>, Vec<Route>>>,
 }
 
-/// A route, with what it leads to.
-pub struct RouteEntry {
-    /// The model's id, or `*`: in logs and metrics.
-    pub label: Arc<str>,
-    /// As the table says.
-    pub route: Route,
-    /// Where it leads.
-    pub endpoints: Vec<Arc<Endpoint>>,
-    /// The requests that run.
-    pub running: Gauge,
-    /// What is counted of it.
-    pub meters: OnceLock<Meters>,
+/// The routes of a resource that cannot be in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The resource.
+    pub name: Name,
+    /// Why.
+    pub conflict: Conflict,
+    /// Whether what it had before stays in force.
+    pub keeps_last: bool,
 }
+
+/// Why the routes of a resource cannot be in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// Somebody else was first.
+    #[error("the model {model:?} is taken by {by}")]
+    Taken {
+        /// An id, an alias, or `*`.
+        model: String,
+        /// Another resource.
+        by: Arc<str>,
+    },
+    /// Which of two would be meant?
+    #[error("the model {model:?} is there twice")]
+    Twice {
+        /// An id, an alias, or `*`.
+        model: String,
+    },
+}
+
+/// All routes of a table that comes whole.
+const WHOLE: &str = "";
 
 impl Tables {
     /// Nothing in force: no key is valid and no model exists.
     pub fn empty() -> Self {
-        Self(ArcSwap::from_pointee(Snapshot { never: true, ..Snapshot::default() }))
+        Self { in_force: ArcSwap::from_pointee(Snapshot::default()), waiting: Mutex::default() }
     }
 
     /// Whether no table has come yet.
     pub fn is_empty(&self) -> bool {
-        self.0.load().never
+        !self.in_force.load().has_come
     }
 
     /// What is in force now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.in_force.load_full()
     }
 
-    /// Puts a table in force; requests that run keep the one they began with.
+    /// Puts a whole table in force; requests that run keep the one they began with.
     pub fn update(&self, table: Table) {
-        let next = Snapshot::compile(table, &self.0.load());
-        self.0.store(Arc::new(next));
+        // Issuers are in force where tokens are verified.
+        let Table { revision: _, routes, keys, issuers: _, settings } = table;
+        let stay: HashSet<KeyId> = keys.iter().map(|record| record.id).collect();
+        let before = self.snapshot();
+        let gone = before.keys.keys().filter(|id| !stay.contains(*id));
+        let gone = gone.map(|id| (key(*id), None));
+        let keys = keys.into_iter().map(|it| (key(it.id), Some(Resource::Key(Box::new(it)))));
+        let others = [
+            (Name::new(Kind::Settings, ""), Some(Resource::Settings(settings))),
+            (Name::new(Kind::Routes, WHOLE), Some(Resource::Routes(routes))),
+        ];
+        // A table that was checked has no name twice.
+        self.apply(gone.chain(keys).chain(others).collect());
+    }
+
+    /// Puts new versions of these resources in force, or ends them; requests that run keep what
+    /// they began with. All that is replaced frees its names first, so that two may swap them.
+    /// Says whose routes are refused now, be it for this change or for one before.
+    pub fn apply(&self, changes: Vec<(Name, Option<Resource>)>) -> Vec<Refused> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot();
+        let mut next = Snapshot::clone(&before);
+        next.has_come = true;
+        for (name, resource) in changes {
+            match resource {
+                Some(Resource::Settings(settings)) => next.settings = settings,
+                // In force where tokens are verified.
+                Some(Resource::Issuers(_)) => {}
+                Some(Resource::Key(record)) => {
+                    let id = record.id;
+                    next.keys.insert(id, KeyEntry::new(*record, before.keys.get(&id)));
+                }
+                Some(Resource::Routes(routes)) => {
+                    waiting.insert(name.name, routes);
+                }
+                None => next.end(&name, &mut waiting),
+            }
+        }
+        let refused = next.admit_all(&mut waiting, &before);
+        self.in_force.store(Arc::new(next));
+        refused
     }
 }
 
 impl Snapshot {
-    /// Which route serves a model: served models before providers', those before a catch-all.
-    pub fn route(&self, model: &str) -> Option<&Arc<RouteEntry>> {
-        self.names.get(model).or(self.catch_all.as_ref())
-    }
-
-    /// Every endpoint of every route.
-    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.listed.iter().chain(&self.catch_all).flat_map(|entry| &entry.endpoints)
-    }
-
-    fn compile(table: Table, previous: &Self) -> Self {
-        // Issuers are in force where tokens are verified.
-        let Table { revision: _, routes, keys, issuers: _, settings } = table;
-        let mut next = Self { settings, ..Self::default() };
-        next.keys = keys
-            .into_iter()
-            .map(|record| {
-                let id = record.id;
-                (id, KeyEntry::new(record, previous.keys.get(&id)))
-            })
-            .collect();
-        // Served models come first and are not displaced by what comes after.
-        let (served, others): (Vec<_>, Vec<_>) =
-            routes.into_iter().partition(|it| matches!(it.upstream, Upstream::Served(_)));
-        for route in served.into_iter().chain(others) {
-            next.add(&route, previous);
-        }
-        next.listed.sort_by(|a, b| a.label.cmp(&b.label));
-        next
-    }
-
-    fn add(&mut self, route: &Route, previous: &Self) {
-        let endpoints = self.endpoints_of(&route.upstream, previous);
-        match &route.matches {
-            RouteMatch::CatchAll => {
-                let before = previous.catch_all.as_ref();
-                let entry = RouteEntry::new("*".into(), route, endpoints, before);
-                self.catch_all.get_or_insert(entry);
-            }
-            RouteMatch::Model { id, aliases } => {
-                let before = previous.names.get(id);
-                let entry = RouteEntry::new(id.as_str().into(), route, endpoints, before);
-                let mut reachable = false;
-                for name in std::iter::once(id).chain(aliases) {
-                    reachable |= !self.names.contains_key(name);
-                    self.names.entry(name.clone()).or_insert_with(|| Arc::clone(&entry));
-                }
-                let shadowed = self.names.get(id).is_some_and(|it| !Arc::ptr_eq(it, &entry));
-                if reachable && !shadowed {
-                    self.listed.push(entry);
+    fn end(&mut self, name: &Name, waiting: &mut BTreeMap<Arc<str>, Vec<Route>>) {
+        match name.kind {
+            Kind::Settings => self.settings = Settings::default(),
+            Kind::Issuers => {}
+            Kind::Key => {
+                if let Ok(id) = KeyId::parse(&name.name) {
+                    self.keys.remove(&id);
                 }
             }
-        }
-    }
-
-    fn endpoints_of(&mut self, upstream: &Upstream, previous: &Self) -> Vec<Arc<Endpoint>> {
-        match upstream {
-            Upstream::Served(served) => served
-                .endpoints
-                .iter()
-                .filter_map(|url| Endpoint::served(url, served, self.state(url, previous)))
-                .map(Arc::new)
-                .collect(),
-            Upstream::Provider(provider, _) => {
-                Endpoint::provider(provider, self.state(&provider.url, previous))
-                    .map(Arc::new)
-                    .into_iter()
-                    .collect()
+            Kind::Routes => {
+                waiting.remove(&name.name);
+                self.withdraw(&name.name);
             }
         }
     }
 
-    fn state(&mut self, url: &url::Url, previous: &Self) -> Arc<State> {
-        let name: Arc<str> = endpoint::name(url).into();
-        let before = || previous.states.get(&name).map(Arc::clone).unwrap_or_default();
-        Arc::clone(self.states.entry(Arc::clone(&name)).or_insert_with(before))
+    /// Puts in force what waits, as far as it can be; the rest goes on waiting.
+    fn admit_all(
+        &mut self,
+        waiting: &mut BTreeMap<Arc<str>, Vec<Route>>,
+        before: &Self,
+    ) -> Vec<Refused> {
+        let candidates = mem::take(waiting);
+        let withdraw = |name: &Arc<str>| Some((Arc::clone(name), self.withdraw(name)?));
+        let last: HashMap<_, _> = candidates.keys().filter_map(withdraw).collect();
+        let mut refused = Vec::new();
+        for (name, routes) in candidates {
+            if let Err(conflict) = self.admit(&name, &routes, before) {
+                let resource = Name::new(Kind::Routes, Arc::clone(&name));
+                refused.push(Refused { name: resource, conflict, keeps_last: false });
+                waiting.insert(name, routes);
+            }
+        }
+        // What is wanted goes before what is only kept.
+        for refused in &mut refused {
+            let name = &refused.name.name;
+            let last = last.get(name);
+            refused.keeps_last = last.is_some_and(|last| self.readmit(name, last, before).is_ok());
+        }
+        refused
     }
 }
 
-impl RouteEntry {
-    fn new(
-        label: Arc<str>,
-        route: &Route,
-        endpoints: Vec<Arc<Endpoint>>,
-        previous: Option<&Arc<Self>>,
-    ) -> Arc<Self> {
-        let running = previous.map(|entry| entry.running.clone()).unwrap_or_default();
-        Arc::new(Self { label, route: route.clone(), endpoints, running, meters: OnceLock::new() })
-    }
-
-    /// The id the upstream knows a model by, given what the client wrote.
-    pub fn upstream_model<'a>(&'a self, written: &'a str) -> &'a str {
-        let named = match (&self.route.upstream, &self.route.matches) {
-            (Upstream::Served(served), _) => served.model.as_ref(),
-            (Upstream::Provider(_, Some(model)), _) => Some(model),
-            (Upstream::Provider(_, None), RouteMatch::Model { id, .. }) => Some(id),
-            (Upstream::Provider(_, None), RouteMatch::CatchAll) => None,
-        };
-        named.map_or(written, ModelId::as_str)
-    }
-
-    /// Who runs it, as model lists say.
-    pub fn owner(&self) -> &str {
-        match &self.route.upstream {
-            Upstream::Served(_) => "vllm",
-            Upstream::Provider(provider, _) => &provider.name,
-        }
-    }
+fn key(id: KeyId) -> Name {
+    Name::new(Kind::Key, id.as_str())
 }
 
 #[cfg(test)]

@@ -18,8 +18,7 @@ pub fn list(
     created: Timestamp,
 ) -> String {
     let models: Vec<Value> = tables
-        .listed
-        .iter()
+        .listed()
         .filter(|entry| authorize::is_allowed(principal, entry, &entry.label))
         .map(|entry| show(entry, &entry.label, dialect, created))
         .collect();

@@ -3,7 +3,7 @@
 use super::health::Health;
 use crate::limit::Gauge;
 use arc_swap::ArcSwapOption;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use llm_contract::{Authorities, Credential, Provider, Served, Timeouts};
 use pingora_core::{
     listeners::ALPN,
@@ -35,6 +35,8 @@ pub struct Endpoint {
     pub prefix: Prefix,
     /// What it wants to see.
     pub credential: Option<Credential>,
+    /// What it wants to see beside, instead of what a client sends under that name.
+    pub headers: Arc<[(HeaderName, HeaderValue)]>,
     /// How long to wait for it.
     pub timeouts: Timeouts,
     /// How it is doing; shared with the endpoint of the same name in the table before.
@@ -92,7 +94,8 @@ impl Endpoint {
         };
         let (credential, timeouts) = (provider.credential.clone(), provider.timeouts);
         let authorities = provider.authorities.as_ref();
-        Self::new(&provider.url, prefix, credential, timeouts, authorities, state)
+        let endpoint = Self::new(&provider.url, prefix, credential, timeouts, authorities, state)?;
+        Some(Self { headers: Arc::clone(&provider.headers), ..endpoint })
     }
 
     /// `None` for a URL without a host, which no checked table holds.
@@ -123,10 +126,16 @@ impl Endpoint {
             host: HeaderValue::from_str(&authority).ok()?,
             prefix,
             credential,
+            headers: Arc::default(),
             timeouts,
             state,
             target,
         })
+    }
+
+    /// Whether it is always sent this header.
+    pub fn sets(&self, header: &HeaderName) -> bool {
+        self.headers.iter().any(|(name, _)| name == header)
     }
 
     /// Where to connect to. A name is looked up at most once in [`ADDRESS_TTL`]; when it cannot

@@ -4,8 +4,8 @@ use super::Endpoint;
 use crate::{clock, tables::Tables, upstream::Connector};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use llm_contract::Credential;
-use std::{sync::Arc, time::Duration};
+use http::HeaderValue;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// How often to look whether a probe is due.
 const ROUND: Duration = Duration::from_millis(250);
@@ -22,6 +22,9 @@ pub async fn run(tables: &Tables, connector: &Connector) {
         let tables = tables.snapshot();
         let now = clock::now();
         let due = tables.endpoints().filter(|endpoint| endpoint.state.health.wants_probe(now));
+        // Many routes may lead to one address.
+        let mut seen = HashSet::new();
+        let due = due.filter(|endpoint| seen.insert(Arc::clone(&endpoint.name)));
         stream::iter(due)
             .for_each_concurrent(PARALLEL_MAX, |endpoint| probe(endpoint, connector))
             .await;
@@ -44,8 +47,10 @@ async fn ask(endpoint: &Endpoint, connector: &Connector) -> bool {
     let (prefix, skipped) = endpoint.path("/v1/models");
     let path = "/v1/models".get(skipped..).unwrap_or_default();
     let host = endpoint.host.to_str().unwrap_or_default();
-    let credential = endpoint.credential.as_ref().map(line).unwrap_or_default();
-    let head = format!("GET {prefix}{path} HTTP/1.1\r\nhost: {host}\r\n{credential}\r\n");
+    let credential = endpoint.credential.as_ref().map(|it| (it.header.name(), &it.value));
+    let headers = endpoint.headers.iter().map(|(name, value)| (name.as_str(), value));
+    let lines: String = credential.into_iter().chain(headers).map(line).collect();
+    let head = format!("GET {prefix}{path} HTTP/1.1\r\nhost: {host}\r\n{lines}\r\n");
     let request = (head.as_bytes(), &Bytes::new());
     let Ok(mut connection) = connector.send(endpoint, request, true, clock::now()).await else {
         return false;
@@ -53,7 +58,6 @@ async fn ask(endpoint: &Endpoint, connector: &Connector) -> bool {
     connection.header().await.is_ok_and(|header| !header.status.is_server_error())
 }
 
-fn line(credential: &Credential) -> String {
-    let value = credential.value.to_str().unwrap_or_default();
-    format!("{}: {value}\r\n", credential.header.name())
+fn line((name, value): (&str, &HeaderValue)) -> String {
+    format!("{name}: {}\r\n", value.to_str().unwrap_or_default())
 }

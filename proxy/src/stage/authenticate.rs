@@ -10,7 +10,7 @@ use crate::{
 use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
-use llm_contract::{ApiKey, KeyState};
+use llm_contract::{ApiKey, Entries, KeyState};
 use std::{fmt::Write, sync::Arc};
 
 /// Who asks, after authentication.
@@ -69,7 +69,10 @@ impl Authenticator {
             return Err(Rejection::Unauthenticated);
         }
         match self.keyring.verify(&key, entry).await {
-            Ok(()) => Ok(Arc::clone(entry)),
+            Ok(()) => {
+                self.keyring.note_use(entry, now);
+                Ok(Arc::clone(entry))
+            }
             Err(NotVerified::Wrong) => Err(Rejection::Unauthenticated),
             Err(NotVerified::Busy) => Err(Rejection::Saturated),
         }
@@ -113,6 +116,15 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 impl Principal {
+    /// Whether a route may be asked for at the entry through which this principal came: keys are
+    /// for the external one, tokens for the internal one.
+    pub fn sees(&self, entries: Entries) -> bool {
+        match self {
+            Self::Key(_) => entries.external,
+            Self::Token(_) => entries.internal,
+        }
+    }
+
     /// What upstreams see as `X-Client-ID`.
     pub fn client_id(&self) -> HeaderValue {
         let id = match self {

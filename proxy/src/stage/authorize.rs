@@ -49,8 +49,10 @@ pub fn is_allowed(principal: &Principal, route: &RouteEntry, model: &str) -> boo
         RouteMatch::CatchAll => model,
     };
     let in_scope = match principal {
-        Principal::Key(entry) => entry.record.covers(id),
+        Principal::Key(entry) => entry.record.covers(id, route.route.resource.as_ref()),
         Principal::Token(_) => true,
     };
-    in_scope && route.route.access.admits(|group| principal.is_member(group))
+    in_scope
+        && principal.sees(route.route.entries)
+        && route.route.access.admits(|group| principal.is_member(group))
 }

@@ -68,7 +68,7 @@ pub fn head(
     wire.put_slice(b" HTTP/1.1\r\n");
     put(&mut wire, "host", &endpoint.host);
     for (name, value) in client {
-        if passes(name) {
+        if passes(name) && !endpoint.sets(name) {
             put(&mut wire, name.as_str(), value);
         }
     }
@@ -79,6 +79,9 @@ pub fn head(
     put(&mut wire, "x-request-id", identity.request_id);
     if let Some(credential) = &endpoint.credential {
         put(&mut wire, credential.header.name(), &credential.value);
+    }
+    for (name, value) in &*endpoint.headers {
+        put(&mut wire, name.as_str(), value);
     }
     put(&mut wire, "content-length", &HeaderValue::from(line.body_bytes));
     wire.put_slice(b"\r\n");
@@ -114,7 +117,9 @@ mod tests {
         let text = format!(
             r#"{{"version": 1, "routes": [{{"model": "m", "access": {{"public": true}},
                 "upstream": {{"provider": {{"name": "p"}}}}}}], "providers": [{{"name": "p",
-                "url": "{url}", "credential": {{"header": "x-api-key", "secret": "sk-theirs"}}}}]}}"#
+                "url": "{url}", "credential": {{"header": "x-api-key", "secret": "sk-theirs"}},
+                "headers": [{{"name": "OpenAI-Beta", "value": "ours"}},
+                    {{"name": "x-team", "value": "a"}}]}}]}}"#
         );
         let tables = crate::tables::Tables::empty();
         tables.update(Table::parse(text.as_bytes()).unwrap());
@@ -176,6 +181,18 @@ mod tests {
         assert!(wire.starts_with("POST /openai/v2/chat/completions HTTP/1.1\r\n"), "{wire}");
         assert!(wire.contains("\r\nhost: api.example.com\r\n"), "{wire}");
         assert!(wire.contains("\r\nx-api-key: sk-theirs\r\n"), "{wire}");
+    }
+
+    #[test]
+    fn a_provider_s_own_headers_go_out_instead_of_a_client_s() {
+        let client = [("openai-beta", "theirs"), ("x-team", "b"), ("accept", "text/plain")];
+        let wire = wire(&client, &provider("https://api.example.com"));
+        let lines: Vec<_> = wire.lines().filter(|it| !it.starts_with("x-client")).collect();
+        assert!(lines.contains(&"accept: text/plain"), "{wire}");
+        for (name, line) in [("openai-beta", "openai-beta: ours"), ("x-team", "x-team: a")] {
+            let found: Vec<_> = lines.iter().filter(|it| it.starts_with(name)).collect();
+            assert_eq!(found, [&line], "{wire}");
+        }
     }
 
     #[test]

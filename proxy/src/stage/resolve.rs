@@ -1,6 +1,9 @@
 //! Which route serves the model?
 
-use super::accept::{Operation, Upstreams};
+use super::{
+    accept::{Operation, Upstreams},
+    authenticate::Principal,
+};
 use crate::{
     rejection::Rejection,
     tables::{RouteEntry, Snapshot},
@@ -8,7 +11,7 @@ use crate::{
 use llm_contract::Upstream;
 use std::sync::Arc;
 
-/// Finds the route of a model for an operation.
+/// Finds the route of a model for an operation, among those at the caller's entry.
 ///
 /// # Errors
 /// [`Rejection::UnknownModel`], or [`Rejection::UnsupportedOperation`] if its upstream does not
@@ -17,9 +20,11 @@ pub fn route(
     tables: &Snapshot,
     model: &str,
     operation: &Operation,
+    principal: &Principal,
 ) -> Result<Arc<RouteEntry>, Rejection> {
     let unknown = || Rejection::UnknownModel { model: model.to_owned() };
-    let entry = tables.route(model).ok_or_else(unknown)?;
+    let entry =
+        tables.route(model).filter(|it| principal.sees(it.route.entries)).ok_or_else(unknown)?;
     let served = matches!(entry.route.upstream, Upstream::Served(_));
     match (operation.upstreams, served) {
         (Upstreams::All, _) | (Upstreams::Served, true) | (Upstreams::Provider, false) => {

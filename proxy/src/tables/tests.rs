@@ -50,7 +50,7 @@ fn an_alias_leads_to_the_id_the_upstream_knows() {
 #[test]
 fn a_model_that_is_shadowed_is_listed_once() {
     let tables = tables_of(&format!("{PROVIDER}, {SERVED}, {CATCH_ALL}"));
-    let listed: Vec<_> = tables.snapshot().listed.iter().map(|it| it.label.clone()).collect();
+    let listed: Vec<_> = tables.snapshot().listed().map(|it| it.label.clone()).collect();
     assert_eq!(listed, ["m".into()]);
 }
 
@@ -68,4 +68,246 @@ fn a_swap_forgets_neither_what_runs_nor_how_an_endpoint_is_doing() {
     let entry = after.route("m").unwrap();
     assert_eq!(entry.running.running(), 1);
     assert!(!entry.endpoints[0].state.health.is_ready());
+}
+
+fn routes(resource: &str, routes: &str) -> (Name, Option<Resource>) {
+    let name = Name::new(Kind::Routes, format!("models/{resource}"));
+    let document = format!(
+        r#"{{"provider": {{"name": "p", "url": "https://p.example/v1"}}, "routes": [{routes}]}}"#
+    );
+    let resource = Resource::parse(&name, document.as_bytes()).unwrap();
+    (name, Some(resource))
+}
+
+fn gone(resource: &str) -> (Name, Option<Resource>) {
+    (Name::new(Kind::Routes, format!("models/{resource}")), None)
+}
+
+fn served(model: &str) -> String {
+    SERVED.replace(r#""m", "aliases": ["alias"]"#, &format!(r#""{model}""#))
+}
+
+/// Who is refused, why, and whether what it had stays.
+fn told(refused: &[Refused]) -> Vec<String> {
+    refused
+        .iter()
+        .map(|it| format!("{}: {} ({})", it.name.name, it.conflict, it.keeps_last))
+        .collect()
+}
+
+fn owner(tables: &Tables, model: &str) -> Option<String> {
+    tables.snapshot().route(model).map(|it| it.resource().to_string())
+}
+
+#[test]
+fn a_name_that_is_taken_refuses_its_resource_and_names_the_other() {
+    let tables = Tables::empty();
+    assert!(told(&tables.apply(vec![routes("one", SERVED)])).is_empty());
+    let refused = tables.apply(vec![routes("two", &served("alias"))]);
+    assert_eq!(told(&refused), [r#"models/two: the model "alias" is taken by models/one (false)"#]);
+    assert_eq!(owner(&tables, "alias").unwrap(), "models/one");
+    let refused =
+        tables.apply(vec![gone("two"), routes("odd", &[served("z"), served("z")].join(", "))]);
+    assert_eq!(told(&refused), [r#"models/odd: the model "z" is there twice (false)"#]);
+}
+
+#[test]
+fn who_waits_for_a_name_has_it_as_soon_as_it_is_free() {
+    let tables = Tables::empty();
+    tables.apply(vec![routes("one", SERVED)]);
+    assert_eq!(tables.apply(vec![routes("two", SERVED)]).len(), 1);
+    assert!(tables.apply(vec![gone("one")]).is_empty());
+    assert_eq!(owner(&tables, "m").unwrap(), "models/two");
+}
+
+#[test]
+fn who_is_refused_keeps_what_it_had_until_somebody_wants_it() {
+    let tables = Tables::empty();
+    tables.apply(vec![routes("one", &served("a")), routes("two", &served("b"))]);
+    let refused = tables.apply(vec![routes("two", &served("a"))]);
+    assert_eq!(told(&refused), [r#"models/two: the model "a" is taken by models/one (true)"#]);
+    assert_eq!(owner(&tables, "b").unwrap(), "models/two");
+    let refused = tables.apply(vec![routes("three", &served("b"))]);
+    assert_eq!(told(&refused), [r#"models/two: the model "a" is taken by models/one (false)"#]);
+    assert_eq!(owner(&tables, "b").unwrap(), "models/three");
+}
+
+#[test]
+fn two_resources_may_swap_their_names_in_one_change() {
+    let tables = Tables::empty();
+    tables.apply(vec![routes("one", &served("a")), routes("two", &served("b"))]);
+    let refused = tables.apply(vec![routes("one", &served("b")), routes("two", &served("a"))]);
+    assert!(refused.is_empty());
+    assert_eq!(owner(&tables, "a").unwrap(), "models/two");
+    assert_eq!(owner(&tables, "b").unwrap(), "models/one");
+}
+
+#[test]
+fn what_does_not_change_is_the_same_entry_after_a_change() {
+    let tables = Tables::empty();
+    tables.apply(vec![routes("one", &served("a")), routes("two", &served("b"))]);
+    let before = tables.snapshot();
+    tables.apply(vec![routes("one", &format!("{}, {}", served("a"), served("c")))]);
+    let after = tables.snapshot();
+    for model in ["a", "b"] {
+        assert!(Arc::ptr_eq(before.route(model).unwrap(), after.route(model).unwrap()), "{model}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_nothing_leads_to_is_forgotten() {
+    let tables = Tables::empty();
+    let (url, other) = ("http://10.0.0.5:8000", "http://10.0.0.6:8000");
+    let elsewhere = served("a").replace(url, other);
+    tables.apply(vec![routes("one", &served("a")), routes("two", &served("b"))]);
+    assert_eq!(tables.snapshot().states(), [(url.to_owned(), 2)].into());
+    tables.apply(vec![routes("one", &elsewhere)]);
+    assert_eq!(tables.snapshot().states(), [(url.to_owned(), 1), (other.to_owned(), 1)].into());
+    tables.apply(vec![gone("one"), gone("two")]);
+    assert!(tables.snapshot().states().is_empty());
+}
+
+mod any {
+    use super::*;
+    use llm_contract::{ApiKey, Hashing, KeyHash};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    /// A resource, and the routes it declares now: kind, id, alias; nothing if it is gone.
+    type Declared = (u8, Option<Vec<(bool, u8, Option<u8>)>>);
+    static HASH: LazyLock<KeyHash> = LazyLock::new(|| {
+        let key = ApiKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
+        KeyHash::of(&key, Hashing::MINTED, [7; 16], None).unwrap()
+    });
+
+    fn declared() -> impl Strategy<Value = Declared> {
+        let route = (any::<bool>(), 0..7_u8, proptest::option::weighted(0.3, 0..7_u8));
+        let some = proptest::collection::vec(route, 1..3);
+        (0..5_u8, proptest::option::weighted(0.8, some))
+    }
+
+    fn changes() -> impl Strategy<Value = Vec<Vec<Declared>>> {
+        let one = proptest::collection::vec(declared(), 0..4);
+        proptest::collection::vec(one, 0..8)
+    }
+
+    /// Id 6 of a provider is the catch-all.
+    fn route(&(is_served, id, alias): &(bool, u8, Option<u8>)) -> String {
+        let aliases = alias.map(|it| format!(r#""m{it}""#)).unwrap_or_default();
+        let upstream = if is_served {
+            format!(r#"{{"served": {{"endpoints": ["http://10.0.0.{id}:8000", "http://h:1"]}}}}"#)
+        } else {
+            r#"{"provider": {"name": "p"}}"#.to_owned()
+        };
+        let matches = if id == 6 && !is_served {
+            String::new()
+        } else {
+            format!(r#""model": "m{id}", "aliases": [{aliases}],"#)
+        };
+        format!(r#"{{{matches} "access": {{"public": true}}, "upstream": {upstream}}}"#)
+    }
+
+    fn change((resource, declares): &Declared) -> (Name, Option<Resource>) {
+        let Some(declares) = declares else {
+            return gone(&resource.to_string());
+        };
+        let text: Vec<_> = declares.iter().map(route).collect();
+        routes(&resource.to_string(), &text.join(", "))
+    }
+
+    fn key(id: u8, suspended: bool) -> (Name, Option<Resource>) {
+        let id = format!("abcdefgh234{}", char::from(b'a' + id));
+        let document = format!(
+            r#"{{"id": "{id}", "clientId": "c", "owner": {{"name": "me"}}, "hash": "{}",
+                "suspended": {suspended}}}"#,
+            *HASH
+        );
+        let name = Name::new(Kind::Key, id);
+        let resource = Resource::parse(&name, document.as_bytes()).unwrap();
+        (name, Some(resource))
+    }
+
+    /// All that can be seen of a table.
+    fn seen(tables: &Tables) -> impl PartialEq + std::fmt::Debug {
+        let snapshot = tables.snapshot();
+        let of = |model: &str| {
+            let entry = snapshot.route(model)?;
+            Some((entry.label.to_string(), entry.resource(), entry.owner().to_owned()))
+        };
+        let routes: Vec<_> = (0..8).map(|id| of(&format!("m{id}"))).collect();
+        let listed: Vec<_> = snapshot.listed().map(|it| it.label.to_string()).collect();
+        let mut endpoints: Vec<_> = snapshot.endpoints().map(|it| it.name.to_string()).collect();
+        endpoints.sort();
+        (routes, listed, endpoints, snapshot.states(), snapshot.resources())
+    }
+
+    proptest! {
+        #[test]
+        fn any_sequence_of_changes_comes_to_the_same_as_what_is_left_at_once(sequence in changes()) {
+            let (tables, mut left) = (Tables::empty(), BTreeMap::new());
+            let mut refused = Vec::new();
+            for step in sequence {
+                refused = tables.apply(step.iter().map(change).collect());
+                for (resource, declares) in step {
+                    left.insert(resource, declares);
+                }
+                // Nothing is forgotten, and nothing is kept that nothing leads to.
+                let mut counted = BTreeMap::<String, usize>::new();
+                for endpoint in tables.snapshot().endpoints() {
+                    *counted.entry(endpoint.name.to_string()).or_default() += 1;
+                }
+                prop_assert_eq!(counted, tables.snapshot().states());
+            }
+            let anew = Tables::empty();
+            let left: Vec<_> = left.into_iter().collect();
+            let at_once = anew.apply(left.iter().map(change).collect());
+            prop_assert_eq!(at_once.is_empty(), refused.is_empty());
+            if refused.is_empty() {
+                prop_assert_eq!(seen(&tables), seen(&anew));
+            }
+            // Who waits has a reason that still holds.
+            for Refused { name, conflict, .. } in refused {
+                let Conflict::Taken { model, by } = conflict else { continue };
+                prop_assert_ne!(&by, &name.name);
+                let declares = left.iter().find(|(id, _)| *by == *format!("models/{id}"));
+                let names = declares.and_then(|(_, it)| it.as_ref()).unwrap().iter();
+                let has = |it: &(bool, u8, Option<u8>)| {
+                    route(it).contains(&format!(r#""{model}""#)) || model == "*"
+                };
+                prop_assert!(names.clone().any(has));
+            }
+        }
+
+        #[test]
+        fn keys_are_what_was_said_of_them_last(said: Vec<(u8, Option<bool>)>) {
+            let (tables, mut last) = (Tables::empty(), BTreeMap::new());
+            for (id, suspended) in said {
+                let id = id % 4;
+                let (name, resource) = key(id, suspended.unwrap_or_default());
+                tables.apply(vec![(name.clone(), suspended.and(resource))]);
+                match suspended {
+                    Some(suspended) => last.insert(name.name.to_string(), suspended),
+                    None => last.remove(&*name.name),
+                };
+            }
+            let snapshot = tables.snapshot();
+            let keys = snapshot.keys.iter();
+            let keys = keys.map(|(id, entry)| (id.to_string(), entry.record.suspended));
+            prop_assert_eq!(keys.collect::<BTreeMap<_, _>>(), last);
+        }
+
+        #[test]
+        fn a_whole_table_forgets_what_it_does_not_say(keys: Vec<bool>) {
+            let tables = Tables::empty();
+            tables.update(table(SERVED));
+            for (id, suspended) in keys.iter().take(4).enumerate() {
+                tables.apply(vec![key(u8::try_from(id).unwrap(), *suspended)]);
+            }
+            tables.update(table(PROVIDER));
+            let snapshot = tables.snapshot();
+            prop_assert!(snapshot.keys.is_empty());
+            prop_assert_eq!(snapshot.route("m").unwrap().owner(), "p");
+            prop_assert!(snapshot.route("alias").is_none());
+        }
+    }
 }

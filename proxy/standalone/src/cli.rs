@@ -7,10 +7,13 @@ use clap::{
 };
 use jiff::{SignedDuration, Timestamp};
 use llm_contract::{Group, KeyId, ModelPattern, Secret};
+use llm_proxy::program::cli::address;
 use std::{
-    convert::Infallible, ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode,
-    str::FromStr, time::Duration,
+    convert::Infallible, ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr,
+    time::Duration,
 };
+
+pub use llm_proxy::program::exit::Exit;
 
 /// The text of `llm-gateway --help`.
 #[derive(Debug, Parser)]
@@ -270,21 +273,6 @@ pub enum InvalidWhen {
     TooFar,
 }
 
-/// What the exit code says; sysexits' numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// 0: done.
-    Done,
-    /// 64: wrong usage.
-    Usage,
-    /// 65: a bad configuration, or damaged data.
-    Config,
-    /// 69: a port, a server or a file is not available.
-    Unavailable,
-    /// 70: a defect of ours.
-    Defect,
-}
-
 impl Cli {
     /// Reads arguments, the program's name first. Prints help, version and what is wrong.
     ///
@@ -351,27 +339,6 @@ impl FromStr for When {
         }
         humantime::parse_duration(text).map(Self::Away).map_err(|_form| InvalidWhen::Form)
     }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Usage => 64,
-            Exit::Config => 65,
-            Exit::Unavailable => 69,
-            Exit::Defect => 70,
-        })
-    }
-}
-
-/// Why a text is no address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write an IP address and a port, such as `127.0.0.1:8080`, or `0.0.0.0:8080` for all")]
-struct InvalidAddress;
-
-fn address(text: &str) -> Result<SocketAddr, InvalidAddress> {
-    text.parse().map_err(|_form| InvalidAddress)
 }
 
 fn secret(text: &str) -> Result<Secret, Infallible> {

@@ -13,8 +13,15 @@ use crate::{
 };
 use llm_contract::{Chain, InvalidKey, InvalidTable};
 use llm_keys::{KeysError, StoreError};
-use llm_proxy::{oidc::InvalidIssuer, tls::InvalidCertificate};
-use std::{io, net::SocketAddr, path::PathBuf};
+use llm_proxy::{
+    oidc::InvalidIssuer,
+    program::{explain::NoAnswer, ledger::LedgerError, logging, serving::NoPort},
+    tls::InvalidCertificate,
+};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -40,16 +47,9 @@ pub enum Failure {
     /// See the source.
     #[error("`--since`")]
     Since(#[source] InvalidWhen),
-    /// Another process has the port, or it is not ours to take.
-    #[error("cannot listen on {address}; choose another address with {choose}")]
-    Port {
-        /// Where.
-        address: SocketAddr,
-        /// The option or field that says where.
-        choose: &'static str,
-        /// What the system says.
-        source: io::Error,
-    },
+    /// See the source.
+    #[error(transparent)]
+    Port(#[from] NoPort),
     /// The data folder cannot be used.
     #[error(
         "the data folder {} cannot be used; mend it, or name another with --data-dir",
@@ -112,14 +112,9 @@ pub enum Failure {
         /// What is wrong.
         mistakes: Vec<Mistake>,
     },
-    /// The gateway that was asked does not answer.
-    #[error("asking the gateway at http://{address}; is it running, with this admin address?")]
-    Admin {
-        /// Where.
-        address: SocketAddr,
-        /// What went wrong.
-        source: reqwest::Error,
-    },
+    /// See the source.
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
     /// Neither a key nor its id.
     #[error("whose key? Name it with --key-id, or put the key into LLM_GATEWAY_KEY")]
     NoKey,
@@ -134,6 +129,15 @@ pub enum Failure {
     Json(#[source] serde_json::Error),
 }
 
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Folder { folder, source } => Self::Folder { folder, source },
+            LedgerError::File { path, source } => Self::File { path, source },
+        }
+    }
+}
+
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         // Where it was to go is closed or full.
@@ -142,6 +146,16 @@ impl From<serde_json::Error> for Failure {
 }
 
 impl Failure {
+    /// Tells why the command failed. Mistakes in a configuration stand for themselves, each on a
+    /// line that begins with file and line, so that editors find them.
+    pub fn complain(&self) {
+        let Self::Config(mistakes) = self else {
+            return logging::complain("llm-gateway", self);
+        };
+        // Nobody is left to tell if this fails.
+        let _ = writeln!(io::stderr(), "{mistakes}");
+    }
+
     /// What to exit with.
     pub fn exit(&self) -> Exit {
         match self {
@@ -169,13 +183,13 @@ impl Failure {
                 | KeysError::Replaced { .. } => Exit::Usage,
             },
             Self::System(_)
-            | Self::Port { .. }
+            | Self::Port(_)
             | Self::Folder { .. }
             | Self::NoFolder { .. }
             | Self::FolderTaken { .. }
             | Self::File { .. }
             | Self::Upstream { .. }
-            | Self::Admin { .. }
+            | Self::NoAnswer(_)
             | Self::Store(
                 StoreError::Io { .. } | StoreError::Locked { .. } | StoreError::Mint(_),
             ) => Exit::Unavailable,

@@ -6,10 +6,10 @@ use crate::{
     config::Config,
     http,
     node::{Node, Started},
-    serve,
     signals::Signals,
     welcome::Welcome,
 };
+use llm_proxy::program::serving::NoPort;
 use llm_sim::{Role, Sim};
 use std::{
     io::{self, Write},
@@ -44,7 +44,7 @@ pub async fn run(args: &DemoArgs) -> Result<(), Failure> {
     let (models, key) = (config.model_ids(), first_key.as_ref());
     Welcome { listen: node.listen, is_tls: false, models: &models, key }.print(out)?;
     signals.next().await;
-    serve::stop(node, DRAIN, &mut signals).await;
+    node.stop(DRAIN, &mut signals).await;
     Ok(folder.close()?)
 }
 
@@ -94,11 +94,11 @@ fn free(
     match TcpListener::bind(address) {
         Ok(_) => return Ok(address),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-        Err(source) => return Err(Failure::Port { address, choose, source }),
+        Err(source) => return Err(NoPort { address, choose, source }.into()),
     }
     let other = TcpListener::bind(SocketAddr::new(address.ip(), 0))
         .and_then(|socket| socket.local_addr())
-        .map_err(|source| Failure::Port { address, choose, source })?;
+        .map_err(|source| NoPort { address, choose, source })?;
     writeln!(out, "{address} is taken; the demo listens on {other} instead")?;
     Ok(other)
 }

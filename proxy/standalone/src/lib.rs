@@ -8,12 +8,9 @@ pub mod command;
 pub mod config;
 pub mod demo;
 pub mod follow;
-pub mod http;
-pub mod ledger;
-pub mod logging;
 pub mod node;
 pub mod serve;
-pub mod signals;
 pub mod upstream;
-pub mod watch;
 pub mod welcome;
+
+pub use llm_proxy::program::{http, ledger, logging, signals, watch};

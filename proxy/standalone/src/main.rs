@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            logging::complain(&failure);
+            failure.complain();
             failure.exit().into()
         }
     }

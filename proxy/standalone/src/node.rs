@@ -4,6 +4,7 @@ use crate::{
     command::Failure,
     config::{Config, Listen, Pem},
     ledger::Ledger,
+    signals::Signals,
 };
 use jiff::Timestamp;
 use llm_contract::{ApiKey, ModelPattern, Table};
@@ -13,30 +14,20 @@ use llm_proxy::{
     gateway::{Limits, Shared},
     keyring::Keyring,
     oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
-    server::{Listening, Server},
+    program::serving::{self, BODIES_MAX, BODY_WAIT, EVENTS_MAX, Serving},
     stage::{accept::Entry, authenticate::Authenticator, read},
     tls::Certificate,
 };
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    io::Write,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
     sync::Arc,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 
-/// Usage events that may wait to be written.
-const EVENTS_MAX: usize = 16 * 1024;
-/// What all bodies together may take, in bodies of the largest size.
-const BODIES_MAX: usize = 64;
-/// How long a body may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(120);
-/// How long the rest may take to end when no request runs any more: background tasks, and the
-/// writing of usage.
-const END_WAIT: Duration = Duration::from_secs(5);
 const LOCK: &str = "gateway.lock";
 /// What the key is called that is made at the first start, and whose it is.
 const FIRST_KEY: &str = "first key";
@@ -60,12 +51,8 @@ pub struct Node {
     pub is_tls: bool,
     /// Where the keys it goes by are kept.
     pub keys: FileStore,
-    /// Cancelled when running requests are to be cut off at once.
-    pub cut: CancellationToken,
     shared: Arc<Shared>,
-    server: Server,
-    admin: JoinHandle<io::Result<()>>,
-    ledger: JoinHandle<()>,
+    serving: Serving,
     certificate: Option<Certificate>,
     /// Held as long as the process runs, so that no second gateway takes the folder.
     _lock: File,
@@ -84,18 +71,11 @@ impl Node {
         shared.update(table(config, &Keys::default(), 0)?)?;
         let Listen { external, internal, admin } = config.listen;
         let bind =
-            |address, entry, choose| {
-                Listening::bind(address, entry, certificate.clone())
-                    .map_err(|source| Failure::Port { address, choose, source })
-            };
+            |address, entry, choose| serving::bind(address, entry, choose, certificate.clone());
         let external = bind(external, Entry::External, "--listen")?;
         let internal = internal.map(|it| bind(it, Entry::Internal, "listen.internal"));
         let internal = internal.transpose()?;
-        let admin = TcpListener::bind(admin).await.map_err(|source| Failure::Port {
-            address: admin,
-            choose: "--admin",
-            source,
-        })?;
+        let admin = serving::bind_admin(admin, "--admin").await?;
         let listen = Listen {
             external: external.address,
             internal: internal.as_ref().map(|face| face.address),
@@ -110,17 +90,14 @@ impl Node {
         let keys = store.read()?;
         put_in_force(&shared, config, &keys, 1)?;
         let faces = [Some(external), internal].into_iter().flatten().collect();
-        let server = Server::start(Arc::clone(&shared), faces);
         let router = admin::router(Arc::clone(&shared));
+        let usage = Some((ledger, written));
         let node = Self {
             listen,
             is_tls: certificate.is_some(),
             keys: store,
-            cut: shared.cut.clone(),
-            admin: shared.background.spawn(axum::serve(admin, router).into_future()),
-            ledger: tokio::task::spawn_blocking(move || ledger.write_all(written)),
+            serving: Serving::start(Arc::clone(&shared), faces, (admin, router), usage),
             shared,
-            server,
             certificate,
             _lock: lock,
         };
@@ -152,21 +129,13 @@ impl Node {
         self.shared.metrics.tables_refused.inc();
     }
 
-    /// Stops: lets what runs end for as long as `drain`, and writes all usage down.
-    pub async fn stop(self, drain: Duration) {
-        let Self { shared, server, admin, ledger, .. } = self;
-        let cut = server.stop(drain).await;
-        if 0 < cut {
-            tracing::warn!(cut, "requests were cut off");
-        }
-        admin.abort();
-        shared.background.close();
-        let _ = tokio::time::timeout(END_WAIT, shared.background.wait()).await;
+    /// Stops: lets what runs end, and cuts it off after `drain`, or when it is told to stop once
+    /// more. Writes all usage down.
+    pub async fn stop(self, drain: Duration, signals: &mut Signals) {
+        let Self { shared, serving, .. } = self;
         // The ledger ends when the last of those who write to it are gone.
         drop(shared);
-        if tokio::time::timeout(END_WAIT, ledger).await.is_err() {
-            tracing::error!("the last usage may not have been written down");
-        }
+        serving.stop(drain, signals).await;
     }
 }
 
@@ -245,7 +214,7 @@ fn put_in_force(
 ) -> Result<(), Failure> {
     shared.update(table(config, keys, revision)?)?;
     let snapshot = shared.tables.snapshot();
-    let (models, keys) = (snapshot.listed.len(), snapshot.keys.len());
+    let (models, keys) = (snapshot.listed().len(), snapshot.keys.len());
     tracing::info!(revision, models, keys, "table in force");
     Ok(())
 }

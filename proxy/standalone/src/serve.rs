@@ -14,8 +14,6 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    pin::pin,
-    time::Duration,
 };
 
 /// Starts a gateway and serves until it is told to stop.
@@ -41,23 +39,8 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         () = follower.run(&node) => {}
         () = signals.next() => {}
     }
-    stop(node, follower.config.drain, &mut signals).await;
+    node.stop(follower.config.drain, &mut signals).await;
     Ok(())
-}
-
-/// Stops a gateway: lets what runs end, and cuts it off after `drain`, or when it is told to stop
-/// once more.
-pub async fn stop(node: Node, drain: Duration, signals: &mut Signals) {
-    tracing::info!("stopping; running requests may take {} s to end", drain.as_secs());
-    let cut = node.cut.clone();
-    let mut stopping = pin!(node.stop(drain));
-    tokio::select! {
-        () = &mut stopping => return,
-        () = signals.next() => {}
-    }
-    tracing::warn!("told to stop once more; running requests are cut off");
-    cut.cancel();
-    stopping.await;
 }
 
 /// The configuration to start with, and how to read it anew if it is in a file.

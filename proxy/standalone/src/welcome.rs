@@ -2,10 +2,8 @@
 
 use crate::config::Listen;
 use llm_contract::{ApiKey, ModelId};
-use std::{
-    io::{self, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use llm_proxy::program::explain::reachable;
+use std::io::{self, Write};
 
 /// How many models are named.
 const MODELS_MAX: usize = 5;
@@ -63,17 +61,6 @@ impl Welcome<'_> {
         writeln!(out)?;
         out.flush()
     }
-}
-
-/// An address to connect to: from this machine, if it listens on all.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 fn named(models: &[&ModelId]) -> String {

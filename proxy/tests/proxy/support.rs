@@ -49,6 +49,13 @@ impl Proxy {
 
     #[expect(clippy::unused_async, reason = "says that it must be called on a runtime")]
     pub(crate) async fn with_limits(table: Value, limits: Limits) -> Self {
+        let proxy = Self::without_table(limits);
+        proxy.update(table);
+        proxy
+    }
+
+    /// Nothing is in force yet.
+    pub(crate) fn without_table(limits: Limits) -> Self {
         let (sender, events) = mpsc::channel(1024);
         let authenticator =
             Authenticator { keyring: Keyring::new(&[7; 64], None), issuers: Issuers::new(1000) };
@@ -57,9 +64,7 @@ impl Proxy {
         let (external, internal) = (bind(Entry::External), bind(Entry::Internal));
         let (external_at, internal_at) = (external.address, internal.address);
         let server = Server::start(Arc::clone(&shared), vec![external, internal]);
-        let proxy = Self { external: external_at, internal: internal_at, shared, events, server };
-        proxy.update(table);
-        proxy
+        Self { external: external_at, internal: internal_at, shared, events, server }
     }
 
     pub(crate) fn update(&self, table: Value) {

@@ -126,7 +126,26 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::tests::event;
+
+    fn event(model: &str) -> UsageEvent {
+        UsageEvent {
+            id: "1".into(),
+            request: "req-1".into(),
+            time: "2026-11-01T12:00:00Z".parse().unwrap(),
+            key: Some("abcdefgh2345".into()),
+            owner: "alice".into(),
+            model: model.into(),
+            upstream: "served".into(),
+            operation: "chat".into(),
+            status: 200,
+            input_tokens: 10,
+            output_tokens: 5,
+            cached_tokens: 4,
+            estimated: false,
+            duration_ms: 20,
+            first_byte_ms: Some(3),
+        }
+    }
 
     #[test]
     fn tokens_are_summed_by_key_and_model() {

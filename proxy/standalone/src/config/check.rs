@@ -370,6 +370,7 @@ fn provider_document(name: &str, url: &str) -> document::Provider {
         name: name.to_owned(),
         url: url.to_owned(),
         credential: None,
+        headers: Vec::new(),
         ca_pem: None,
         timeouts: document::Timeouts::provider(),
     }

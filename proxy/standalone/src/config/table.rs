@@ -1,7 +1,7 @@
 //! From a configuration to the route table that the proxy decides by; pure.
 
 use super::{Config, FieldPath, Issuer, Model, Provider, Purpose, Reference};
-use llm_contract::{Access, Group, ModelId, Secret, Table, document};
+use llm_contract::{Access, Entries, Group, ModelId, Secret, Table, document};
 use std::collections::BTreeSet;
 
 impl Config<Reference> {
@@ -105,6 +105,7 @@ fn served_route(model: &Model<Secret>) -> document::Route {
         model: Some(id.clone()),
         aliases: aliases.clone(),
         access: access(who),
+        entries: Entries::ALL,
         upstream: document::Upstream::Served(document::Served {
             endpoints: endpoints.clone(),
             // The servers know this id only, whichever alias a client wrote.
@@ -121,6 +122,7 @@ fn provider_routes(provider: &Provider<Secret>) -> Vec<document::Route> {
         model: model.cloned(),
         aliases: Vec::new(),
         access: access(&provider.access),
+        entries: Entries::ALL,
         upstream: document::Upstream::Provider {
             name: provider.name.clone(),
             model: upstream.cloned(),
@@ -140,6 +142,7 @@ fn provider(provider: &Provider<Secret>) -> document::Provider {
             header: *header,
             secret: secret.clone(),
         }),
+        headers: Vec::new(),
         ca_pem: pem(provider.ca.as_ref()),
         timeouts: provider.timeouts.into(),
     }

@@ -1,8 +1,7 @@
 //! Reading what was written down.
 
-use super::{FOLDER, numbers, path};
-use crate::command::Failure;
-use llm_proxy::stage::record::UsageEvent;
+use super::{FOLDER, LedgerError, numbers, path};
+use crate::stage::record::UsageEvent;
 use std::{
     fmt,
     fs::File,
@@ -36,19 +35,19 @@ pub struct Place {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn read(data_dir: &Path, mut each: impl FnMut(UsageEvent)) -> Result<Damaged, Failure> {
+pub fn read(data_dir: &Path, mut each: impl FnMut(UsageEvent)) -> Result<Damaged, LedgerError> {
     let folder = data_dir.join(FOLDER);
     let numbers = match numbers(&folder) {
         Ok(numbers) => numbers,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Damaged::default()),
-        Err(source) => return Err(Failure::Folder { folder, source }),
+        Err(source) => return Err(LedgerError::Folder { folder, source }),
     };
     let mut damaged = Damaged::default();
     for number in &numbers {
         let path = path(&folder, *number);
         let is_last = Some(number) == numbers.last();
         read_file(&path, is_last, &mut each, &mut damaged)
-            .map_err(|source| Failure::File { path: path.clone(), source })?;
+            .map_err(|source| LedgerError::File { path: path.clone(), source })?;
     }
     Ok(damaged)
 }

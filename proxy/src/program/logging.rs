@@ -4,12 +4,12 @@
 mod gathered;
 mod line;
 
-use crate::command::Failure;
+use crate::clock;
 use gathered::Gathered;
 use jiff::tz::TimeZone;
 use llm_contract::Chain;
-use llm_proxy::clock;
 use std::{
+    error::Error,
     fmt,
     io::{self, IsTerminal, Write},
 };
@@ -58,14 +58,8 @@ impl FormatTime for TimeOfDay {
     }
 }
 
-/// Tells why a command failed. Mistakes in a configuration stand for themselves, each on a line
-/// that begins with file and line, so that editors find them.
-pub fn complain(failure: &Failure) {
-    let text = if let Failure::Config(mistakes) = failure {
-        mistakes.to_string()
-    } else {
-        format!("llm-gateway: {}", Chain(failure))
-    };
+/// Tells why a program failed.
+pub fn complain(program: &str, error: &dyn Error) {
     // Nobody is left to tell if this fails.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{program}: {}", Chain(error));
 }

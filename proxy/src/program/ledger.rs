@@ -5,8 +5,7 @@ mod read;
 
 pub use read::{Damaged, Place, read};
 
-use crate::command::Failure;
-use llm_proxy::stage::record::UsageEvent;
+use crate::stage::record::UsageEvent;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
@@ -25,6 +24,27 @@ const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Files that are kept; the oldest goes first.
 const FILES_MAX: usize = 64;
 
+/// Why a ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Its folder.
+    #[error("the folder {} cannot be used; mend it, or name another with --usage", folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// One of its files.
+    #[error("reading {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
 /// Writes usage events down.
 pub struct Ledger {
     folder: PathBuf,
@@ -39,9 +59,9 @@ impl Ledger {
     ///
     /// # Errors
     /// If the folder cannot be written to.
-    pub fn open(data_dir: &Path) -> Result<Self, Failure> {
+    pub fn open(data_dir: &Path) -> Result<Self, LedgerError> {
         let folder = data_dir.join(FOLDER);
-        let unusable = |source| Failure::Folder { folder: folder.clone(), source };
+        let unusable = |source| LedgerError::Folder { folder: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(unusable)?;
         let number = numbers(&folder).map_err(unusable)?.last().copied().unwrap_or(1);
         let mut file = append(&folder, number).map_err(unusable)?;
@@ -147,4 +167,4 @@ fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

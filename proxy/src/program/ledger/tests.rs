@@ -1,6 +1,6 @@
 use super::*;
 
-pub(crate) fn event(model: &str) -> UsageEvent {
+fn event(model: &str) -> UsageEvent {
     UsageEvent {
         id: "1".into(),
         request: "req-1".into(),

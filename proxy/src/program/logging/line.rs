@@ -1,7 +1,7 @@
 //! An event as one line of JSON, written in one pass.
 
+use crate::clock;
 use jiff::Timestamp;
-use llm_proxy::clock;
 use std::{
     error::Error,
     fmt::{self, Debug, Write},

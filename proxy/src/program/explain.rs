@@ -1,0 +1,82 @@
+//! Asking a gateway that runs why a request would be refused.
+
+use super::http;
+use crate::explain::{Explanation, Step};
+use llm_contract::KeyId;
+use reqwest::Response;
+use std::{
+    io::{self, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+/// How long the gateway may take to answer.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// The gateway that was asked does not answer.
+    #[error("asking the gateway at http://{address}; is it running, with this admin address?")]
+    Admin {
+        /// Where.
+        address: SocketAddr,
+        /// What went wrong.
+        source: reqwest::Error,
+    },
+    /// Standard output is closed or full.
+    #[error("the operating system refused")]
+    Out(#[from] io::Error),
+}
+
+/// Asks, and prints the answer. Only the key's public part is sent.
+///
+/// # Errors
+/// [`NoAnswer`].
+pub async fn explain(
+    address: SocketAddr,
+    key: KeyId,
+    model: &str,
+    out: &mut impl Write,
+) -> Result<(), NoAnswer> {
+    let question = [("key", key.as_str()), ("model", model)];
+    let answer = ask(address, "/explain", &question).await?;
+    let explanation: Explanation = answer.json().await.map_err(|it| unreachable(address, it))?;
+    for Step { stage, passes, because } in explanation.steps {
+        let mark = if passes { "✓" } else { "✗" };
+        writeln!(out, "{mark} {stage:<13} {because}")?;
+    }
+    Ok(writeln!(out, "→ {}", explanation.status)?)
+}
+
+/// Asks the admin listener of a gateway.
+///
+/// # Errors
+/// [`NoAnswer::Admin`].
+pub async fn ask(
+    address: SocketAddr,
+    path: &str,
+    query: &[(&str, &str)],
+) -> Result<Response, NoAnswer> {
+    let address = reachable(address);
+    let failed = |error| unreachable(address, error);
+    let asking = http::client("http").map_err(failed)?.get(format!("http://{address}{path}"));
+    let answer = asking.query(query).timeout(WAIT).send().await;
+    answer.and_then(Response::error_for_status).map_err(failed)
+}
+
+pub(super) fn unreachable(address: SocketAddr, error: reqwest::Error) -> NoAnswer {
+    // The address is said already.
+    NoAnswer::Admin { address, source: error.without_url() }
+}
+
+/// An address to connect to: from this machine, if it listens on all.
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

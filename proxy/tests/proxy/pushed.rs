@@ -1,0 +1,546 @@
+//! What an operator pushes is in force, whatever happens to the stream it comes by.
+
+use crate::{
+    actors::{CHAT, MODEL, Speaks, ask, sim},
+    operator::{Authority, NAME, Operator, TOKEN, key_name, message, routes},
+    support::{LIMITS, ME, PATIENCE, Proxy, bearer, eventually, record, served, table},
+};
+use futures::FutureExt as _;
+use llm_contract::{
+    Table,
+    push::{Change, Digest, Name, wire},
+};
+use llm_proxy::feed::{
+    Feed,
+    control::{self, Control, Waits},
+};
+use llm_sim::{Config, Sim};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    fs,
+    future::ready,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+/// Waits that tests can reach.
+pub(crate) const WAITS: Waits = Waits {
+    connect: Duration::from_secs(2),
+    answer: Duration::from_secs(2),
+    retry_min: Duration::from_millis(5),
+    retry_max: Duration::from_millis(50),
+    settled: Duration::from_millis(20),
+    ping: Duration::from_secs(5),
+    silence: Duration::from_secs(3600),
+    resolve: Duration::from_millis(20),
+};
+
+/// A proxy that follows an operator, until the test ends.
+pub(crate) struct Following {
+    pub(crate) proxy: Proxy,
+    pub(crate) feed: Arc<Feed>,
+    replicas: Arc<Mutex<BTreeSet<SocketAddr>>>,
+    files: TempDir,
+}
+
+impl Following {
+    pub(crate) async fn start(authority: &Authority, operators: &[&Operator]) -> Self {
+        let addresses = operators.iter().map(|it| it.address);
+        Self::with(&authority.pem(), addresses.collect(), |_| {}).await
+    }
+
+    /// Starts with the copy of the table in this folder.
+    pub(crate) async fn kept_in(
+        authority: &Authority,
+        operators: &[&Operator],
+        folder: &Path,
+    ) -> Self {
+        let addresses = operators.iter().map(|it| it.address);
+        let nothing = |_: &mut Control| {};
+        Self::begin(&authority.pem(), addresses.collect(), nothing, Some(folder)).await
+    }
+
+    /// Stops the proxy; what was to be written is.
+    pub(crate) async fn end(self) {
+        let Self { proxy, feed, .. } = self;
+        let Proxy { shared, server, .. } = proxy;
+        server.stop(Duration::ZERO).await;
+        drop(feed);
+        shared.background.close();
+        tokio::time::timeout(PATIENCE, shared.background.wait()).await.unwrap();
+    }
+
+    async fn with(
+        authority: &str,
+        addresses: BTreeSet<SocketAddr>,
+        change: impl FnOnce(&mut Control),
+    ) -> Self {
+        Self::begin(authority, addresses, change, None).await
+    }
+
+    #[expect(clippy::unused_async, reason = "says that it must be called on a runtime")]
+    async fn begin(
+        authority: &str,
+        addresses: BTreeSet<SocketAddr>,
+        change: impl FnOnce(&mut Control),
+        kept_in: Option<&Path>,
+    ) -> Self {
+        let proxy = Proxy::without_table(LIMITS);
+        let files = tempfile::tempdir().unwrap();
+        fs::write(files.path().join("ca.crt"), authority).unwrap();
+        fs::write(files.path().join("token"), format!("{TOKEN}\n")).unwrap();
+        let replicas = Arc::new(Mutex::new(addresses));
+        let mut control = control(files.path(), Arc::clone(&replicas));
+        change(&mut control);
+        let feed = Feed::new(Arc::clone(&proxy.shared), control.bytes_max);
+        if let Some(folder) = kept_in {
+            feed.keep_in(folder).unwrap();
+        }
+        let following = control::follow(Arc::clone(&feed), control);
+        let drain = proxy.shared.drain.clone();
+        proxy.shared.background.spawn(drain.run_until_cancelled_owned(following));
+        Self { proxy, feed, replicas, files }
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        self.proxy.shared.metrics.text().contains(&format!("\nllm_proxy_{line}\n"))
+    }
+}
+
+/// Callers who ask without end, each of whom is answered.
+pub(crate) struct Load {
+    done: CancellationToken,
+    clients: JoinSet<usize>,
+    answered: Arc<AtomicUsize>,
+}
+
+impl Load {
+    pub(crate) fn on(url: &str, clients: usize) -> Self {
+        let (done, answered) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let client = |number: usize| {
+            let request = Speaks::BOTH[number % 2].client().post(url);
+            let body = ask(CHAT, &json!({ "stream": number.is_multiple_of(3) }));
+            let request = request.header("authorization", bearer()).json(&body);
+            let (done, answered) = (done.clone(), Arc::clone(&answered));
+            async move {
+                let mut count = 0;
+                while !done.is_cancelled() {
+                    let reply = request.try_clone().unwrap().send().await.unwrap();
+                    assert_eq!(reply.status(), 200);
+                    let text = reply.text().await.unwrap();
+                    assert!(text.ends_with("[DONE]\n\n") || text.ends_with('}'), "{text}");
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    count += 1;
+                }
+                count
+            }
+        };
+        Self { clients: (0..clients).map(client).collect(), done, answered }
+    }
+
+    /// Waits until so many requests more were answered.
+    pub(crate) async fn until_more(&self, more: usize) {
+        let enough = self.answered.load(Ordering::Relaxed) + more;
+        eventually(|| enough <= self.answered.load(Ordering::Relaxed)).await;
+    }
+
+    /// Ends; fails if any request has failed.
+    pub(crate) async fn end(mut self) {
+        self.done.cancel();
+        while let Some(client) = self.clients.join_next().await {
+            assert!(0 < client.unwrap());
+        }
+    }
+}
+
+fn control(files: &Path, replicas: Arc<Mutex<BTreeSet<SocketAddr>>>) -> Control {
+    Control {
+        address: format!("https://{NAME}:9443").parse().unwrap(),
+        replicas: Arc::new(move || ready(Ok(replicas.lock().unwrap().clone())).boxed()),
+        server_name: NAME.try_into().unwrap(),
+        authorities: Some(files.join("ca.crt")),
+        token: Some(files.join("token")),
+        proxy: "llm-proxy-0".to_owned(),
+        waits: WAITS,
+        bytes_max: Table::BYTES_MAX,
+    }
+}
+
+/// The document of a custom resource with one model.
+pub(crate) fn model(name: &str, sim: &Sim) -> (Name, Value) {
+    (routes(name), json!({ "routes": [served(name, &[sim.url()])] }))
+}
+
+/// The document of the key that callers show.
+pub(crate) fn me() -> (Name, Value) {
+    (key_name(ME), record(ME, &["ml-team"]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_table_and_then_a_change_of_it_are_served() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let operator = Operator::start(&authority).await;
+    let following = Following::start(&authority, &[&operator]).await;
+    assert!(following.proxy.shared.tables.is_empty());
+    operator.put([me(), model(MODEL, &sim)]);
+    operator.until_in_force().await;
+    assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    assert_eq!(following.proxy.chat("other").await.status(), 404);
+    operator.put([(
+        routes("other"),
+        json!({ "routes": [{
+        "model": "other", "access": { "public": true },
+        "upstream": { "served": { "endpoints": [sim.url()], "model": MODEL } },
+    }] }),
+    )]);
+    operator.until_in_force().await;
+    assert_eq!(following.proxy.chat("other").await.status(), 200);
+    operator.remove(routes(MODEL));
+    operator.until_in_force().await;
+    assert_eq!(following.proxy.chat(MODEL).await.status(), 404);
+    let [stream] = &operator.streams()[..] else { panic!("one stream") };
+    assert_eq!((stream.wholes, stream.updates), (1, 3));
+    assert_eq!(stream.hello.proxy, "llm-proxy-0");
+    assert!(stream.hello.digest.is_empty() && stream.hello.follow);
+    let numbers: Vec<_> = stream.reports.iter().map(|it| it.sequence).collect();
+    assert_eq!(numbers, [0, 1, 2, 3], "what is in force, and an answer to each update");
+    assert!(following.metric("control_connected 1") && following.metric("control_updates_total 3"));
+    for line in [r#"kind="routes"} 1"#, r#"kind="key"} 1"#, r#"kind="issuers"} 0"#] {
+        assert!(following.metric(&format!("table_resources{{{line}")), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_in_parts_is_in_force_when_its_last_part_has_come() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let operator = Operator::with_parts(&authority, 1).await;
+    let following = Following::start(&authority, &[&operator]).await;
+    operator.put([me(), model(MODEL, &sim), model("b", &sim), model("c", &sim)]);
+    operator.until_in_force().await;
+    assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    let reports = operator.streams()[0].reports.len();
+    assert_eq!(reports, 2, "there was nothing to say of the parts before the last");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_valid_as_long_as_the_operator_says() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let operator = Operator::start(&authority).await;
+    let following = Following::start(&authority, &[&operator]).await;
+    operator.put([me(), model(MODEL, &sim)]);
+    operator.until_in_force().await;
+    assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    let mut suspended = record(ME, &["ml-team"]);
+    suspended["suspended"] = true.into();
+    for ended in [Some(suspended), Some(json!({ "id": "unreadable" })), None] {
+        match ended {
+            Some(document) => operator.put([(key_name(ME), document)]),
+            None => operator.remove(key_name(ME)),
+        }
+        operator.until_in_force().await;
+        assert_eq!(following.proxy.chat(MODEL).await.status(), 401);
+        operator.put([me()]);
+        operator.until_in_force().await;
+        assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_is_refused_leaves_the_last_good_one_and_the_reason_is_told() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let operator = Operator::start(&authority).await;
+    let following = Following::start(&authority, &[&operator]).await;
+    operator.put([me(), model(MODEL, &sim)]);
+    operator.until_in_force().await;
+    let good = operator.documents().hash(&routes(MODEL)).unwrap();
+    let access = json!({ "routes": [{ "model": MODEL, "access": {}, "upstream":
+        { "served": { "endpoints": [sim.url()] } } }] });
+    operator.put([(routes(MODEL), access)]);
+    operator.until_in_force().await;
+    assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    let report = operator.last_report().unwrap();
+    let refused = operator.documents().hash(&routes(MODEL)).unwrap();
+    assert_eq!(report.refusals[0].hash, refused.get());
+    let reason = r#"route "tiny": `access`: say who may use it: `groups: [..]` or `public: true`"#;
+    assert_eq!(report.refusals[0].reason, reason);
+    assert_eq!(report.routes[0].hash, good.get());
+    assert!(following.metric("control_resources_refused 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_taken_names_whose_it_is() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let operator = Operator::start(&authority).await;
+    let following = Following::start(&authority, &[&operator]).await;
+    operator.put([me(), model(MODEL, &sim)]);
+    operator.until_in_force().await;
+    operator.put([(routes("second"), model(MODEL, &sim).1)]);
+    operator.until_in_force().await;
+    let refusal = operator.last_report().unwrap().refusals.remove(0);
+    assert_eq!(refusal.name, "models/second");
+    assert_eq!(refusal.reason, r#"the model "tiny" is taken by models/tiny"#);
+    operator.remove(routes(MODEL));
+    operator.until_in_force().await;
+    assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    assert!(following.metric("control_resources_refused 0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_cut_again_and_again_fails_no_request_and_costs_no_table() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let operator = Operator::start(&authority).await;
+    let following = Following::start(&authority, &[&operator]).await;
+    operator.put([me(), model(MODEL, &sim)]);
+    operator.until_in_force().await;
+    let load = Load::on(&following.proxy.url(CHAT), 4);
+    let mut rounds = tokio::time::interval(Duration::from_millis(50));
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for round in 0..20 {
+        rounds.tick().await;
+        operator.cut();
+        if round % 4 == 0 {
+            operator.put([model(&format!("m{round}"), &sim)]);
+            // On a machine that is busy a stream takes longer than a round to begin.
+            operator.until_streams(2 + round / 4).await;
+        }
+    }
+    operator.until_in_force().await;
+    load.until_more(20).await;
+    load.end().await;
+    let streams = operator.streams();
+    assert_eq!(streams.iter().map(|it| it.wholes).sum::<usize>(), 1);
+    assert!(streams[1..].iter().all(|it| it.hello.digest.len() == Digest::BYTES));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_changes_a_second_fail_no_request() {
+    let (authority, one, two) =
+        (Authority::new(), sim(Config::default()).await, sim(Config::default()).await);
+    let operator = Operator::start(&authority).await;
+    let following = Following::start(&authority, &[&operator]).await;
+    operator.put([me(), model(MODEL, &one)]);
+    operator.until_in_force().await;
+    let load = Load::on(&following.proxy.url(CHAT), 4);
+    let mut rounds = tokio::time::interval(Duration::from_millis(100));
+    let mut other = record("otherotherot", &[]);
+    for round in 0..20 {
+        rounds.tick().await;
+        other["suspended"] = (round % 2 == 0).into();
+        let model = model(MODEL, if round % 2 == 0 { &one } else { &two });
+        operator.put([model, (key_name("otherotherot"), other.clone())]);
+    }
+    operator.until_in_force().await;
+    load.end().await;
+    assert!(one.wait_until(|it| 0 < it.received).now_or_never().is_some());
+    assert!(two.wait_until(|it| 0 < it.received).now_or_never().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_replica_is_followed_and_the_others_are_told() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let replicas = [Operator::start(&authority).await, Operator::start(&authority).await];
+    let following = Following::start(&authority, &[&replicas[0], &replicas[1]]).await;
+    replicas.iter().for_each(|it| it.put([me(), model(MODEL, &sim)]));
+    for replica in &replicas {
+        replica.until_in_force().await;
+    }
+    let follows = |it: &Operator| it.streams().last().unwrap().hello.follow;
+    assert_ne!(follows(&replicas[0]), follows(&replicas[1]));
+    let [dies, stays] = if follows(&replicas[0]) {
+        replicas
+    } else {
+        let [first, second] = replicas;
+        [second, first]
+    };
+    drop(dies);
+    eventually(|| follows(&stays)).await;
+    stays.put([model("m2", &sim)]);
+    stays.until_in_force().await;
+    assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    let wholes: usize = stays.streams().iter().map(|it| it.wholes).sum();
+    assert_eq!(wholes, 0, "it goes on from the table of the one that died");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_no_longer_named_is_left_for_one_that_is() {
+    let authority = Authority::new();
+    let (old, new) = (Operator::start(&authority).await, Operator::start(&authority).await);
+    let following = Following::start(&authority, &[&old]).await;
+    [&old, &new].iter().for_each(|it| it.put([me()]));
+    old.until_in_force().await;
+    *following.replicas.lock().unwrap() = [new.address].into();
+    new.put([(key_name("otherotherot"), record("otherotherot", &[]))]);
+    new.until_in_force().await;
+    assert!(new.streams().iter().any(|it| it.hello.follow));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_never_answers_does_not_keep_from_one_that_does() {
+    let authority = Authority::new();
+    let (operator, mute) =
+        (Operator::start(&authority).await, TcpListener::bind("127.0.0.1:0").await.unwrap());
+    operator.put([me()]);
+    let addresses = [operator.address, mute.local_addr().unwrap()].into();
+    let _following = Following::with(&authority.pem(), addresses, |_| {}).await;
+    operator.until_in_force().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_falls_silent_is_left() {
+    let authority = Authority::new();
+    let operator = Operator::start(&authority).await;
+    operator.put([me()]);
+    let silence = |control: &mut Control| control.waits.silence = Duration::from_millis(50);
+    let _following = Following::with(&authority.pem(), [operator.address].into(), silence).await;
+    operator.until_streams(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_does_not_come_to_what_it_says_is_refused_and_the_whole_table_asked_for() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let operator = Operator::start(&authority).await;
+    let following = Following::start(&authority, &[&operator]).await;
+    operator.put([me(), model(MODEL, &sim)]);
+    operator.until_in_force().await;
+    let here = operator.documents().digest().to_vec();
+    let nobody = Change { upserts: Vec::new(), removals: vec![key_name(ME)] };
+    let lie = wire::Update {
+        sequence: 2,
+        from: here.clone(),
+        digest: vec![7; Digest::BYTES],
+        ..message(nobody.clone())
+    };
+    let stranger = wire::Update { from: vec![7; Digest::BYTES], ..lie.clone() };
+    let cut_short = wire::Update { digest: vec![7], ..lie.clone() };
+    let torn = vec![
+        wire::Update { more: true, ..lie.clone() },
+        wire::Update { sequence: 3, ..lie.clone() },
+    ];
+    for said in [vec![lie], vec![stranger], vec![cut_short], torn] {
+        let before = operator.streams().len();
+        operator.say(said);
+        operator.until_streams(before + 1).await;
+        eventually(|| operator.streams().last().unwrap().wholes == 1).await;
+        assert!(operator.streams().last().unwrap().hello.digest.is_empty());
+        assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    }
+    assert!(following.metric("control_updates_refused_total 4"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_too_large_is_refused() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let operator = Operator::with_parts(&authority, 2).await;
+    let small = |control: &mut Control| control.bytes_max = 2000;
+    let following = Following::with(&authority.pem(), [operator.address].into(), small).await;
+    operator.put([me(), model(MODEL, &sim)]);
+    operator.until_in_force().await;
+    let many = (0..20).map(|number| model(&format!("m{number}"), &sim));
+    operator.put(many);
+    operator.until_streams(3).await;
+    assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    assert!(!following.metric("control_updates_refused_total 0"));
+    (0..20).for_each(|number| operator.remove(routes(&format!("m{number}"))));
+    operator.put([model("m", &sim)]);
+    operator.until_in_force().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_of_another_authority_is_not_believed() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let operator = Operator::start(&theirs).await;
+    operator.put([me()]);
+    let addresses = BTreeSet::from([operator.address]);
+    let following = Following::with(&ours.pem(), addresses, |_| {}).await;
+    // An operator that is believed is reached meanwhile, and again and again.
+    let other = Operator::start(&ours).await;
+    other.put([me()]);
+    following.replicas.lock().unwrap().insert(other.address);
+    other.until_in_force().await;
+    assert!(operator.streams().is_empty());
+    assert_eq!(operator.refused(), 0, "no token was shown to it");
+    // A bundle that vouches for both is read without a restart.
+    let both = format!("{}{}", ours.pem(), theirs.pem());
+    fs::write(following.files.path().join("ca.crt"), both).unwrap();
+    operator.until_streams(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_read_anew_for_each_connection() {
+    let authority = Authority::new();
+    let operator = Operator::start(&authority).await;
+    operator.put([me()]);
+    let following = Following::start(&authority, &[&operator]).await;
+    operator.until_in_force().await;
+    operator.expect_token("next");
+    operator.cut();
+    eventually(|| 0 < operator.refused()).await;
+    assert_eq!(operator.streams().len(), 1);
+    eventually(|| following.metric("control_connected 0")).await;
+    fs::write(following.files.path().join("token"), "next").unwrap();
+    operator.until_streams(2).await;
+    assert_eq!(following.proxy.chat("nothing").await.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_and_settings_come_with_the_table() {
+    let authority = Authority::new();
+    let operator = Operator::start(&authority).await;
+    let following = Following::start(&authority, &[&operator]).await;
+    let issuers = Name::new(llm_contract::push::Kind::Issuers, "");
+    let settings = Name::new(llm_contract::push::Kind::Settings, "");
+    let issuer = json!({ "issuer": "http://127.0.0.1:1/realm", "audiences": ["llm"] });
+    let origins = json!({ "corsOrigins": ["https://chat.example"] });
+    operator.put([(issuers.clone(), json!([issuer])), (settings.clone(), origins.clone())]);
+    operator.until_in_force().await;
+    let cors = || following.proxy.shared.tables.snapshot().settings.cors.clone();
+    assert_ne!(cors(), llm_contract::CorsOrigins::Any);
+    operator.put([(issuers.clone(), json!([issuer, issuer]))]);
+    operator.until_in_force().await;
+    let refusal = operator.last_report().unwrap().refusals.remove(0);
+    assert_eq!(refusal.reason, "the issuer is configured twice");
+    operator.remove(issuers);
+    operator.remove(settings);
+    operator.until_in_force().await;
+    assert_eq!(cors(), llm_contract::CorsOrigins::Any);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_of_a_table_has_no_secret() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let operator = Operator::start(&authority).await;
+    let following = Following::start(&authority, &[&operator]).await;
+    let mut with_secret = served(MODEL, &[sim.url()]);
+    with_secret["upstream"]["served"]["apiKey"] = "sk-canary".into();
+    operator.put([
+        me(),
+        (routes(MODEL), json!({ "routes": [with_secret] })),
+        (routes("odd"), json!({ "routes": "sk-canary" })),
+    ]);
+    operator.until_in_force().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/table", listener.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    let router = llm_proxy::feed::router(Arc::clone(&following.feed));
+    serving.spawn(async move { axum::serve(listener, router).await });
+    let shown: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    let names: Vec<_> =
+        shown["resources"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["models/tiny", ME]);
+    assert_eq!(shown["refused"][0]["name"], "models/odd");
+    assert_eq!(shown["digest"], operator.documents().digest().to_string());
+    let text = shown.to_string();
+    let hash = table(json!([]))["keys"][0]["hash"].as_str().unwrap().to_owned();
+    for secret in ["sk-canary", &hash, TOKEN] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
