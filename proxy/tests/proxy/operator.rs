@@ -83,6 +83,8 @@ pub(crate) struct Seen {
     /// How many updates of either kind.
     pub(crate) updates: usize,
     pub(crate) reports: Vec<InForce>,
+    /// Keys that were said to be used.
+    pub(crate) used: Vec<wire::KeyUse>,
 }
 
 struct Shared {
@@ -243,8 +245,11 @@ impl push_server::Push for Door {
             let (heard, says) = (Arc::clone(&shared), Arc::clone(&shared));
             let hear = async move {
                 while let Ok(Some(report)) = reports.message().await {
-                    if let Some(report::Report::InForce(report)) = report.report {
-                        heard.streams.lock().unwrap()[number].reports.push(report);
+                    let seen = &mut heard.streams.lock().unwrap()[number];
+                    match report.report {
+                        Some(report::Report::InForce(report)) => seen.reports.push(report),
+                        Some(report::Report::Used(used)) => seen.used.extend(used.keys),
+                        Some(report::Report::Hello(_)) | None => {}
                     }
                 }
             };

@@ -42,6 +42,7 @@ pub(crate) const WAITS: Waits = Waits {
     ping: Duration::from_secs(5),
     silence: Duration::from_secs(3600),
     resolve: Duration::from_millis(20),
+    uses: Duration::from_millis(20),
 };
 
 /// A proxy that follows an operator, until the test ends.
@@ -512,6 +513,38 @@ async fn issuers_and_settings_come_with_the_table() {
     operator.remove(settings);
     operator.until_in_force().await;
     assert_eq!(cors(), llm_contract::CorsOrigins::Any);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_replica_is_told_once_an_hour_which_keys_were_used() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let followed = Operator::start(&authority).await;
+    followed.put([me(), model(MODEL, &sim)]);
+    let following = Following::start(&authority, &[&followed]).await;
+    followed.until_in_force().await;
+    for _ in 0..3 {
+        assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    }
+    let used = || followed.streams().into_iter().flat_map(|seen| seen.used).collect::<Vec<_>>();
+    eventually(|| !used().is_empty()).await;
+    assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
+    followed.put([model("other", &sim)]);
+    followed.until_in_force().await;
+    // Unless the hour has just struck, once.
+    let used = used();
+    assert!(used.len() <= 2 && used.iter().all(|it| it.id == ME && it.hour % 3600 == 0), "{used:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_without_an_external_entry_does_not_exist_for_keys() {
+    let (authority, sim) = (Authority::new(), sim(Config::default()).await);
+    let operator = Operator::start(&authority).await;
+    let (name, mut inside) = model(MODEL, &sim);
+    inside["routes"][0]["entries"] = json!({"external": false, "internal": true});
+    operator.put([me(), (name, inside)]);
+    let following = Following::start(&authority, &[&operator]).await;
+    operator.until_in_force().await;
+    assert_eq!(following.proxy.chat(MODEL).await.status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
