@@ -73,7 +73,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Refuse a key for good; its resource is deleted
+    /// Refuse a key for good; its resource is deleted, and so are those of the keys that it
+    /// replaced and that have ended
     #[command(after_help = "Example:\n  llm-keys revoke abcdefgh2345")]
     Revoke {
         /// The key's id, as `list` shows it

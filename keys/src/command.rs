@@ -48,7 +48,7 @@ pub async fn run(
             writeln!(to.notes, "key {id} is valid for {overlap} more, or until it expires before")?;
             hand_over(&made, &key, to)
         }
-        Command::Revoke { id } => note(&store.revoke(id).await?, now, to),
+        Command::Revoke { id } => note(&store.revoke(id, now).await?, now, to),
         Command::Suspend { id } => note(&store.suspend(id).await?, now, to),
         Command::Resume { id } => note(&store.resume(id).await?, now, to),
         Command::Show { id, json } => {
@@ -78,8 +78,8 @@ fn hand_over(made: &KubeKey, key: &ApiKey, to: &mut Output<'_>) -> Result<(), Fa
         to.notes,
         "key {} ({}), models {}, expires {}; it is shown this once:",
         made.id,
-        made.name,
-        show::models(made),
+        show::plain(&made.name),
+        show::plain(&show::models(made)),
         show::time(made.validity.expires_at, "never"),
     )?;
     writeln!(to.out, "{}", key.reveal())?;
@@ -88,6 +88,6 @@ fn hand_over(made: &KubeKey, key: &ApiKey, to: &mut Output<'_>) -> Result<(), Fa
 }
 
 fn note(key: &KubeKey, now: Timestamp, to: &mut Output<'_>) -> Result<(), Failure> {
-    writeln!(to.notes, "key {} ({}) is {}", key.id, key.name, key.standing(now))?;
+    writeln!(to.notes, "key {} ({}) is {}", key.id, show::plain(&key.name), key.standing(now))?;
     Ok(())
 }

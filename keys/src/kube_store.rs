@@ -9,7 +9,8 @@
 //! the old one meanwhile: that decides between rotations at the same time, and between a rotation
 //! and a suspension. Who loses deletes what it made; until then the end of its overlap counts too.
 //! After a crash in between, a key is there that nobody has; it stands in the list, and deleting it
-//! undoes all that was done. The other way round a crash would leave a mark without a key, and
+//! undoes all that was done. A rotation that was finished is undone too when the new key is revoked
+//! before the overlap is over; after that the old key goes with it. The other way round a crash would leave a mark without a key, and
 //! nobody could tell whether that key is just being made.
 
 mod error;
@@ -25,7 +26,7 @@ pub use scope::{InvalidScope, Scope};
 use crate::{KeysError, Minted, NewKey, mint};
 use jiff::Timestamp;
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use llm_contract::KeyId;
@@ -154,12 +155,17 @@ impl KubeStore {
         Err(KubeStoreError::Contended { id })
     }
 
-    /// Refuses a key for good: the resource is deleted. Says what it was.
+    /// Refuses a key for good: the resource is deleted. Says what it was. Those that it replaced
+    /// and that have ended go before it: they have ended because of what it says, and a key that
+    /// was refused once must not come back.
     ///
     /// # Errors
     /// [`KeysError::Unknown`], [`KubeStoreError`].
-    pub async fn revoke(&self, id: KeyId) -> Result<KubeKey, KubeStoreError> {
+    pub async fn revoke(&self, id: KeyId, now: Timestamp) -> Result<KubeKey, KubeStoreError> {
         let mut key = self.get(id).await?;
+        for ended in self.ended_by(id, now).await?.into_iter().rev() {
+            self.take_back(ended).await?;
+        }
         self.delete(id).await?;
         key.validity.revoked = true;
         Ok(key)
@@ -261,6 +267,24 @@ impl KubeStore {
             Err(KubeStoreError::Keys(KeysError::Unknown(_))) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The keys that have ended because this one replaces them, directly or not; latest first.
+    async fn ended_by(&self, id: KeyId, now: Timestamp) -> Result<Vec<KeyId>, KubeStoreError> {
+        let (mut ended, mut newer) = (Vec::new(), self.read(id).await?);
+        while let Some(older) = resource::ended_by(&newer, now) {
+            let read = match self.read(older).await {
+                Err(KubeStoreError::Keys(KeysError::Unknown(_))) => break,
+                read => read?,
+            };
+            let is_new = older != id && !ended.contains(&older);
+            if !is_new || resource::replaced_by(&read) != KeyId::parse(&newer.name_any()).ok() {
+                break;
+            }
+            ended.push(older);
+            newer = read;
+        }
+        Ok(ended)
     }
 
     async fn read(&self, id: KeyId) -> Result<ApiKey, KubeStoreError> {

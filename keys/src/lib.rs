@@ -35,13 +35,17 @@
 //!
 //! # The groups of an owner
 //!
-//! Which models a key may use is decided by the groups its owner is in, and these stand in the
-//! resource's `status.ownerGroups`, not in its spec: a resource under version control must not be
-//! able to claim them, and they change without it. A Role without `apikeys/status` makes keys
-//! without groups only. A new key gets there what is known when it is made: for a team its own
-//! group, for a service account the groups that Kubernetes gives it, and for all of them what
-//! `--groups` says. A person's groups are then replaced at each login, and whenever the directory
-//! is asked. A rotated key takes the groups of the old one.
+//! Which models a key may use is decided by the groups its owner is in. A team is in its own group,
+//! and a service account in those that Kubernetes gives it. Those of a person stand in the
+//! resource's `status.ownerGroups`, not in its spec, as they change without it; a new key gets there
+//! what is known when it is made: what `--groups` says, and for a team or a service account its own
+//! groups too. A person's groups are then replaced at each login, and whenever the directory is
+//! asked. A rotated key takes the groups of the old one.
+//!
+//! So whoever may write keys says who is behind them. The operator believes that in its own
+//! namespace, which is where keys for all models belong; a key in any other namespace is for the
+//! models of that namespace alone. A Role that makes keys in the operator's namespace is a right to
+//! every model.
 
 mod mint;
 mod validity;

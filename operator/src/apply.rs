@@ -50,7 +50,9 @@ pub enum Owner {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// It belongs to somebody else.
-    #[error("{what} is there already and belongs to {whose}: rename this resource, or remove that object")]
+    #[error(
+        "{what} is there already and belongs to {whose}: rename this resource, or remove that object"
+    )]
     Foreign {
         /// Kind and name.
         what: What,
@@ -157,7 +159,12 @@ impl Applier {
     }
 
     /// Does what server-side apply does not do.
-    async fn prepare(&self, live: &Live, object: &Object, wanted: &Value) -> Result<(), ApplyError> {
+    async fn prepare(
+        &self,
+        live: &Live,
+        object: &Object,
+        wanted: &Value,
+    ) -> Result<(), ApplyError> {
         let Object { resource, name, .. } = object;
         let api = self.api(resource, name);
         if live.held_by_older {
@@ -165,7 +172,8 @@ impl Applier {
             taken.map_err(api_error("taking over", resource, name))?;
         }
         if let Some(patch) = removals(&live.value(), wanted) {
-            let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+            let params =
+                PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
             let removed = api.patch(name.name(), &params, &Patch::Merge(patch)).await;
             removed.map_err(api_error("writing", resource, name))?;
         }
@@ -179,7 +187,9 @@ impl Applier {
             Owner::Installation(labels) => self.live.labelled(labels),
         };
         let planned = |place: &Place| {
-            plan.objects.iter().any(|it| it.name == place.name && it.resource.kind == place.resource.kind)
+            plan.objects
+                .iter()
+                .any(|it| it.name == place.name && it.resource.kind == place.resource.kind)
         };
         let mut places = Vec::new();
         for (place, live) in owned {
@@ -195,7 +205,10 @@ impl Applier {
         let Some(live) = self.live.get(resource, name) else { return Ok(()) };
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
-            preconditions: Some(Preconditions { uid: Some(live.uid.clone()), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: Some(live.uid.clone()),
+                resource_version: None,
+            }),
             ..DeleteParams::default()
         };
         match self.api(resource, name).delete(name.name(), &params).await {
@@ -216,7 +229,12 @@ impl Applier {
 
 impl Owner {
     /// Whether an object that is there may be written.
-    fn claim(&self, live: &Live, resource: &ApiResource, name: &ResourceName) -> Result<(), ApplyError> {
+    fn claim(
+        &self,
+        live: &Live,
+        resource: &ApiResource,
+        name: &ResourceName,
+    ) -> Result<(), ApplyError> {
         let what = || What { kind: resource.kind.clone(), name: name.clone() };
         let managed = live.labels.get(MANAGED_BY.0).map(String::as_str) == Some(MANAGED_BY.1);
         let controller = live.controller.as_ref();
@@ -229,7 +247,11 @@ impl Owner {
                 return Err(ApplyError::Leaving { what: what() });
             }
             (Self::Resource(_), None) if managed => None,
-            (Self::Installation(labels), None) if labels.iter().all(|it| live.labels.get(it.0) == Some(it.1)) => None,
+            (Self::Installation(labels), None)
+                if labels.iter().all(|it| live.labels.get(it.0) == Some(it.1)) =>
+            {
+                None
+            }
             (_, Some(controller)) => Some(format!("{} {}", controller.kind, controller.name)),
             (_, None) => Some("somebody else".into()),
         };

@@ -56,7 +56,10 @@ impl Failure {
     pub fn exit(&self) -> ExitCode {
         match self {
             Self::Config(_) => 65,
-            Self::Infer(_) | Self::Connect(_) | Self::NotSeen | Self::Run(run::Failure::Port { .. }) => 69,
+            Self::Infer(_)
+            | Self::Connect(_)
+            | Self::NotSeen
+            | Self::Run(run::Failure::Port { .. }) => 69,
             Self::Run(_) | Self::Yaml(_) | Self::Write(_) => 70,
         }
         .into()

@@ -3,14 +3,19 @@
 use crate::{
     context::{Context, Judged},
     routes::{Compiled, Compiler, Declares},
-    watch::Seen,
+    watch::{Names, Seen},
 };
-use llm_contract::{ResourceName, push::Change};
-use std::collections::HashMap;
-use tokio::sync::mpsc;
+use llm_contract::{Chain, ResourceName, push::Change};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+use tokio::sync::{mpsc, watch};
 
 /// How much is compiled at a time.
 const BATCH_MAX: usize = 256;
+/// How long to wait before a Secret that could not be read is read again.
+const READ_AGAIN: Duration = Duration::from_secs(2);
 
 /// Compiles what is seen for as long as something is seen. `publish` gets every change of the
 /// route table, and whether the table is complete: before everything has been seen once it is not.
@@ -20,9 +25,25 @@ pub async fn compile(
     publish: impl Fn(Change, bool) + Send,
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
-    let mut follower = Follower::default();
+    let compiler = Compiler::new(&context.settings.proxies.namespace);
+    let mut follower = Follower { compiler, generations: HashMap::new(), unread: BTreeSet::new() };
+    let mut managed = context.world.managed.clone();
+    if let Some(managed) = &mut managed {
+        managed.mark_changed();
+    }
     let mut complete = false;
-    while feed.recv_many(&mut batch, BATCH_MAX).await > 0 {
+    loop {
+        let more = tokio::select! {
+            seen = feed.recv_many(&mut batch, BATCH_MAX) => 0 < seen,
+            () = moved(&mut managed) => true,
+            () = tokio::time::sleep(READ_AGAIN), if !follower.unread.is_empty() => true,
+        };
+        if !more {
+            return;
+        }
+        // Before what was seen after: which namespaces count is known before everything is.
+        follower.count(context, &mut managed);
+        follower.read_again(context).await;
         for seen in batch.drain(..) {
             complete |= matches!(seen, Seen::Synced);
             follower.see(context, seen).await;
@@ -32,18 +53,42 @@ pub async fn compile(
             let generation = follower.generations.get(&(kind, name.clone())).copied().flatten();
             context.findings.judge(kind, &name, Some(Judged { generation, verdict }));
         }
-        publish(change, complete);
+        // A table that lacks a Secret only because nobody answered would take a provider away.
+        publish(change, complete && follower.unread.is_empty());
     }
 }
 
-#[derive(Default)]
+/// Waits until other namespaces count; for ever, if all do.
+async fn moved(managed: &mut Option<watch::Receiver<Names>>) {
+    if let Some(managed) = managed
+        && managed.changed().await.is_ok()
+    {
+        managed.mark_changed();
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
 struct Follower {
     compiler: Compiler,
     /// Of the resources that the compiler knows.
     generations: HashMap<(Declares, ResourceName), Option<i64>>,
+    /// Secrets that the API server did not answer for.
+    unread: BTreeSet<ResourceName>,
 }
 
 impl Follower {
+    /// Goes by which namespaces count now.
+    fn count(&mut self, context: &Context, managed: &mut Option<watch::Receiver<Names>>) {
+        if let Some(managed) = managed
+            && managed.has_changed().is_ok_and(|changed| changed)
+        {
+            self.compiler.count(Some(managed.borrow_and_update().clone()));
+            let keys = &context.world.queues.keys;
+            context.world.keys.names().into_iter().for_each(|name| keys.push(name));
+        }
+    }
+
     async fn see(&mut self, context: &Context, seen: Seen) {
         match seen {
             Seen::Model(name, model) => {
@@ -84,7 +129,19 @@ impl Follower {
         match context.world.secrets.read(name).await {
             Ok(data) => self.compiler.secret(name, data),
             Err(error) => {
-                tracing::warn!(%name, error = &error as &dyn std::error::Error, "reading a Secret");
+                tracing::warn!(%name, error = %Chain(&error), "reading a Secret");
+                let refused = matches!(&error, kube::Error::Api(status) if status.is_forbidden());
+                if !refused {
+                    self.unread.insert(name.clone());
+                }
+            }
+        }
+    }
+
+    async fn read_again(&mut self, context: &Context) {
+        for name in std::mem::take(&mut self.unread) {
+            if self.compiler.wants(&name) {
+                self.read(context, &name).await;
             }
         }
     }

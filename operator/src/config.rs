@@ -17,7 +17,11 @@ use llm_contract::{
     push::{Documents, Kind, Name},
 };
 use llm_crd::EndpointUrls;
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+};
 
 /// Every option, each also as a variable of the environment.
 #[derive(Args, Clone, Debug)]
@@ -55,7 +59,12 @@ pub struct Options {
     #[arg(long, env = "LLM_MANAGE_SHARED_LISTENERS", default_value = "true", value_name = "BOOL")]
     manage_shared_listeners: String,
     /// The ClusterIssuer that issues the certificate
-    #[arg(long, env = "LLM_CLUSTER_ISSUER_NAME", default_value = "letsencrypt-production", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "LLM_CLUSTER_ISSUER_NAME",
+        default_value = "letsencrypt-production",
+        value_name = "NAME"
+    )]
     cluster_issuer: String,
     /// A Secret with a certificate of your own, in the operator's namespace
     #[arg(long, env = "LLM_TLS_SECRET_NAME", value_name = "NAME")]
@@ -71,7 +80,12 @@ pub struct Options {
     #[arg(long, env = "LLM_OIDC_GROUPS_CLAIM", default_value = "groups", value_name = "CLAIM")]
     oidc_groups_claim: String,
     /// The claim that holds the name
-    #[arg(long, env = "LLM_OIDC_USERNAME_CLAIM", default_value = "preferred_username", value_name = "CLAIM")]
+    #[arg(
+        long,
+        env = "LLM_OIDC_USERNAME_CLAIM",
+        default_value = "preferred_username",
+        value_name = "CLAIM"
+    )]
     oidc_username_claim: String,
     /// Certificate authorities to trust for the issuer, in PEM
     #[arg(long, env = "LLM_OIDC_CA_FILE", value_name = "FILE")]
@@ -87,7 +101,12 @@ pub struct Options {
     #[arg(long, env = "LLM_DEFAULT_STORAGE_CLASS_NAME", value_name = "NAME")]
     storage_class: Option<String>,
     /// The namespace whose pods may read the metrics of models
-    #[arg(long, env = "LLM_MONITORING_NAMESPACE", default_value = "monitoring", value_name = "NAMESPACE")]
+    #[arg(
+        long,
+        env = "LLM_MONITORING_NAMESPACE",
+        default_value = "monitoring",
+        value_name = "NAMESPACE"
+    )]
     monitoring_namespace: String,
 
     /// The Service of the proxies, in the operator's namespace
@@ -100,20 +119,42 @@ pub struct Options {
     #[arg(long, env = "LLM_PROXY_INTERNAL_PORT", default_value_t = 8081, value_name = "PORT")]
     proxy_internal_port: u16,
     /// The labels of the proxies' pods, as NAME=VALUE
-    #[arg(long, env = "LLM_PROXY_LABELS", value_delimiter = ',', default_value = "app.kubernetes.io/name=llm-proxy", value_name = "LABELS")]
+    #[arg(
+        long,
+        env = "LLM_PROXY_LABELS",
+        value_delimiter = ',',
+        default_value = "app.kubernetes.io/name=llm-proxy",
+        value_name = "LABELS"
+    )]
     proxy_labels: Vec<String>,
     /// The service account of the proxies, in the operator's namespace
-    #[arg(long, env = "LLM_PROXY_SERVICE_ACCOUNT", default_value = "llm-proxy", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "LLM_PROXY_SERVICE_ACCOUNT",
+        default_value = "llm-proxy",
+        value_name = "NAME"
+    )]
     proxy_service_account: String,
 
     /// Where proxies connect to
     #[arg(long, env = "LLM_PUSH_LISTEN", default_value = "0.0.0.0:9443", value_name = "ADDRESS")]
     push_listen: SocketAddr,
     /// The names by which proxies reach the operator, for its certificate
-    #[arg(long, env = "LLM_PUSH_NAMES", value_delimiter = ',', default_value = "llm-operator", value_name = "NAMES")]
+    #[arg(
+        long,
+        env = "LLM_PUSH_NAMES",
+        value_delimiter = ',',
+        default_value = "llm-operator",
+        value_name = "NAMES"
+    )]
     push_names: Vec<String>,
     /// Whom the proxies' tokens must be for
-    #[arg(long, env = "LLM_PUSH_AUDIENCE", default_value = "llm-operator", value_name = "AUDIENCE")]
+    #[arg(
+        long,
+        env = "LLM_PUSH_AUDIENCE",
+        default_value = "llm-operator",
+        value_name = "AUDIENCE"
+    )]
     push_audience: String,
     /// Where health and metrics are
     #[arg(long, env = "LLM_ADMIN_LISTEN", default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
@@ -266,7 +307,8 @@ impl Options {
             return Err(InvalidConfig::Missing(missing));
         }
         let exposure = self.exposure(external, internal);
-        let edge = edge::Settings::check(namespace.clone(), base_domain, self.certificate(), exposure)?;
+        let edge =
+            edge::Settings::check(namespace.clone(), base_domain, self.certificate(), exposure)?;
         let issuers = self.issuers(issuer)?;
         let settings = self.settings(&namespace, &edge)?;
         Ok(Config {
@@ -328,7 +370,8 @@ impl Options {
     /// Without an audience any token of the issuer would do, whoever it was made for: then none is
     /// accepted.
     fn issuers(&self, url: String) -> Result<Vec<document::Issuer>, InvalidConfig> {
-        let audiences: Vec<_> = self.oidc_audience.iter().filter(|it| !it.is_empty()).cloned().collect();
+        let audiences: Vec<_> =
+            self.oidc_audience.iter().filter(|it| !it.is_empty()).cloned().collect();
         if audiences.is_empty() {
             return Ok(Vec::new());
         }
@@ -373,11 +416,24 @@ impl Options {
             storage_class: self.storage_class.as_ref().and_then(given),
             proxies: Pods { namespace: namespace.to_owned(), labels },
             monitoring_namespace: given(&self.monitoring_namespace),
+            older_gateways: match self.legacy {
+                LegacyMode::Keep | LegacyMode::DryRun => gateway_namespaces(edge.exposure()),
+                LegacyMode::Remove => BTreeSet::new(),
+            },
             urls: EndpointUrls {
                 external: url(edge::Entry::External),
                 internal: url(edge::Entry::Internal),
             },
         })
+    }
+}
+
+fn gateway_namespaces(exposure: &Exposure) -> BTreeSet<String> {
+    match exposure {
+        Exposure::Gateways(gateways) => {
+            [&gateways.external, &gateways.internal].map(|hop| hop.gateway.namespace.clone()).into()
+        }
+        Exposure::Direct => BTreeSet::new(),
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::{
     apply::Applier,
     report::Reporter,
-    settings::Settings,
     routes::{Declares, Verdict},
+    settings::Settings,
     watch::World,
 };
 use kube::Client;

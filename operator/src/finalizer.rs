@@ -18,9 +18,16 @@ pub(crate) const OLDER: &str = "llm.nebari.dev/cleanup";
 ///
 /// # Errors
 /// If the API server does not take it; a resource that has changed meanwhile is tried again.
-pub(crate) async fn remove<K>(client: &Client, name: &ResourceName, resource: &K) -> Result<(), Error>
+pub(crate) async fn remove<K>(
+    client: &Client,
+    name: &ResourceName,
+    resource: &K,
+) -> Result<(), Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + DeserializeOwned
+        + Clone
+        + Debug,
 {
     let finalizers = resource.finalizers();
     if !finalizers.iter().any(|it| it == OLDER) {

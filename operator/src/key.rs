@@ -4,6 +4,7 @@ use crate::{
     clock,
     context::Context,
     queue::Next,
+    routes::key::may_ask,
     watch::{API_KEY, World},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -52,13 +53,19 @@ async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, kube:
     }
     let Some(key) = world.keys.get(name) else { return Ok(Next::OnChange) };
     let replacements = world.replacing(name);
-    let (finding, next) = judge(
-        name.name(),
-        &key.spec,
-        replacements.iter().map(|it| &it.spec),
-        |scope| is_there(world, scope),
-        now,
-    );
+    let home = &context.settings.proxies.namespace;
+    let (finding, next) = if world.is_managed(name.namespace()) {
+        let replacements = replacements.iter().map(|it| &it.spec);
+        let asks = |scope: &str| may_ask(scope, name.namespace(), home) && is_there(world, scope);
+        let (finding, next) = judge(name.name(), &key.spec, replacements, asks, now);
+        (bounded(finding, name.namespace(), &key.spec, home), next)
+    } else {
+        let message = format!(
+            "namespace {} lacks the label nebari.dev/managed=true: label it, or make the key in {home}",
+            name.namespace()
+        );
+        (Finding::new(ConditionType::Active, Reason::NamespaceNotWatched, message), None)
+    };
     let before = key.status.as_ref();
     let generation = key.metadata.generation;
     let mut conditions = before.map(|status| status.conditions.clone()).unwrap_or_default();
@@ -82,9 +89,8 @@ fn judge<'a>(
     let not_before = spec.not_before.as_ref().map(|time| time.0);
     let expires_at = spec.expires_at(id, replacements);
     let next = [not_before, expires_at].into_iter().flatten().filter(|then| *then > now).min();
-    let finding = |reason, message: String| {
-        (Finding::new(ConditionType::Active, reason, message), next)
-    };
+    let finding =
+        |reason, message: String| (Finding::new(ConditionType::Active, reason, message), next);
     if let Err(wrong) = KeyHash::parse(&spec.hash) {
         return finding(Reason::InvalidHash, format!("spec.hash: {wrong}"));
     }
@@ -111,13 +117,26 @@ fn judge<'a>(
     finding(Reason::Active, "the key is in force".into())
 }
 
+/// Says too what a key may not ask for because of where it is.
+fn bounded(finding: Finding, namespace: &str, spec: &ApiKeySpec, home: &str) -> Finding {
+    let beyond = spec.models.iter().filter(|scope| !may_ask(scope, namespace, home));
+    let Some(first) = beyond.clone().next() else { return finding };
+    let message = format!(
+        "{}; {} of its models do not count, such as {first}: a key is for models of its own \
+         namespace, unless it is in {home}",
+        finding.message,
+        beyond.count()
+    );
+    Finding { message, ..finding }
+}
+
 /// Whether anything is there of what a key names.
 fn is_there(world: &World, scope: &str) -> bool {
     if scope == "*" {
         return !(world.models.is_empty() && world.providers.is_empty());
     }
     if let Some(namespace) = scope.strip_suffix("/*") {
-        return world.models.any(namespace) || world.providers.any(namespace);
+        return world.models.count_in(namespace, 1) + world.providers.count_in(namespace, 1) > 0;
     }
     let Ok(name) = ResourceName::parse(scope) else { return false };
     world.models.contains(&name) || world.providers.contains(&name)
@@ -186,6 +205,18 @@ mod tests {
         };
         let begins = "2030-02-01T00:00:00Z".parse().unwrap();
         assert_eq!(judged(&key, &[]), (Reason::NotYetValid, Some(begins)));
+    }
+
+    #[test]
+    fn a_key_outside_of_the_operator_s_namespace_says_what_it_may_not_ask_for() {
+        let spec = ApiKeySpec { models: vec!["team/a".into(), "*".into()], ..key() };
+        let found = || Finding::new(ConditionType::Active, Reason::Active, "the key is in force");
+        assert_eq!(bounded(found(), "llm", &spec, "llm"), found());
+        assert_eq!(
+            bounded(found(), "team", &spec, "llm").message,
+            "the key is in force; 1 of its models do not count, such as *: a key is for models of \
+             its own namespace, unless it is in llm"
+        );
     }
 
     #[test]

@@ -69,9 +69,11 @@ impl Election {
         work: impl Fn(CancellationToken) -> F,
     ) {
         while !stop.is_cancelled() {
+            // Others count from when they see what is written, which is no sooner than this.
+            let asked = clock::now();
             if self.turn().await {
                 tracing::info!(identity = self.identity, "leading");
-                self.hold(stop, &work).await;
+                self.hold(asked, stop, &work).await;
                 tracing::info!(identity = self.identity, "leading no longer");
             }
             tokio::select! {
@@ -83,12 +85,12 @@ impl Election {
 
     async fn hold<F: Future<Output = ()>>(
         &mut self,
+        mut renewed: Instant,
         stop: &CancellationToken,
         work: impl Fn(CancellationToken) -> F,
     ) {
         let over = stop.child_token();
         let mut working = pin!(work(over.clone()).fuse());
-        let mut renewed = clock::now();
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.tick().await;
         loop {

@@ -54,8 +54,12 @@ impl Collector for Queues {
             ("PassthroughModel", &queues.providers),
             ("ApiKey", &queues.keys),
         ];
-        let mut looks =
-            encoder.encode_descriptor("reconciles", "Looks at resources", None, MetricType::Counter)?;
+        let mut looks = encoder.encode_descriptor(
+            "reconciles",
+            "Looks at resources",
+            None,
+            MetricType::Counter,
+        )?;
         for (kind, queue) in all {
             let count = ConstCounter::new(queue.looks());
             count.encode(looks.encode_family(&[("kind", kind)])?)?;
@@ -106,7 +110,12 @@ impl Collector for Pushed {
             ("push_streams_failed", "Streams refused or broken", numbers.streams_failed()),
         ] {
             let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+            counter.encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
         }
         let lag = numbers.lag();
         let help = "From a change in the table to its being in force on a proxy";

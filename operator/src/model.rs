@@ -11,13 +11,7 @@ mod ignored;
 pub mod status;
 
 use crate::{
-    apply::ApplyError,
-    clock,
-    context::Context,
-    finalizer,
-    queue::Next,
-    report,
-    routes::Declares,
+    apply::ApplyError, clock, context::Context, finalizer, queue::Next, report, routes::Declares,
     watch::LLM_MODEL,
 };
 use check::{Checked, Refusal, check};
@@ -187,8 +181,10 @@ async fn tell(
 }
 
 async fn unreadable(context: &Context, name: &ResourceName, why: &str) -> Result<Next, LookError> {
-    let refusal = Refusal { reason: Reason::InvalidSpec, message: format!("it cannot be read: {why}") };
-    let reported = context.reporter.condition::<LLMModel>(name, refusal.finding(), clock::wall()).await;
+    let refusal =
+        Refusal { reason: Reason::InvalidSpec, message: format!("it cannot be read: {why}") };
+    let reported =
+        context.reporter.condition::<LLMModel>(name, refusal.finding(), clock::wall()).await;
     reported.map_err(LookError::Report)?;
     Ok(Next::OnChange)
 }

@@ -3,7 +3,9 @@
 mod tokens;
 mod authority;
 mod programmed;
+mod used;
 
-pub use authority::{Published, keep, serving};
+pub use authority::{NAME as AUTHORITY, Published, keep, serving};
 pub use programmed::{Unsaid, report};
 pub use tokens::Tokens;
+pub use used::note_uses;

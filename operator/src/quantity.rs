@@ -40,6 +40,10 @@ fn decimal(number: &str) -> Option<i128> {
         None => (number, 0),
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
     let fraction = format!("{fraction:0<9}");
     let digits = format!("{whole}{}", fraction.get(..9)?);
     digits.parse::<i128>().ok()?.checked_mul(10_i128.checked_pow(exponent)?)
@@ -69,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity_is_told_apart() {
-        for text in ["", "Gi", "ten", "1Gib", "1 Gi", "--1", "1.2.3", "1e99"] {
+        for text in ["", "Gi", "ten", "1Gib", "1 Gi", "-1", "1.2.3", "1e99"] {
             assert!(!is_quantity(text), "{text:?}");
         }
     }

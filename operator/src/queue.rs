@@ -22,6 +22,9 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+/// The longest that one look may take; an answer that never comes must not hold a place for ever.
+const LOOK_MAX: Duration = Duration::from_secs(120);
+
 /// When something is to be looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -95,8 +98,8 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             while running.len() < at_a_time
                 && let Some(name) = self.0.schedule.lock().take(clock::now())
             {
-                let looking = look(name.clone());
-                running.push(async move { (name, looking.await) });
+                let looking = tokio::time::timeout(LOOK_MAX, look(name.clone()));
+                running.push(async move { (name, looking.await.unwrap_or(Next::Retry)) });
             }
             let due = self.0.schedule.lock().due();
             let full = running.len() >= at_a_time;

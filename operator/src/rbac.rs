@@ -6,7 +6,9 @@
 
 use crate::{config::Config, edge::settings::Exposure, legacy, proxies, run, settings::Scope};
 use k8s_openapi::{
-    api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject},
+    api::rbac::v1::{
+        ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
+    },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use serde_json::Value;
@@ -25,7 +27,11 @@ const WATCHED: &[Right] = &[
     // Patch: the older pack's finalizer is taken off.
     ("llm.nebari.dev", &["llmmodels", "passthroughmodels"], &["get", "list", "watch", "patch"]),
     ("llm.nebari.dev", &["apikeys"], READ),
-    ("llm.nebari.dev", &["llmmodels/status", "passthroughmodels/status", "apikeys/status"], &["patch"]),
+    (
+        "llm.nebari.dev",
+        &["llmmodels/status", "passthroughmodels/status", "apikeys/status"],
+        &["patch"],
+    ),
     // Owner references that block deletion need it where that admission plugin is on.
     ("llm.nebari.dev", &["llmmodels/finalizers", "passthroughmodels/finalizers"], &["update"]),
     ("", &["services", "serviceaccounts", "persistentvolumeclaims"], KEEP),
@@ -50,7 +56,7 @@ const OWN: &[Right] = &[
 const OWN_NAMED: &[(Right, &str)] = &[
     (("coordination.k8s.io", &["leases"], &["get", "update"]), run::LEASE),
     (("", &["secrets"], &["update"]), proxies::AUTHORITY),
-    (("", &["configmaps"], &["get", "patch"]), proxies::AUTHORITY),
+    (("", &["configmaps"], &["get", "list", "watch", "patch"]), proxies::AUTHORITY),
 ];
 /// In the namespaces of the Gateways.
 const GATEWAYS: &[Right] =
@@ -94,7 +100,7 @@ pub fn objects(config: &Config) -> Vec<Value> {
             objects.extend(role("gateways", namespace, rules(GATEWAYS), config));
         }
     }
-    objects.extend(role("own", &config.namespace, rules(OWN), config));
+    objects.extend(role("own", &config.namespace, own, config));
     if let Some(namespace) = &config.legacy.keys_namespace {
         objects.extend(role("legacy", namespace, legacy_rules(config), config));
     }
@@ -188,7 +194,7 @@ mod tests {
     use crate::cli::{Cli, Command};
     use clap::Parser;
 
-    fn rights_of(namespace: &str) -> BTreeSet<String> {
+    fn objects_of(namespace: &str) -> Vec<Value> {
         let words = [
             "llm-operator",
             "rbac",
@@ -200,16 +206,43 @@ mod tests {
             "--namespace",
             namespace,
         ];
-        let Command::Rbac(options) = Cli::parse_from(words).command else { panic!("rbac expected") };
-        let objects = objects(&options.check("h").unwrap());
-        let name = |it: &Value| format!("{} {}/{}", it["kind"], it["metadata"]["namespace"], it["metadata"]["name"]);
+        let Command::Rbac(options) = Cli::parse_from(words).command else {
+            panic!("rbac expected")
+        };
+        objects(&options.check("h").unwrap())
+    }
+
+    fn names(objects: &[Value]) -> BTreeSet<String> {
+        let name = |it: &Value| {
+            format!("{} {}/{}", it["kind"], it["metadata"]["namespace"], it["metadata"]["name"])
+        };
         objects.iter().map(name).collect()
     }
 
     #[test]
     fn two_installations_that_share_namespaces_do_not_share_rights() {
-        let (one, other) = (rights_of("one"), rights_of("other"));
+        let (one, other) = (names(&objects_of("one")), names(&objects_of("other")));
         assert_eq!(one.len(), 8);
         assert!(one.is_disjoint(&other), "{one:?} {other:?}");
+    }
+
+    #[test]
+    fn in_its_own_namespace_the_operator_changes_objects_of_its_names_only() {
+        let objects = objects_of("llm");
+        let own = objects.iter().find(|it| it["metadata"]["name"] == "llm-operator-own-llm");
+        let rules: Vec<PolicyRule> = serde_json::from_value(own.unwrap()["rules"].clone()).unwrap();
+        for (resource, verb, name) in [
+            ("leases", "update", run::LEASE),
+            ("secrets", "update", proxies::AUTHORITY),
+            ("configmaps", "patch", proxies::AUTHORITY),
+        ] {
+            let allows = |rule: &&PolicyRule| {
+                rule.resources.iter().flatten().any(|it| it == resource)
+                    && rule.verbs.iter().any(|it| it == verb)
+            };
+            let allowing: Vec<_> = rules.iter().filter(allows).collect();
+            assert_eq!(allowing.len(), 1, "{resource}");
+            assert_eq!(allowing[0].resource_names, Some(vec![name.to_owned()]));
+        }
     }
 }

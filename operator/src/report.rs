@@ -1,17 +1,14 @@
 //! Tells people: statuses and events, and both only when something has changed.
 
 use crate::apply::FIELD_MANAGER;
-use k8s_openapi::{
-    api::core::v1::ObjectReference,
-    apimachinery::pkg::apis::meta::v1::Condition,
-};
+use jiff::Timestamp;
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
     Api, Client, Resource,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
     core::NamespaceResourceScope,
     runtime::events::{Event, EventType, Recorder, Reporter as Sender},
 };
-use jiff::Timestamp;
 use llm_contract::ResourceName;
 use llm_crd::{ConditionType, Finding, Reason, set_condition};
 use serde::Serialize;
@@ -20,6 +17,9 @@ use std::fmt;
 
 /// The longest text of an event, in bytes, that the API server takes.
 const NOTE_BYTES_MAX: usize = 1024;
+
+/// The field manager of what is said of the use of keys.
+pub const FIELD_MANAGER_OF_USE: &str = "llm-operator-use";
 
 /// Writes statuses and events. Cheap to clone.
 #[derive(Clone)]
@@ -50,7 +50,11 @@ impl Reporter {
     ///
     /// # Errors
     /// If the API server does not take it.
-    pub async fn status<K>(&self, name: &ResourceName, status: &impl Serialize) -> Result<(), kube::Error>
+    pub async fn status<K>(
+        &self,
+        name: &ResourceName,
+        status: &impl Serialize,
+    ) -> Result<(), kube::Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {

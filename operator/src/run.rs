@@ -180,12 +180,12 @@ impl Operator {
             LEASE,
             &self.config.identity,
         );
-        election.lead(&stop, |over| Arc::clone(&self).reconcile(over)).await;
+        Box::pin(election.lead(&stop, |over| Arc::clone(&self).reconcile(over))).await;
     }
 
     /// Everything that writes to the cluster.
     async fn reconcile(self: Arc<Self>, over: CancellationToken) {
-        self.metrics.leads.set(1);
+        let _leads = Leads::say(&self.metrics);
         let context = &self.context;
         let edge = edge::run(
             self.client.clone(),
@@ -209,12 +209,28 @@ impl Operator {
                 edge,
                 legacy::run(context, self.config.legacy.clone(), self.edge.subscribe(), &over),
                 proxies::keep(&self.published, &over),
+                proxies::note_uses(context, &self.push, &over),
             );
         };
         tokio::select! {
             () = work => {}
             () = tell_edge => {}
         }
-        self.metrics.leads.set(0);
+    }
+}
+
+/// That this replica leads, as long as it is there: its work may be cut off.
+struct Leads(Arc<Metrics>);
+
+impl Leads {
+    fn say(metrics: &Arc<Metrics>) -> Self {
+        metrics.leads.set(1);
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Leads {
+    fn drop(&mut self) {
+        self.0.leads.set(0);
     }
 }

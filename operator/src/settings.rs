@@ -16,6 +16,9 @@ pub struct Settings {
     pub proxies: Pods,
     /// The namespace whose pods may read the metrics of models; nobody may if absent.
     pub monitoring_namespace: Option<String>,
+    /// The namespaces of Gateways that may still send requests to pods by themselves, because routes
+    /// of the first release may be in force there.
+    pub older_gateways: BTreeSet<String>,
     /// Where models are reached.
     pub urls: EndpointUrls,
 }

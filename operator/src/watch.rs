@@ -24,8 +24,8 @@ pub use start::{FEED_MAX, MANAGED_BY, start};
 pub use store::Store;
 
 use crate::queue::Queue;
-use kube::api::ApiResource;
 use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
+use kube::api::ApiResource;
 use links::KeyLinks;
 use llm_contract::ResourceName;
 use llm_crd::{ApiKey, LLMModel, PassthroughModel};

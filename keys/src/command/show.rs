@@ -16,7 +16,7 @@ pub(super) fn list(keys: &[KubeKey], now: Timestamp, to: &mut Output<'_>) -> Res
     table.load_style(presets::NOTHING);
     table.set_header(["ID", "NAME", "OWNER", "MODELS", "STATE", "AGE", "EXPIRES", "LAST USED"]);
     for key in keys {
-        table.add_row([
+        let row = [
             key.id.clone(),
             key.name.clone(),
             key.owner_name(),
@@ -25,7 +25,8 @@ pub(super) fn list(keys: &[KubeKey], now: Timestamp, to: &mut Output<'_>) -> Res
             age(key.validity.created_at, now),
             time(key.validity.expires_at, "never"),
             key.last_used_at.map_or_else(|| "-".to_owned(), |then| age(then, now) + " ago"),
-        ]);
+        ];
+        table.add_row(row.map(|cell| plain(&cell)));
     }
     writeln!(to.out, "{table}")?;
     Ok(())
@@ -59,7 +60,7 @@ pub(super) fn one(key: &KubeKey, now: Timestamp, to: &mut Output<'_>) -> Result<
     ];
     for (name, fact) in facts {
         if let Some(fact) = fact.filter(|fact| !fact.is_empty()) {
-            table.add_row([name, &fact]);
+            table.add_row([name, &plain(&fact)]);
         }
     }
     writeln!(to.out, "{table}")?;
@@ -131,6 +132,11 @@ fn json(shown: &impl Serialize, to: &mut Output<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A text from the cluster, where others wrote it, without what would steer a terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 /// The models that a key may ask for.
 pub(super) fn models(key: &KubeKey) -> String {
     if key.models.is_empty() { "none".to_owned() } else { key.models.join(", ") }
@@ -159,6 +165,11 @@ fn age(then: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_wrote_does_not_steer_the_terminal() {
+        assert_eq!(plain("ada\u{1b}[2J\u{9b}1m é"), "ada\u{fffd}[2J\u{fffd}1m é");
+    }
 
     #[test]
     fn an_age_is_said_in_its_largest_unit_that_says_enough() {

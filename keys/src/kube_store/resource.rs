@@ -214,6 +214,12 @@ pub(super) fn replaced_by(key: &ApiKey) -> Option<KeyId> {
     key.annotations().get(REPLACED_BY).and_then(|id| KeyId::parse(id).ok())
 }
 
+/// The key that has ended because this one replaces it.
+pub(super) fn ended_by(key: &ApiKey, now: Timestamp) -> Option<KeyId> {
+    let replaces = key.spec.replaces.as_ref().filter(|it| it.overlap_until.0 <= now)?;
+    KeyId::parse(&replaces.id).ok()
+}
+
 /// Whether nothing changed between these two readings that a rotation goes by. What the operator
 /// writes of a key does not count: it may do so at any time.
 pub(super) fn is_same(one: &ApiKey, other: &ApiKey) -> bool {

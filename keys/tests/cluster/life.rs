@@ -9,7 +9,7 @@ use llm_keys::{
     KeysError, KubeOwner, KubeStoreError, NewKey, State, StoredLimits, clock, system_random,
 };
 use serde_json::json;
-use std::{fs, sync::Arc};
+use std::{collections::HashSet, fs, sync::Arc, time::Duration};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn unknown(id: KeyId) -> String {
@@ -104,13 +104,13 @@ async fn a_key_is_suspended_resumed_and_revoked() {
     assert_eq!(state(place.store.suspend(id).await.unwrap()), State::Suspended);
     assert!(place.resource(id.as_str()).await.spec.is_suspended());
     assert_eq!(state(place.store.resume(id).await.unwrap()), State::Active);
-    assert_eq!(state(place.store.revoke(id).await.unwrap()), State::Revoked);
+    assert_eq!(state(place.store.revoke(id, clock::wall()).await.unwrap()), State::Revoked);
     assert!(place.resources().get_opt(id.as_str()).await.unwrap().is_none());
     for refused in [
         place.store.get(id).await,
         place.store.suspend(id).await,
         place.store.resume(id).await,
-        place.store.revoke(id).await,
+        place.store.revoke(id, clock::wall()).await,
         place.rotate(id).await,
     ] {
         assert_eq!(refused.unwrap_err().to_string(), unknown(id));
@@ -153,9 +153,28 @@ async fn revoking_the_new_key_takes_the_rotation_back() {
         place.rotate(old).await.unwrap_err().to_string(),
         KeysError::Replaced { id: old, by: new }.to_string()
     );
-    place.store.revoke(new).await.unwrap();
+    place.store.revoke(new, clock::wall()).await.unwrap();
     assert_eq!(place.store.get(old).await.unwrap().validity.expires_at, None);
     place.rotate(old).await.unwrap();
+}
+
+#[tokio::test]
+async fn revoking_the_new_key_brings_none_back_that_has_ended() {
+    let place = Place::new().await;
+    let rotate = async |id, overlap| {
+        let made = place.store.rotate(id, overlap, clock::wall(), &mut system_random).await;
+        made.unwrap().1.id()
+    };
+    let (first, _) = place.create().await;
+    let second = rotate(first, Duration::ZERO).await;
+    let third = rotate(second, Duration::ZERO).await;
+    let (other, _) = place.create().await;
+    let fourth = rotate(third, DAY).await;
+    place.store.revoke(fourth, clock::wall()).await.unwrap();
+    let left: HashSet<_> = place.ids().await.into_iter().collect();
+    assert_eq!(left, [first, second, third, other].map(|id| id.to_string()).into());
+    place.store.revoke(third, clock::wall()).await.unwrap();
+    assert_eq!(place.ids().await, [other.to_string()]);
 }
 
 #[tokio::test]

@@ -41,8 +41,8 @@ async fn of_rotations_at_the_same_time_one_wins_and_the_others_name_its_key() {
         }
         let left: HashSet<_> = place.ids().await.into_iter().collect();
         assert_eq!(left, [id, by].map(|id| id.to_string()).into());
-        place.store.revoke(id).await.unwrap();
-        place.store.revoke(by).await.unwrap();
+        place.store.revoke(id, clock::wall()).await.unwrap();
+        place.store.revoke(by, clock::wall()).await.unwrap();
     }
 }
 
@@ -125,7 +125,7 @@ async fn a_rotation_that_stops_half_way_leaves_at_most_one_more_key_and_can_be_d
             (Err(_), Err(error)) => panic!("{error}"),
         }
         for id in place.ids().await {
-            place.store.revoke(KeyId::parse(&id).unwrap()).await.unwrap();
+            place.store.revoke(KeyId::parse(&id).unwrap(), clock::wall()).await.unwrap();
         }
     }
 }

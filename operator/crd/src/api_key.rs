@@ -78,7 +78,8 @@ pub struct ApiKeySpec {
     pub hash: String,
     /// Which models the key may ask for, within what its owner may: `<namespace>/<name>` of an
     /// LLMModel or PassthroughModel, `<namespace>/*` for all of a namespace, or `*` for all. None
-    /// if absent or empty.
+    /// if absent or empty. Whoever writes a key says who its owner is, so this counts in full only
+    /// in the operator's namespace: in another one only models of that same namespace do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "models")]
     pub models: Vec<String>,
@@ -96,7 +97,9 @@ pub struct ApiKeySpec {
     /// How much may be used with the key, of all models together. Not limited if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<CallerLimits>,
-    /// The key in whose place this one was made. Both are valid until `overlapUntil`.
+    /// The key in whose place this one was made. Both are valid until `overlapUntil`. It is this
+    /// that ends the older one: delete that one first, or it is valid again when this one is gone.
+    /// `llm-keys revoke` does so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Replaces>,
 }

@@ -4,10 +4,7 @@
 //! would then never remove one: we would give up a field that the older pack goes on holding. So
 //! its fields become ours first, and our next write gives up what we do not plan.
 
-use crate::{
-    apply::FIELD_MANAGER,
-    watch::live::is_older,
-};
+use crate::{apply::FIELD_MANAGER, watch::live::is_older};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use kube::{
     Api, Error, ResourceExt as _,
@@ -90,7 +87,8 @@ mod tests {
             entry("manager", "Update", json!({"f:spec": {"f:replicas": {}}})),
             entry("kube-controller-manager", "Update", json!({"f:status": {}})),
         ]);
-        let managers: Vec<_> = taken.iter().map(|entry| entry.manager.as_deref().unwrap()).collect();
+        let managers: Vec<_> =
+            taken.iter().map(|entry| entry.manager.as_deref().unwrap()).collect();
         assert_eq!(managers, ["kube-controller-manager", FIELD_MANAGER]);
         assert_eq!(taken[1].operation.as_deref(), Some("Apply"));
     }

@@ -15,22 +15,18 @@ pub(super) fn removals(live: &Value, wanted: &Value) -> Option<Value> {
     if wanted.iter().any(unwanted) {
         return Some(Value::Object(wanted.clone()));
     }
-    let below = wanted.iter().filter_map(|(field, wanted)| {
-        Some((field.clone(), removals(live.get(field)?, wanted)?))
-    });
+    let below = wanted
+        .iter()
+        .filter_map(|(field, wanted)| Some((field.clone(), removals(live.get(field)?, wanted)?)));
     let patch: Map<_, _> = below.collect();
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
 /// The same without what must not be there.
 pub(super) fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(fields.map(|(field, value)| (field, without_nulls(value))).collect())
-        }
-        other => other,
-    }
+    let Value::Object(fields) = value else { return value };
+    let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(fields.map(|(field, value)| (field, without_nulls(value))).collect())
 }
 
 #[cfg(test)]

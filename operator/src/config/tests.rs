@@ -33,7 +33,8 @@ fn everything_that_is_missing_is_named_at_once() {
 #[test]
 fn the_operator_looks_at_its_own_namespace_unless_it_is_told_of_others() {
     let scope = |more: &[&str]| check(more).unwrap().settings.scope;
-    let names = |names: &[&str]| Scope::Namespaces(names.iter().map(|it| (*it).to_owned()).collect());
+    let names =
+        |names: &[&str]| Scope::Namespaces(names.iter().map(|it| (*it).to_owned()).collect());
     assert_eq!(scope(&[]), names(&["llm"]));
     assert_eq!(scope(&["--watch-namespaces="]), names(&["llm"]));
     assert_eq!(scope(&["--watch-namespaces=a,b"]), names(&["a", "b"]));

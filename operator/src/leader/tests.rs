@@ -34,7 +34,8 @@ async fn another_s_lease_is_taken_only_when_it_was_silent_for_all_of_it() {
     assert!(!takes(&election, &lease, start + LEASE));
     assert!(takes(&election, &lease, start + LEASE + Duration::from_millis(1)));
     let mut renewed = lease;
-    renewed.spec.as_mut().unwrap().renew_time = Some(MicroTime("2030-01-01T00:00:00Z".parse().unwrap()));
+    renewed.spec.as_mut().unwrap().renew_time =
+        Some(MicroTime("2030-01-01T00:00:00Z".parse().unwrap()));
     election.see(Some(renewed.clone()), start + LEASE);
     assert!(!takes(&election, &renewed, start + LEASE + LEASE));
 }

@@ -1,11 +1,11 @@
 //! Everything that can be wrong with a model is found here.
 
 use crate::{
-    quantity::is_quantity,
     model::{
         names::Names,
         observe::{HubToken, Observed},
     },
+    quantity::is_quantity,
     routes::Verdict,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -98,7 +98,8 @@ pub fn check(
         ));
     }
     let names = Names::of(name).map_err(|wrong| Refusal::spec(wrong.to_string()))?;
-    let mut owner = model.controller_owner_ref(&()).ok_or_else(|| Refusal::spec("it has no uid"))?;
+    let mut owner =
+        model.controller_owner_ref(&()).ok_or_else(|| Refusal::spec("it has no uid"))?;
     owner.block_owner_deletion = Some(true);
     let flaws = ids(model, verdict)?;
     if let Some(wrong) = &verdict.invalid {
@@ -145,7 +146,9 @@ fn weights(spec: &LLMModelSpec) -> Result<Weights, Refusal> {
     match (spec.model.source, spec.storage_type()) {
         (Source::HuggingFace, StorageType::Pvc) => match size {
             Some(size) => Ok(Weights::Volume { size }),
-            None => Err(Refusal::spec(format!("{path}: say how large the volume is, for example 80Gi"))),
+            None => {
+                Err(Refusal::spec(format!("{path}: say how large the volume is, for example 80Gi")))
+            }
         },
         (Source::HuggingFace, StorageType::EmptyDir | StorageType::Image) => {
             // The first release wrote a size of 0 where none was given, which means the same.
@@ -153,7 +156,9 @@ fn weights(spec: &LLMModelSpec) -> Result<Weights, Refusal> {
         }
         (Source::Oci, kind) => {
             let Some(reference) = given(spec.model.image.as_ref()) else {
-                return Err(Refusal::spec("spec.model.image: name the image that holds the weights"));
+                return Err(Refusal::spec(
+                    "spec.model.image: name the image that holds the weights",
+                ));
             };
             match kind {
                 StorageType::Image => Ok(Weights::Image { reference }),
@@ -162,7 +167,8 @@ fn weights(spec: &LLMModelSpec) -> Result<Weights, Refusal> {
         }
         (Source::Pvc, _) => {
             let claim = given(storage.and_then(|storage| storage.claim_name.as_ref()));
-            let missing = "spec.model.storage.claimName: name the PersistentVolumeClaim with the weights";
+            let missing =
+                "spec.model.storage.claimName: name the PersistentVolumeClaim with the weights";
             claim.map(|name| Weights::Claim { name }).ok_or_else(|| Refusal::spec(missing))
         }
     }
@@ -189,9 +195,12 @@ fn offload(spec: &LLMModelSpec) -> Result<(), Refusal> {
         return Ok(());
     };
     if spec.resources.gpu.count() == 0 {
-        return Err(Refusal::spec(format!("{path}: there is no GPU whose cache could be offloaded")));
+        return Err(Refusal::spec(format!(
+            "{path}: there is no GPU whose cache could be offloaded"
+        )));
     }
-    let memory = |quantities: &std::collections::BTreeMap<String, _>| quantities.contains_key("memory");
+    let memory =
+        |quantities: &std::collections::BTreeMap<String, _>| quantities.contains_key("memory");
     if !memory(&spec.resources.requests) && !memory(&spec.resources.limits) {
         let needed = "spec.resources.requests.memory or spec.resources.limits.memory";
         return Err(Refusal::spec(format!("{path}: say {needed}, to which its memory is added")));
@@ -199,7 +208,9 @@ fn offload(spec: &LLMModelSpec) -> Result<(), Refusal> {
     let extra = spec.advanced.iter().filter_map(|advanced| advanced.vllm.as_ref());
     let args = serving.vllm_args.iter().chain(extra.flat_map(|vllm| &vllm.extra_args));
     match args.into_iter().find(|arg| arg.starts_with("--kv-offloading")) {
-        Some(arg) => Err(Refusal::spec(format!("{path}: it says what the argument {arg} says; drop one"))),
+        Some(arg) => {
+            Err(Refusal::spec(format!("{path}: it says what the argument {arg} says; drop one")))
+        }
         None => Ok(()),
     }
 }
@@ -218,3 +229,6 @@ fn token(spec: &LLMModelSpec, token: &HubToken) -> Result<(), Refusal> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

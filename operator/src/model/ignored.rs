@@ -9,7 +9,10 @@ pub(super) fn ignored(spec: &LLMModelSpec) -> Vec<Ignored> {
     let limits = spec.limits.as_ref();
     let scaling = spec.scaling.is_some();
     let rows = [
-        (limits.is_some_and(|it| it.requests_per_minute.is_some()), "spec.limits.requestsPerMinute"),
+        (
+            limits.is_some_and(|it| it.requests_per_minute.is_some()),
+            "spec.limits.requestsPerMinute",
+        ),
         (limits.is_some_and(|it| it.tokens_per_minute.is_some()), "spec.limits.tokensPerMinute"),
         (limits.is_some_and(|it| it.queue.is_some()), "spec.limits.queue"),
         (limits.is_some_and(|it| it.per_caller.is_some()), "spec.limits.perCaller"),
@@ -20,7 +23,8 @@ pub(super) fn ignored(spec: &LLMModelSpec) -> Vec<Ignored> {
     let set = rows.into_iter().filter(|(set, _)| *set);
     let mut ignored: Vec<_> = set.map(|(_, path)| Ignored { path, why: NOT_YET }).collect();
     // Without scaling the number of replicas is what counts.
-    let rest = spec.ignored().into_iter().filter(|it| !(scaling && it.path == "spec.serving.replicas"));
+    let rest =
+        spec.ignored().into_iter().filter(|it| !(scaling && it.path == "spec.serving.replicas"));
     ignored.extend(rest);
     ignored
 }

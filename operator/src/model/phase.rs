@@ -71,22 +71,25 @@ impl Seen<'_> {
         let ReplicaCounts { ready, desired } = self.replicas();
         let Ok(checked) = self.checked else {
             return match ready {
-                0 => (Reason::NotDesired, "nothing is fetched for a model that is not accepted".into()),
+                0 => (
+                    Reason::NotDesired,
+                    "nothing is fetched for a model that is not accepted".into(),
+                ),
                 _ => (Reason::Downloaded, "the weights are there".into()),
             };
         };
         if checked.spec.model.source == Source::Pvc && self.observed.claim.is_none() {
             let claim = checked.spec.model.storage.as_ref().and_then(|it| it.claim_name.clone());
             let claim = claim.unwrap_or_default();
-            let message = format!("PersistentVolumeClaim {claim} is not there: create it, or correct spec.model.storage.claimName");
+            let message = format!(
+                "PersistentVolumeClaim {claim} is not there: create it, or correct spec.model.storage.claimName"
+            );
             return (Reason::ClaimMissing, message);
         }
         if !checked.spec.fetches_weights() {
             return (Reason::NotNeeded, "nothing has to be fetched".into());
         }
-        let fetched = |pod: &PodState| {
-            matches!(pod, PodState::Ready | PodState::Crashes(_))
-        };
+        let fetched = |pod: &PodState| matches!(pod, PodState::Ready | PodState::Crashes(_));
         if ready > 0 || self.pods.iter().any(fetched) {
             return (Reason::Downloaded, "the weights are there".into());
         }
@@ -94,7 +97,10 @@ impl Seen<'_> {
             match pod {
                 PodState::DownloadFailed(Ended { run, how, last_words }) => {
                     let said = last_words.as_deref().unwrap_or("it said nothing");
-                    return (Reason::DownloadFailed, format!("{} ended ({how}): {said}", run.container));
+                    return (
+                        Reason::DownloadFailed,
+                        format!("{} ended ({how}): {said}", run.container),
+                    );
                 }
                 PodState::WaitsForVolume { message } => {
                     return (Reason::WaitingForVolume, message.clone());
@@ -165,7 +171,9 @@ fn obstacle(pod: &PodState) -> Option<(u8, Reason, String)> {
     let found = match pod {
         PodState::Ready => return None,
         PodState::Starts => (0, Reason::Starting, "vLLM starts".into()),
-        PodState::Downloads(_) => (1, Reason::WaitingForWeights, "the weights are being fetched".into()),
+        PodState::Downloads(_) => {
+            (1, Reason::WaitingForWeights, "the weights are being fetched".into())
+        }
         PodState::WaitsForVolume { message } => {
             (2, Reason::WaitingForWeights, format!("the volume is not bound: {message}"))
         }
@@ -191,4 +199,153 @@ pub fn human(bytes: u64) -> String {
     let Some((unit, shift)) = unit else { return format!("{bytes} B") };
     let tenths = (u128::from(bytes) * 10) >> shift;
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{observe::HubToken, pods::ContainerRun};
+    use k8s_openapi::api::apps::v1::Deployment;
+    use serde_json::json;
+
+    fn observed(ready: i32, desired: i32) -> Observed {
+        let deployment: Deployment = serde_json::from_value(json!({
+            "metadata": {},
+            "spec": {"replicas": desired, "selector": {}, "template": {}},
+            "status": {"readyReplicas": ready},
+        }))
+        .unwrap();
+        Observed {
+            is_managed: true,
+            token: HubToken::NotNeeded,
+            deployment: Some(deployment),
+            claim: None,
+            pods: Vec::new(),
+            pod_monitors: false,
+        }
+    }
+
+    fn refusal() -> Refusal {
+        Refusal { reason: Reason::ModelIdTaken, message: "taken".into() }
+    }
+
+    fn checked(replicas: i32) -> Checked {
+        use crate::model::{check::Weights, names::Names};
+        let serving = llm_crd::Serving { replicas: Some(replicas), ..llm_crd::Serving::default() };
+        let spec =
+            llm_crd::LLMModelSpec { serving: Some(serving), ..llm_crd::LLMModelSpec::default() };
+        let name = llm_contract::ResourceName::parse("models/qwen3").unwrap();
+        Checked {
+            names: Names::of(&name).unwrap(),
+            owner: Default::default(),
+            spec,
+            weights: Weights::Volume { size: "1Gi".into() },
+            flaws: Vec::new(),
+        }
+    }
+
+    fn run() -> ContainerRun {
+        ContainerRun { pod: "p".into(), container: "model-downloader".into(), restarts: 1 }
+    }
+
+    #[test]
+    fn the_phase_is_what_is_the_case() {
+        let downloads = [PodState::Downloads(run())];
+        let starts = [PodState::Starts];
+        for (ready, desired, pods, phase, reason) in [
+            (0, 0, &starts[..0], Phase::Idle, Reason::ScaledToZero),
+            (0, 2, &downloads[..], Phase::Downloading, Reason::WaitingForWeights),
+            (0, 2, &starts[..], Phase::Starting, Reason::Starting),
+            (1, 2, &downloads[..], Phase::Degraded, Reason::Degraded),
+            (2, 2, &starts[..], Phase::Ready, Reason::Ready),
+            (3, 2, &starts[..], Phase::Ready, Reason::Ready),
+        ] {
+            let (checked, observed) = (checked(desired), observed(ready, desired));
+            let seen = Seen {
+                checked: Ok(&checked),
+                observed: &observed,
+                pods,
+                progress: None,
+                refused: None,
+            };
+            assert_eq!(
+                (seen.phase(), seen.serving().reason),
+                (phase, reason),
+                "{ready} of {desired}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refused_model_that_serves_still_serves() {
+        let refusal = refusal();
+        for (ready, phase, serving, weights) in [
+            (0, Phase::Error, Reason::NotDesired, Reason::NotDesired),
+            (1, Phase::Ready, Reason::Ready, Reason::Downloaded),
+        ] {
+            let observed = observed(ready, 1);
+            let seen = Seen {
+                checked: Err(&refusal),
+                observed: &observed,
+                pods: &[],
+                progress: None,
+                refused: None,
+            };
+            let found = (seen.phase(), seen.serving().reason, seen.weights().reason);
+            assert_eq!(found, (phase, serving, weights));
+        }
+    }
+
+    #[test]
+    fn what_the_cluster_refuses_is_said_and_does_not_hide_what_serves() {
+        let checked = checked(1);
+        for (ready, phase, message) in
+            [(0, Phase::Error, "no quota"), (1, Phase::Ready, "1 of 1 replicas serve; no quota")]
+        {
+            let observed = observed(ready, 1);
+            let seen = Seen {
+                checked: Ok(&checked),
+                observed: &observed,
+                pods: &[],
+                progress: None,
+                refused: Some("no quota"),
+            };
+            assert_eq!((seen.phase(), seen.serving().message.as_str()), (phase, message));
+        }
+    }
+
+    #[test]
+    fn of_several_obstacles_the_worst_is_said() {
+        let (checked, observed) = (checked(3), observed(0, 3));
+        let ended =
+            Ended { run: run(), how: "exit code 1".into(), last_words: Some("no CUDA".into()) };
+        let pods = [
+            PodState::Starts,
+            PodState::Crashes(ended),
+            PodState::Unschedulable { message: "no GPU".into() },
+        ];
+        let seen = Seen {
+            checked: Ok(&checked),
+            observed: &observed,
+            pods: &pods,
+            progress: None,
+            refused: None,
+        };
+        let finding = seen.serving();
+        assert_eq!(finding.reason, Reason::CrashLoop);
+        assert_eq!(finding.message, "vLLM has ended 1 times, last with exit code 1: no CUDA");
+    }
+
+    #[test]
+    fn sizes_are_written_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (16_428_044_595, "15.2 GiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+    }
 }

@@ -107,7 +107,6 @@ impl Planner<'_> {
             ..ObjectMeta::default()
         }
     }
-
 }
 
 /// The labels of the objects of a model, and of its pods.

@@ -145,8 +145,13 @@ fn waiting(container: &ContainerStatus, state: &ContainerState) -> Option<PodSta
     let reason = waiting.reason.as_deref()?;
     let message = waiting.message.clone().unwrap_or_else(|| reason.to_owned());
     match reason {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
-        | "RegistryUnavailable" | "ImageInspectError" | "SignatureValidationFailed" => {
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "RegistryUnavailable"
+        | "ImageInspectError"
+        | "SignatureValidationFailed" => {
             let message = format!("image {}: {message}", container.image);
             Some(PodState::PullFailed { message })
         }
@@ -170,4 +175,103 @@ fn run(pod: &Pod, container: &ContainerStatus) -> ContainerRun {
 pub fn last_line(text: &str) -> Option<String> {
     let lines = text.lines().rev().map(str::trim);
     lines.into_iter().find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(conditions: &Value, init: &Value, containers: &Value) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": "qwen3-1", "namespace": "models"},
+            "status": {
+                "conditions": conditions,
+                "initContainerStatuses": init,
+                "containerStatuses": containers,
+            },
+        }))
+        .unwrap()
+    }
+
+    fn container(name: &str, state: &Value) -> Value {
+        let mut status =
+            json!({"name": name, "image": "i:1", "imageID": "", "ready": false, "restartCount": 3});
+        status.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
+        status
+    }
+
+    fn unscheduled(message: &str) -> Pod {
+        let condition = json!([{"type": "PodScheduled", "status": "False", "message": message}]);
+        pod(&condition, &json!([]), &json!([]))
+    }
+
+    #[test]
+    fn a_pod_without_a_node_says_whether_it_waits_for_a_node_or_a_volume() {
+        let message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.".to_owned();
+        assert_eq!(state(&unscheduled(&message)), PodState::Unschedulable { message });
+        let message = "pod has unbound immediate PersistentVolumeClaims".to_owned();
+        assert_eq!(state(&unscheduled(&message)), PodState::WaitsForVolume { message });
+    }
+
+    #[test]
+    fn containers_say_what_they_do_in_the_order_in_which_they_run() {
+        let done = json!({"state": {"terminated": {"exitCode": 0}}});
+        let runs = json!({"state": {"running": {}}});
+        let waits = |reason: &str| json!({"state": {"waiting": {"reason": reason}}});
+        let run = |name: &str| ContainerRun {
+            pod: "qwen3-1".into(),
+            container: name.into(),
+            restarts: 3,
+        };
+        for (init, vllm, expected) in [
+            (runs.clone(), waits("PodInitializing"), PodState::Downloads(run("model-downloader"))),
+            (waits("PodInitializing"), waits("PodInitializing"), PodState::Starts),
+            (done.clone(), waits("ContainerCreating"), PodState::Starts),
+            (done.clone(), runs, PodState::Starts),
+            (
+                waits("ErrImagePull"),
+                waits("PodInitializing"),
+                PodState::PullFailed { message: "image i:1: ErrImagePull".into() },
+            ),
+            (
+                done,
+                waits("CreateContainerConfigError"),
+                PodState::Blocked { message: "container vllm: CreateContainerConfigError".into() },
+            ),
+        ] {
+            let pod = pod(
+                &json!([]),
+                &json!([container("model-downloader", &init)]),
+                &json!([container("vllm", &vllm)]),
+            );
+            assert_eq!(state(&pod), expected);
+        }
+    }
+
+    #[test]
+    fn init_containers_that_others_added_are_not_taken_for_a_download() {
+        let running = container("istio-proxy", &json!({"state": {"running": {}}}));
+        assert_eq!(state(&pod(&json!([]), &json!([running]), &json!([]))), PodState::Starts);
+    }
+
+    #[test]
+    fn a_container_that_runs_again_has_not_shown_yet_that_it_does_better() {
+        let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "x\nCUDA error\n\n"}});
+        let ended_again = json!({"state": {"running": {}}, "lastState": ended});
+        let pod = pod(&json!([]), &json!([]), &json!([container("vllm", &ended_again)]));
+        let PodState::Crashes(ended) = state(&pod) else { panic!("{:?}", state(&pod)) };
+        assert_eq!(
+            (ended.how.as_str(), ended.last_words.as_deref()),
+            ("exit code 1", Some("CUDA error"))
+        );
+    }
+
+    #[test]
+    fn a_pod_that_is_ready_serves_whatever_happened_before() {
+        let ended = json!({"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1}}});
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        let pod = pod(&ready, &json!([]), &json!([container("vllm", &ended)]));
+        assert_eq!(state(&pod), PodState::Ready);
+    }
 }

@@ -103,7 +103,11 @@ impl Progress {
         Download {
             bytes: whole(self.bytes),
             total: whole(self.total),
-            percent: if self.total == 0 { 0 } else { i32::try_from(percent.min(100)).unwrap_or(100) },
+            percent: if self.total == 0 {
+                0
+            } else {
+                i32::try_from(percent.min(100)).unwrap_or(100)
+            },
         }
     }
 }
@@ -127,7 +131,8 @@ mod tests {
             files: 1,
             of: 3,
         };
-        let log = format!("progress {{\"bytes\":1,\"total\":120}}\n{written}\nfetching b.safetensors\n");
+        let log =
+            format!("progress {{\"bytes\":1,\"total\":120}}\n{written}\nfetching b.safetensors\n");
         let read = progress(&log).unwrap();
         assert_eq!(read, Progress { bytes: 30, total: 120 });
         assert_eq!(read.download(), Download { bytes: 30, total: 120, percent: 25 });

@@ -1,13 +1,15 @@
 //! The status of a model: what is known put together. Pure.
 
 use crate::{
-    model::{phase::{Seen, human}, progress::Progress},
+    model::{
+        phase::{Seen, human},
+        progress::Progress,
+    },
     settings::Settings,
 };
 use jiff::Timestamp;
 use llm_crd::{
-    ConditionType, Download, EndpointUrls, Finding, LLMModel, LLMModelStatus, Reason,
-    set_condition,
+    ConditionType, Download, EndpointUrls, Finding, LLMModel, LLMModelStatus, Reason, set_condition,
 };
 
 /// The status of a model.
@@ -54,7 +56,8 @@ fn findings(
     ] {
         findings.extend(endpoint(about, enabled, elsewhere));
     }
-    findings.extend(elsewhere.iter().find(|it| it.about == ConditionType::RouteProgrammed).cloned());
+    findings
+        .extend(elsewhere.iter().find(|it| it.about == ConditionType::RouteProgrammed).cloned());
     findings
 }
 

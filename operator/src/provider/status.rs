@@ -1,6 +1,10 @@
 //! The status of a provider. Pure.
 
-use crate::{model::status::endpoint, routes::{Missing, Verdict}, settings::Settings};
+use crate::{
+    model::status::endpoint,
+    routes::{Missing, Verdict},
+    settings::Settings,
+};
 use jiff::Timestamp;
 use llm_crd::{
     ConditionType, CredentialType, EndpointUrls, Finding, PassthroughModel, PassthroughModelStatus,
@@ -114,7 +118,8 @@ fn credential(provider: &PassthroughModel, verdict: &Verdict) -> Finding {
         let message = "spec.provider.credentialSecretName: name the Secret with the provider's key";
         return Finding::new(about, Reason::SecretMissing, message);
     };
-    let its = |it: &&Missing| it.secret == *secret && it.key.is_none_or(|key| key == CREDENTIAL_KEY);
+    let its =
+        |it: &&Missing| it.secret == *secret && it.key.is_none_or(|key| key == CREDENTIAL_KEY);
     match verdict.missing.iter().find(its) {
         Some(missing) => {
             let (reason, message) = says(missing);

@@ -14,10 +14,11 @@ use k8s_openapi::{
 use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
+    core::PartialObjectMeta,
     runtime::{WatchStreamExt, watcher},
 };
 use llm_push::{Authority, Certificate, Issued, NotIssued, Step, decide};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// The Secret and the ConfigMap.
@@ -50,6 +51,10 @@ impl Published {
     }
 
     fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn maps(&self) -> Api<ConfigMap> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
@@ -87,7 +92,8 @@ impl Published {
         };
         let exists = metadata.resource_version.is_some();
         let secret = Secret { metadata, data: Some(data.collect()), ..Secret::default() };
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        let params =
+            PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         if exists {
             self.secrets().replace(NAME, &params, &secret).await?;
         } else {
@@ -97,9 +103,8 @@ impl Published {
     }
 
     async fn publish(&self, authority: &Authority) -> kube::Result<()> {
-        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let bundle = authority.bundle();
-        let published = maps.get_opt(NAME).await?.and_then(|map| map.data);
+        let published = self.maps().get_opt(NAME).await?.and_then(|map| map.data);
         if published.is_some_and(|data| data.get(BUNDLE) == Some(&bundle)) {
             return Ok(());
         }
@@ -113,14 +118,23 @@ impl Published {
             ..ConfigMap::default()
         };
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        maps.patch(NAME, &params, &Patch::Apply(&map)).await?;
+        self.maps().patch(NAME, &params, &Patch::Apply(&map)).await?;
         Ok(())
+    }
+
+    /// Whenever what is stored or published may be other than it was.
+    fn touched(&self) -> impl Stream<Item = ()> + Send + use<> {
+        let (client, namespace) = (self.client.clone(), &self.namespace);
+        let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), namespace);
+        let maps: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client, namespace);
+        let stored = watcher(secrets, only()).default_backoff().map(is_change);
+        let published = watcher(maps, only()).default_backoff().map(is_change);
+        stream::select(stored, published).filter_map(async |is_change| is_change.then_some(()))
     }
 
     /// Every version of the authority, as it is stored.
     fn versions(&self) -> impl Stream<Item = Authority> + Send + use<> {
-        let only = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
-        let events = watcher(self.secrets(), only).default_backoff().applied_objects();
+        let events = watcher(self.secrets(), only()).default_backoff().applied_objects();
         events.filter_map(async |event| match event {
             Ok(secret) => parse(&secret),
             Err(error) => {
@@ -131,20 +145,28 @@ impl Published {
     }
 }
 
-/// Makes the authority and rotates it, until told to stop. For the leader.
+/// Makes the authority and rotates it, until told to stop; makes it anew if somebody removes or
+/// breaks it. For the leader.
 pub async fn keep(published: &Published, stop: &CancellationToken) {
+    let mut touched = pin!(published.touched());
     while !stop.is_cancelled() {
         let now = clock::wall();
         let wait = match published.step(now).await {
-            Ok(until) => Duration::try_from(until.duration_since(now)).unwrap_or_default().max(RETRY),
+            Ok(until) => {
+                Duration::try_from(until.duration_since(now)).unwrap_or_default().max(RETRY)
+            }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the certificate authority");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the certificate authority"
+                );
                 RETRY
             }
         };
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(wait) => {}
+            Some(()) = touched.next() => {}
         }
     }
 }
@@ -188,6 +210,23 @@ pub async fn serving(
         }
     };
     Ok((certificate, renew))
+}
+
+/// The one object of our name.
+fn only() -> watcher::Config {
+    watcher::Config::default().fields(&format!("metadata.name={NAME}"))
+}
+
+/// A list that is complete counts too: it may lack what was there.
+fn is_change<K>(event: watcher::Result<watcher::Event<K>>) -> bool {
+    match event {
+        Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => true,
+        Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => false,
+        Err(error) => {
+            tracing::debug!(%error, "the certificate authority is not seen");
+            false
+        }
+    }
 }
 
 fn parse(secret: &Secret) -> Option<Authority> {

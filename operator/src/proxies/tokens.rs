@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::{Api, Client, api::PostParams};
 use llm_contract::Secret;
-use llm_push::{Authenticate, Denied, Peer};
+use llm_push::{Authenticate, Denied, Peer, Who};
 use serde::Deserialize;
 
 /// Where Kubernetes says which pod a token was made for.
@@ -55,7 +55,9 @@ impl Tokens {
         let expires_at = expiry(token.reveal())
             .ok_or_else(|| refused("it never expires; use a projected token"))?;
         let pod = user.extra.as_ref().and_then(|extra| extra.get(POD)?.first());
-        Ok(Peer { name: pod.map_or(&*name, String::as_str).into(), expires_at })
+        let who =
+            pod.map_or_else(|| Who::Account(name.into()), |pod| Who::Proxy(pod.as_str().into()));
+        Ok(Peer { who, expires_at })
     }
 }
 
@@ -121,13 +123,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_token_that_was_made_for_a_pod_is_that_proxy_s_alone() {
+        let mut of_pod = review("llm-operator", PROXY);
+        let extra = [(POD.to_owned(), vec!["llm-proxy-1".to_owned()])].into();
+        of_pod.user.as_mut().unwrap().extra = Some(extra);
+        for (review, who) in [
+            (of_pod, Who::Proxy("llm-proxy-1".into())),
+            (review("llm-operator", PROXY), Who::Account(PROXY.into())),
+        ] {
+            let peer = tokens().judge(&token(r#"{"exp": 1893456000}"#), review).unwrap();
+            assert_eq!(peer.who, who);
+        }
+    }
+
+    #[tokio::test]
     async fn everybody_else_is_refused_with_a_reason() {
         let good = r#"{"exp": 1893456000}"#;
-        let nobody = TokenReviewStatus { authenticated: Some(false), ..review("llm-operator", PROXY) };
+        let nobody =
+            TokenReviewStatus { authenticated: Some(false), ..review("llm-operator", PROXY) };
         for (claims, review, reason) in [
             (good, nobody, "this cluster does not know it"),
             (good, review("api", PROXY), "it is for another audience"),
-            (good, review("llm-operator", "system:serviceaccount:llm:other"), "other may not follow"),
+            (
+                good,
+                review("llm-operator", "system:serviceaccount:llm:other"),
+                "other may not follow",
+            ),
             (good, review("llm-operator", "admin"), "admin may not follow"),
             ("{}", review("llm-operator", PROXY), "it never expires"),
         ] {

@@ -125,3 +125,97 @@ fn retry_after(failures: u32) -> Duration {
     let doubled = failures.saturating_sub(1).min(16);
     RETRY_FIRST.saturating_mul(1 << doubled).min(RETRY_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    fn open(now: Instant) -> Schedule<&'static str> {
+        let mut schedule = Schedule::default();
+        schedule.open([], now);
+        schedule
+    }
+
+    #[test]
+    fn what_comes_up_several_times_has_one_turn() {
+        let now = clock::now();
+        let mut schedule = open(now);
+        for name in ["a", "b", "a", "a"] {
+            schedule.push(name, now);
+        }
+        assert_eq!(
+            [schedule.take(now), schedule.take(now), schedule.take(now)],
+            [Some("a"), Some("b"), None]
+        );
+    }
+
+    #[test]
+    fn what_comes_up_during_its_turn_has_another_one_afterwards() {
+        let now = clock::now();
+        let mut schedule = open(now);
+        schedule.push("a", now);
+        assert_eq!(schedule.take(now), Some("a"));
+        schedule.push("a", now);
+        assert_eq!(schedule.take(now), None, "not twice at the same time");
+        schedule.done("a", Next::OnChange, now);
+        assert_eq!(schedule.take(now), Some("a"));
+        schedule.done("a", Next::OnChange, now);
+        assert_eq!((schedule.take(now), schedule.due()), (None, None));
+    }
+
+    #[test]
+    fn what_failed_waits_longer_each_time_until_it_succeeds() {
+        let mut now = clock::now();
+        let mut schedule = open(now);
+        schedule.push("a", now);
+        for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            assert_eq!(schedule.take(now), Some("a"));
+            schedule.done("a", Next::Retry, now);
+            let due = schedule.due().unwrap();
+            assert_eq!(due - now, Duration::from_secs(seconds));
+            now = due;
+        }
+        assert_eq!(schedule.take(now), Some("a"));
+        schedule.done("a", Next::OnChange, now);
+        schedule.push("a", now);
+        schedule.take(now);
+        schedule.done("a", Next::Retry, now);
+        assert_eq!(schedule.due(), Some(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_change_ends_a_wait() {
+        let now = clock::now();
+        let mut schedule = open(now);
+        schedule.push("a", now);
+        schedule.take(now);
+        schedule.done("a", Next::After(Duration::from_secs(60)), now);
+        assert_eq!(schedule.take(now), None);
+        schedule.push("a", now);
+        assert_eq!(schedule.take(now), Some("a"));
+    }
+
+    #[test]
+    fn no_wait_is_longer_than_an_hour() {
+        let now = clock::now();
+        let mut schedule = open(now);
+        schedule.push("a", now);
+        schedule.take(now);
+        schedule.done("a", Next::After(Duration::from_secs(1 << 40)), now);
+        assert_eq!(schedule.due(), Some(now + WAIT_MAX));
+    }
+
+    #[test]
+    fn a_queue_that_nobody_works_on_forgets() {
+        let now = clock::now();
+        let mut schedule = Schedule::default();
+        schedule.push("a", now);
+        assert_eq!(schedule.len(), 0);
+        schedule.open(["b"], now);
+        assert_eq!(schedule.take(now), Some("b"));
+        schedule.close();
+        schedule.done("b", Next::Retry, now);
+        assert_eq!(schedule.len(), 0);
+    }
+}

@@ -52,14 +52,14 @@ impl Claims {
                 if let Some(claimants) = self.by_id.get_mut(id) {
                     claimants.remove(claimant);
                 }
-                self.concern(id, winner, &mut concerned);
+                self.concern(id, winner.as_ref(), &mut concerned);
             }
         }
         for (id, claimant) in &wanted {
             if before.get(id) != Some(claimant) {
                 let winner = self.first(id);
                 self.by_id.entry(id.clone()).or_default().insert(claimant.clone());
-                self.concern(id, winner, &mut concerned);
+                self.concern(id, winner.as_ref(), &mut concerned);
             }
         }
         if !wanted.is_empty() {
@@ -87,13 +87,13 @@ impl Claims {
     fn concern(
         &mut self,
         id: &str,
-        before: Option<Claimant>,
+        before: Option<&Claimant>,
         concerned: &mut BTreeSet<ResourceName>,
     ) {
         let Some(claimants) = self.by_id.get(id) else { return };
         if claimants.is_empty() {
             self.by_id.remove(id);
-        } else if claimants.first() != before.as_ref() {
+        } else if claimants.first() != before {
             concerned.extend(claimants.iter().map(|it| it.name.clone()));
         }
     }

@@ -7,47 +7,49 @@ use llm_contract::{
 use llm_crd::{ApiKey, ApiKeySpec, Owner};
 use std::sync::Arc;
 
-/// Of several keys of one id, the least counts: the oldest.
+/// Of several keys of one id, the least counts: one of the operator's own namespace, or the oldest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seniority {
+    is_from_elsewhere: bool,
     created: Option<Timestamp>,
     namespace: Arc<str>,
 }
 
 impl Seniority {
-    pub(super) fn of(name: &ResourceName, key: &ApiKey) -> Self {
+    pub(super) fn of(name: &ResourceName, key: &ApiKey, home: &str) -> Self {
         let created = key.metadata.creation_timestamp.as_ref().map(|it| it.0);
-        Self { created, namespace: name.namespace().into() }
+        let is_from_elsewhere = name.namespace() != home;
+        Self { is_from_elsewhere, created, namespace: name.namespace().into() }
     }
 
-    pub(super) fn is_in(&self, namespace: &str) -> bool {
-        *self.namespace == *namespace
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
     }
 }
 
-/// The record of a key, given the keys that replace it.
+/// Whether a key in this namespace may ask for what a scope names. Who may write a key says who is
+/// behind it and thus in which groups; so in a namespace other than the operator's own that goes no
+/// further than to the models beside it, which the same people may write too.
+pub fn may_ask(scope: &str, namespace: &str, home: &str) -> bool {
+    namespace == home || scope.split_once('/').is_some_and(|(its, _)| its == namespace)
+}
+
+/// The record of a key, given the operator's own namespace and the keys that replace it.
 ///
 /// # Errors
 /// What is wrong with it, for people; never the hash.
-pub fn compile<'a>(
+pub(super) fn compile<'a>(
     key: &ApiKey,
+    home: &str,
     replacements: impl IntoIterator<Item = &'a ApiKeySpec>,
 ) -> Result<document::Key, String> {
     let (spec, id) = (&key.spec, key.metadata.name.as_deref().unwrap_or_default());
     let owner = spec.owner.who().ok_or("spec.owner: say one of a person, a team, a service")?;
-    let groups = match &owner {
-        Owner::Person { .. } => {
-            let groups = key.status.iter().flat_map(|status| &status.owner_groups);
-            // What no rule can name admits to nothing.
-            groups.filter_map(|name| Group::parse(name).ok()).collect()
-        }
-        Owner::Team(team) => Group::parse(team).into_iter().collect(),
-        Owner::ServiceAccount { namespace, .. } => {
-            let own = format!("system:serviceaccounts:{namespace}");
-            ["system:serviceaccounts", &own].map(Group::parse).into_iter().flatten().collect()
-        }
-    };
-    let (models, resources) = scope(&spec.models)?;
+    let namespace = key.metadata.namespace.as_deref().unwrap_or_default();
+    let models = spec.models.iter().filter(|scope| may_ask(scope, namespace, home));
+    let (models, resources) = scope(models)?;
+    let found = key.status.as_ref().map(|status| status.owner_groups.as_slice());
+    let groups = groups(&owner, found.unwrap_or_default());
     let document = document::Key {
         id: KeyId::parse(id).map_err(|wrong| format!("metadata.name: {wrong}"))?,
         client_id: spec.client_id.clone(),
@@ -68,9 +70,31 @@ pub fn compile<'a>(
     }
 }
 
+/// Those that an owner is in by being who it is, and those it was found in.
+fn groups(owner: &Owner<'_>, found: &[String]) -> Vec<Group> {
+    let own = match owner {
+        Owner::Person { .. } => Vec::new(),
+        Owner::Team(team) => vec![(*team).to_owned()],
+        Owner::ServiceAccount { namespace, .. } => {
+            let all = "system:serviceaccounts";
+            vec![all.to_owned(), format!("{all}:{namespace}")]
+        }
+    };
+    let mut groups = Vec::new();
+    for name in own.iter().chain(found) {
+        // What no rule can name admits to nothing.
+        if let Ok(group) = Group::parse(name)
+            && !groups.contains(&group)
+        {
+            groups.push(group);
+        }
+    }
+    groups
+}
+
 type Scope = (Vec<ModelPattern>, Vec<ResourcePattern>);
 
-fn scope(texts: &[String]) -> Result<Scope, String> {
+fn scope<'a>(texts: impl Iterator<Item = &'a String>) -> Result<Scope, String> {
     let (mut models, mut resources) = (Vec::new(), Vec::new());
     for text in texts {
         if text == "*" {

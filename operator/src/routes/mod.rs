@@ -3,11 +3,16 @@
 //! A [`Compiler`] is told what the cluster holds, in any order, and says what that changes in the
 //! table. What comes out depends on what is there, not on how it came about: every replica
 //! compiles the same documents. A change costs what it changes.
+//!
+//! Resources are written by whoever may write in their namespace. So nothing of a namespace that
+//! does not count is in the table, and a key is for models beside it, unless it is in the
+//! namespace of the operator itself: only there a key says in which groups its owner is and is
+//! believed for other people's models.
 
 mod claims;
 mod served;
 mod provider;
-mod key;
+pub mod key;
 
 use claims::{Claimant, Claims};
 use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -28,15 +33,22 @@ pub use claims::Declares;
 /// The data of a Secret.
 pub type SecretData = BTreeMap<String, ByteString>;
 
+/// A namespace, and the id of a key in it.
+type InNamespace = (Arc<str>, Arc<str>);
+
 /// Compiles the route table, a change at a time.
 #[derive(Default)]
 pub struct Compiler {
+    /// The operator's own namespace.
+    home: Arc<str>,
+    /// The namespaces that count; all of them if there is no list.
+    counted: Option<BTreeSet<String>>,
     models: HashMap<ResourceName, Arc<LLMModel>>,
     providers: HashMap<ResourceName, Arc<PassthroughModel>>,
     /// Several namespaces may hold a key of the same id; the first one counts.
-    keys: HashMap<Arc<str>, BTreeMap<key::Seniority, Arc<ApiKey>>>,
+    keys: HashMap<Arc<str>, Vec<(key::Seniority, Arc<ApiKey>)>>,
     /// Which keys say that they replace one: by namespace and id of the replaced one.
-    replacements: HashMap<(Arc<str>, Arc<str>), BTreeSet<Arc<str>>>,
+    replacements: HashMap<InNamespace, BTreeSet<Arc<str>>>,
     endpoints: HashMap<ResourceName, Vec<SocketAddr>>,
     secrets: HashMap<ResourceName, Arc<SecretData>>,
     users_of_secrets: HashMap<ResourceName, BTreeSet<ResourceName>>,
@@ -79,6 +91,28 @@ pub struct Missing {
 }
 
 impl Compiler {
+    /// Knows nothing yet but the operator's own namespace. All namespaces count.
+    pub fn new(home: &str) -> Self {
+        Self { home: home.into(), ..Self::default() }
+    }
+
+    /// These namespaces count and no others; all of them if there is no list.
+    pub fn count(&mut self, namespaces: Option<BTreeSet<String>>) {
+        if namespaces == self.counted {
+            return;
+        }
+        let before = std::mem::replace(&mut self.counted, namespaces);
+        let moved = |it: &str| counts(before.as_ref(), it) != counts(self.counted.as_ref(), it);
+        let names = self.models.keys().chain(self.providers.keys());
+        let names: BTreeSet<_> = names.filter(|it| moved(it.namespace())).cloned().collect();
+        let keys =
+            self.keys.iter().filter(|(_, held)| held.iter().any(|(it, _)| moved(it.namespace())));
+        self.stale_keys.extend(keys.map(|(id, _)| Arc::clone(id)));
+        for name in names {
+            self.claim(&name);
+        }
+    }
+
     /// A model is there, or has changed.
     pub fn model(&mut self, model: Arc<LLMModel>) {
         let Some(name) = resource_name(&model.metadata) else { return };
@@ -102,8 +136,10 @@ impl Compiler {
         if provider.metadata.deletion_timestamp.is_some() {
             return self.provider_gone(&name);
         }
-        self.forget_secrets_of(&name);
-        for secret in provider::secrets(&name, &provider) {
+        // Those that it goes on to refer to are not forgotten: they may not be readable now.
+        let wanted = provider::secrets(&name, &provider);
+        self.forget_secrets_of(&name, &wanted);
+        for secret in wanted {
             self.users_of_secrets.entry(secret).or_default().insert(name.clone());
         }
         self.providers.insert(name.clone(), provider);
@@ -112,7 +148,7 @@ impl Compiler {
 
     /// A provider is no more.
     pub fn provider_gone(&mut self, name: &ResourceName) {
-        self.forget_secrets_of(name);
+        self.forget_secrets_of(name, &[]);
         if self.providers.remove(name).is_some() {
             self.claim(name);
         }
@@ -131,17 +167,19 @@ impl Compiler {
             self.stale_keys.insert(Arc::clone(&replaced.1));
             self.replacements.entry(replaced).or_default().insert(Arc::clone(&id));
         }
-        self.keys.entry(Arc::clone(&id)).or_default().insert(key::Seniority::of(&name, &key), key);
+        let seniority = key::Seniority::of(&name, &key, &self.home);
+        let held = self.keys.entry(Arc::clone(&id)).or_default();
+        held.insert(held.partition_point(|(senior, _)| *senior < seniority), (seniority, key));
         self.stale_keys.insert(id);
     }
 
     /// A key is no more.
     pub fn key_gone(&mut self, name: &ResourceName) {
         let Some(held) = self.keys.get_mut(name.name()) else { return };
-        let Some(seniority) = held.keys().find(|it| it.is_in(name.namespace())).cloned() else {
+        let Some(at) = held.iter().position(|(it, _)| it.namespace() == name.namespace()) else {
             return;
         };
-        let Some(key) = held.remove(&seniority) else { return };
+        let (_, key) = held.remove(at);
         let is_last = held.is_empty();
         if let Some(replaces) = &key.spec.replaces {
             let replaced = (Arc::from(name.namespace()), Arc::from(replaces.id.as_str()));
@@ -177,8 +215,9 @@ impl Compiler {
     /// What a Secret holds; `None`, if there is none of that name.
     pub fn secret(&mut self, name: &ResourceName, data: Option<Arc<SecretData>>) {
         let users = self.users_of_secrets.get(name);
-        let before = match data.clone().filter(|_| users.is_some()) {
-            Some(data) => self.secrets.insert(name.clone(), data),
+        let data = data.filter(|_| users.is_some());
+        let before = match &data {
+            Some(data) => self.secrets.insert(name.clone(), Arc::clone(data)),
             None => self.secrets.remove(name),
         };
         if before != data {
@@ -237,28 +276,31 @@ impl Compiler {
         has_routes: bool,
     ) -> Verdict {
         verdict.name_taken = self.name_winner(name).is_some_and(|winner| winner != kind);
-        if verdict.name_taken {
+        let counts = counts(self.counted.as_ref(), name.namespace());
+        if verdict.name_taken || !counts {
             verdict.ids_taken.clear();
         }
-        verdict.is_routed = has_routes && !verdict.name_taken;
+        verdict.is_routed = has_routes && counts && !verdict.name_taken;
         verdict
     }
 
     fn key_document(&self, id: &Arc<str>) -> Option<llm_contract::document::Key> {
         KeyId::parse(id).ok()?;
-        let key = self.keys.get(id)?.values().next()?;
-        let namespace: Arc<str> = key.metadata.namespace.as_deref().unwrap_or_default().into();
+        let mut held = self.keys.get(id)?.iter();
+        let (held, key) = held.find(|(it, _)| counts(self.counted.as_ref(), it.namespace()))?;
+        let namespace: Arc<str> = held.namespace().into();
         let by = self.replacements.get(&(Arc::clone(&namespace), Arc::clone(id)));
         let replacements = by.into_iter().flatten().filter_map(|id| {
-            let mut held = self.keys.get(id)?.values();
+            let mut held = self.keys.get(id)?.iter().map(|(_, key)| key);
             held.find(|it| it.metadata.namespace.as_deref() == Some(&*namespace))
         });
-        key::compile(key, replacements.map(|it| &it.spec)).ok()
+        key::compile(key, &self.home, replacements.map(|it| &it.spec)).ok()
     }
 
     /// Says anew which ids the resources of a name want.
     fn claim(&mut self, name: &ResourceName) {
         let winner = self.name_winner(name);
+        let winner = winner.filter(|_| counts(self.counted.as_ref(), name.namespace()));
         let mut wanted = Vec::new();
         if let Some(model) = self.models.get(name)
             && winner == Some(Declares::Served)
@@ -289,9 +331,10 @@ impl Compiler {
         }
     }
 
-    fn forget_secrets_of(&mut self, name: &ResourceName) {
+    fn forget_secrets_of(&mut self, name: &ResourceName, but: &[ResourceName]) {
         let Some(provider) = self.providers.get(name) else { return };
-        for secret in provider::secrets(name, provider) {
+        let secrets = provider::secrets(name, provider).into_iter();
+        for secret in secrets.filter(|it| !but.contains(it)) {
             let Some(users) = self.users_of_secrets.get_mut(&secret) else { continue };
             users.remove(name);
             if users.is_empty() {
@@ -300,6 +343,11 @@ impl Compiler {
             }
         }
     }
+}
+
+/// Whether a namespace is on a list; if there is none, all are.
+fn counts(namespaces: Option<&BTreeSet<String>>, namespace: &str) -> bool {
+    namespaces.is_none_or(|namespaces| namespaces.contains(namespace))
 }
 
 fn put(change: &mut Change, name: Name, document: Option<&impl Serialize>) {

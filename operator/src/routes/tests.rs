@@ -3,15 +3,15 @@ use llm_contract::push::{Documents, Resource};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const HASH: &str =
-    "$argon2id$v=19$m=512,t=1,p=1$BwcHBwcHBwcHBwcHBwcHBw$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+const HASH: &str = "$argon2id$v=19$m=512,t=1,p=1$BwcHBwcHBwcHBwcHBwcHBw$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 fn object<T: serde::de::DeserializeOwned>(name: &str, created: u8, spec: Value) -> Arc<T> {
     let (namespace, name) = name.split_once('/').unwrap();
     let created = format!("2030-01-01T00:00:{:02}Z", created % 60);
     let metadata = json!({"namespace": namespace, "name": name, "creationTimestamp": created});
-    let object = json!({"apiVersion": "llm.nebari.dev/v1alpha1", "kind": "K",
-        "metadata": metadata, "spec": spec});
+    let mut object =
+        json!({"apiVersion": "llm.nebari.dev/v1alpha1", "kind": "K", "metadata": metadata});
+    object["spec"] = spec;
     Arc::new(serde_json::from_value(object).unwrap())
 }
 
@@ -22,15 +22,17 @@ fn model(name: &str, created: u8, id: &str, aliases: &[&str]) -> Arc<LLMModel> {
 }
 
 fn provider(name: &str, created: u8, models: Value) -> Arc<PassthroughModel> {
-    let spec = json!({"provider": {"hostname": "api.example.org", "credentialSecretName": "key"},
-        "models": models, "access": {"groups": ["ml-team"]}});
+    let mut spec = json!({"access": {"groups": ["ml-team"]},
+        "provider": {"hostname": "api.example.org", "credentialSecretName": "key"}});
+    spec["models"] = models;
     object(name, created, spec)
 }
 
 fn key(name: &str, spec: Value) -> Arc<ApiKey> {
     let mut whole = json!({"displayName": "laptop", "clientId": "ada", "hash": HASH,
         "owner": {"team": "ml-team"}, "models": ["models/*"]});
-    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    let Value::Object(spec) = spec else { panic!("an object expected") };
+    whole.as_object_mut().unwrap().extend(spec);
     object(name, 1, whole)
 }
 
@@ -114,7 +116,8 @@ fn of_a_model_and_a_provider_of_one_name_the_older_has_it() {
     compiler.model(model("models/same", 2, "b", &[]));
     compiler.secret(&name("models/key"), secret("sk"));
     let compiled = compiler.take();
-    let taken: Vec<_> = compiled.verdicts.iter().map(|(kind, _, it)| (*kind, it.name_taken)).collect();
+    let taken: Vec<_> =
+        compiled.verdicts.iter().map(|(kind, _, it)| (*kind, it.name_taken)).collect();
     assert_eq!(taken, [(Declares::Served, true), (Declares::Provider, false)]);
     compiler.provider_gone(&name("models/same"));
     assert_eq!(document(&mut compiler, Kind::Routes, "models/same")["routes"][0]["model"], "b");
@@ -157,11 +160,81 @@ fn a_disabled_endpoint_is_no_entry_of_the_route() {
 }
 
 #[test]
-fn a_key_has_the_scope_and_the_groups_of_its_owner() {
+fn a_provider_that_changes_keeps_the_credential_that_was_read_last() {
     let mut compiler = Compiler::default();
+    compiler.provider(provider("models/openai", 1, json!({"declared": ["fast"]})));
+    compiler.secret(&name("models/key"), secret("one"));
+    compiler.provider(provider("models/openai", 1, json!({"declared": ["faster"]})));
+    let routes = document(&mut compiler, Kind::Routes, "models/openai");
+    assert_eq!(routes["provider"]["credential"]["secret"], "one");
+    assert_eq!(routes["routes"][0]["model"], "faster");
+}
+
+#[test]
+fn nothing_of_a_namespace_that_does_not_count_is_in_the_table() {
+    let mut compiler = Compiler::new("llm");
+    let counted = |names: &[&str]| Some(names.iter().map(|it| (*it).to_owned()).collect());
+    compiler.count(counted(&["models"]));
+    compiler.model(model("elsewhere/older", 1, "m", &[]));
+    compiler.model(model("models/newer", 2, "m", &[]));
+    compiler.provider(provider("elsewhere/openai", 1, json!({"catchAll": true})));
+    compiler.secret(&name("elsewhere/key"), secret("sk"));
+    compiler.key(key("elsewhere/abcdefgh2345", json!({"models": ["elsewhere/*"]})));
+    let compiled = compiler.take();
+    let names: Vec<_> = compiled.change.upserts.iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(names, ["routes models/newer"]);
+    assert_eq!(verdict(&compiled, "elsewhere/older"), Verdict::default());
+    compiler.count(counted(&["models", "elsewhere"]));
+    let compiled = compiler.take();
+    assert_eq!(compiled.change.upserts.len(), 3, "{:?}", compiled.change);
+    assert_eq!(compiled.change.removals, [Name::new(Kind::Routes, "models/newer")]);
+    compiler.count(counted(&["models"]));
+    assert_eq!(compiler.take().change.removals.len(), 3);
+}
+
+#[test]
+fn a_key_is_for_models_beside_it_unless_it_is_in_the_operator_s_namespace() {
+    let models = json!({"models": ["*", "team/*", "team/a", "models/b"]});
+    for (at, all, resources) in [
+        ("llm", json!(["*"]), json!(["team/*", "team/a", "models/b"])),
+        ("team", json!([]), json!(["team/*", "team/a"])),
+    ] {
+        let mut compiler = Compiler::new("llm");
+        compiler.key(key(&format!("{at}/abcdefgh2345"), models.clone()));
+        let record = document(&mut compiler, Kind::Key, "abcdefgh2345");
+        let found = |field: &str| record.get(field).cloned().unwrap_or_else(|| json!([]));
+        assert_eq!((found("models"), found("resources")), (all, resources), "{at}");
+    }
+}
+
+#[test]
+fn a_key_of_the_operator_s_namespace_comes_before_an_older_one_of_its_id() {
+    let mut compiler = Compiler::new("keys");
+    compiler.key(key("a/abcdefgh2345", json!({"clientId": "theirs"})));
+    compiler.key(key("keys/abcdefgh2345", json!({"clientId": "ours"})));
+    assert_eq!(document(&mut compiler, Kind::Key, "abcdefgh2345")["clientId"], "ours");
+}
+
+#[test]
+fn an_owner_is_also_in_the_groups_in_which_it_was_found() {
+    let mut compiler = Compiler::new("keys");
+    let mut found = (*key("keys/abcdefgh2345", json!({}))).clone();
+    let groups = ["/ml-team".to_owned(), "admins".to_owned()].into();
+    found.status = Some(llm_crd::ApiKeyStatus { owner_groups: groups, ..Default::default() });
+    compiler.key(Arc::new(found));
+    let record = document(&mut compiler, Kind::Key, "abcdefgh2345");
+    assert_eq!(record["owner"]["groups"], json!(["ml-team", "admins"]));
+}
+
+#[test]
+fn a_key_has_the_scope_and_the_groups_of_its_owner() {
+    let mut compiler = Compiler::new("keys");
     compiler.key(key("keys/abcdefgh2345", json!({"models": ["*", "models/qwen3"]})));
     let record = document(&mut compiler, Kind::Key, "abcdefgh2345");
-    assert_eq!((&record["models"], &record["resources"]), (&json!(["*"]), &json!(["models/qwen3"])));
+    assert_eq!(
+        (&record["models"], &record["resources"]),
+        (&json!(["*"]), &json!(["models/qwen3"]))
+    );
     assert_eq!(record["owner"], json!({"name": "ml-team", "groups": ["ml-team"]}));
     let service = json!({"owner": {"serviceAccount": "apps/chat"}});
     compiler.key(key("keys/abcdefgh2345", service));
@@ -184,7 +257,7 @@ fn a_replaced_key_ends_with_the_overlap_and_lives_on_if_the_new_one_goes() {
     let mut compiler = Compiler::default();
     compiler.key(key("keys/abcdefgh2345", json!({})));
     let replaces = json!({"id": "abcdefgh2345", "overlapUntil": "2030-02-01T00:00:00Z"});
-    compiler.key(key("keys/abcdefgh2346", json!({"replaces": replaces.clone()})));
+    compiler.key(key("keys/abcdefgh2346", json!({"replaces": replaces})));
     compiler.key(key("other/abcdefgh2347", json!({"replaces": replaces})));
     let expires = |compiler: &mut Compiler| {
         document(compiler, Kind::Key, "abcdefgh2345")["expiresAt"].clone()
@@ -261,9 +334,8 @@ impl Told {
             }
             Self::Key(at, replaces) => {
                 let id = |at: &u8| format!("abcdefgh234{}", at + 2);
-                let replaces = replaces.map(|it| {
-                    json!({"id": id(&it), "overlapUntil": "2030-02-01T00:00:00Z"})
-                });
+                let replaces = replaces
+                    .map(|it| json!({"id": id(&it), "overlapUntil": "2030-02-01T00:00:00Z"}));
                 compiler.key(key(&format!("keys/{}", id(at)), json!({"replaces": replaces})));
             }
             Self::Endpoints(at, ready) => {

@@ -65,7 +65,8 @@ mod tests {
             "ports": [{"name": "http", "port": 8000}],
             "endpoints": [{"addresses": ["example.org"]}],
         }));
-        let addresses: Vec<_> = ready(&[first.clone(), second]).iter().map(ToString::to_string).collect();
+        let addresses: Vec<_> =
+            ready(&[first.clone(), second]).iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.0.0.1:8000", "10.0.0.2:8000"]);
         assert_eq!(service(&first).unwrap().as_str(), "models/qwen3");
     }

@@ -159,3 +159,6 @@ fn name_of(object: &impl Resource) -> Option<ResourceName> {
     let (namespace, name) = (metadata.namespace.as_deref()?, metadata.name.as_deref()?);
     ResourceName::parse(&format!("{namespace}/{name}")).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,9 @@ use llm_contract::ResourceName;
 use llm_crd::{ApiKey, LLMModel, PassthroughModel};
 use std::sync::Arc;
 
+/// With more models than these the first or the last one has certainly not just come or gone,
+/// however many watches tell of some at the same time.
+const FEW: usize = 16;
 /// The label by which pods and Services name their model.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 
@@ -63,7 +66,9 @@ impl Watched for Models {
         if old.is_some() != new.is_some() {
             came_or_went(world, name);
         }
-        Some(new.map_or(Seen::ModelGone(name.clone()), |new| Seen::Model(name.clone(), Arc::clone(new))))
+        Some(new.map_or(Seen::ModelGone(name.clone()), |new| {
+            Seen::Model(name.clone(), Arc::clone(new))
+        }))
     }
 }
 
@@ -85,7 +90,9 @@ impl Watched for Providers {
         name: &ResourceName,
         object: Self::Object,
     ) -> Option<PassthroughModel> {
-        readable(self.kind(), world, name, object, |world| world.queues.providers.push(name.clone()))
+        readable(self.kind(), world, name, object, |world| {
+            world.queues.providers.push(name.clone());
+        })
     }
 
     fn changed(
@@ -116,8 +123,21 @@ impl Watched for Keys {
         Some(&world.keys)
     }
 
+    /// There are many of them, and all are kept: without what nobody asks for, and without the
+    /// room that lists reserve to grow.
     fn keep(&self, world: &World, name: &ResourceName, object: Self::Object) -> Option<ApiKey> {
-        readable(self.kind(), world, name, object, |world| world.queues.keys.push(name.clone()))
+        let look = |world: &World| world.queues.keys.push(name.clone());
+        let mut key = readable(self.kind(), world, name, object, look)?;
+        key.metadata.labels = None;
+        key.metadata.annotations = None;
+        key.metadata.uid = None;
+        key.metadata.resource_version = None;
+        key.spec.models.shrink_to_fit();
+        if let Some(status) = &mut key.status {
+            status.conditions.shrink_to_fit();
+            status.owner_groups.shrink_to_fit();
+        }
+        Some(key)
     }
 
     fn changed(
@@ -133,7 +153,9 @@ impl Watched for Keys {
         for other in others {
             world.queues.keys.push(other);
         }
-        Some(new.map_or(Seen::KeyGone(name.clone()), |new| Seen::Key(name.clone(), Arc::clone(new))))
+        Some(
+            new.map_or(Seen::KeyGone(name.clone()), |new| Seen::Key(name.clone(), Arc::clone(new))),
+        )
     }
 }
 
@@ -264,7 +286,13 @@ impl Watched for Written {
         old: Option<&Arc<Live>>,
         new: Option<&Arc<Live>>,
     ) -> Option<Seen> {
-        LiveObjects::moved(&world.live, self.kind, name, old.map(Arc::as_ref), new.map(Arc::as_ref));
+        LiveObjects::moved(
+            &world.live,
+            self.kind,
+            name,
+            old.map(Arc::as_ref),
+            new.map(Arc::as_ref),
+        );
         for live in old.into_iter().chain(new) {
             if let Some(model) = instance_of(name, live) {
                 world.queues.models.push(model);
@@ -319,10 +347,14 @@ fn came_or_went(world: &World, name: &ResourceName) {
     let links = world.links.read();
     let mut keys = links.naming(name.as_str());
     // A key for all of them loses its last model, or gets its first.
-    if world.models.len() + world.providers.len() <= 1 {
+    if world.models.len() + world.providers.len() <= FEW {
         keys.extend(links.naming("*"));
     }
-    keys.extend(links.naming(&format!("{}/*", name.namespace())));
+    let here = name.namespace();
+    let there = world.models.count_in(here, FEW + 1) + world.providers.count_in(here, FEW + 1);
+    if there <= FEW {
+        keys.extend(links.naming(&format!("{here}/*")));
+    }
     drop(links);
     for key in keys {
         world.queues.keys.push(key);

@@ -144,11 +144,13 @@ impl LiveObjects {
 
     /// The objects of all kinds that carry these labels and that nothing controls.
     pub fn labelled(&self, labels: &BTreeMap<String, String>) -> Vec<(Place, Arc<Live>)> {
-        let carries = |live: &Live| labels.iter().all(|(key, value)| live.labels.get(key) == Some(value));
+        let carries =
+            |live: &Live| labels.iter().all(|(key, value)| live.labels.get(key) == Some(value));
         let mut found = Vec::new();
         for (LiveKind { resource, .. }, store) in &self.0.kinds {
             for name in store.names() {
-                let live = store.get(&name).filter(|live| live.controller.is_none() && carries(live));
+                let live =
+                    store.get(&name).filter(|live| live.controller.is_none() && carries(live));
                 found.extend(live.map(|live| (Place { resource: resource.clone(), name }, live)));
             }
         }

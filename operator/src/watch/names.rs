@@ -57,7 +57,8 @@ pub(super) async fn follow<K: Resource + Send + 'static>(
 }
 
 fn is_forbidden(error: &watcher::Error) -> bool {
-    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
+        error
     else {
         return false;
     };

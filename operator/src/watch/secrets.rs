@@ -5,10 +5,13 @@
 
 use crate::{routes::SecretData, watch::Store};
 use k8s_openapi::api::core::v1;
-use kube::{Api, Client};
+use kube::{Api, Client, Error};
 use llm_contract::ResourceName;
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// How long the API server may take to answer.
+const READ_MAX: Duration = Duration::from_secs(10);
 
 /// Secrets by name. Cheap to clone.
 #[derive(Clone)]
@@ -33,7 +36,7 @@ impl Secrets {
     ///
     /// # Errors
     /// If the API server does not answer, or does not let us.
-    pub async fn read(&self, name: &ResourceName) -> Result<Option<Arc<SecretData>>, kube::Error> {
+    pub async fn read(&self, name: &ResourceName) -> Result<Option<Arc<SecretData>>, Error> {
         let Some(version) = self.0.known.version(name) else {
             self.0.read.lock().remove(name);
             return Ok(None);
@@ -44,7 +47,9 @@ impl Secrets {
             return Ok(Some(Arc::clone(data)));
         }
         let api: Api<v1::Secret> = Api::namespaced(self.0.client.clone(), name.namespace());
-        let Some(secret) = api.get_opt(name.name()).await? else { return Ok(None) };
+        let answer = tokio::time::timeout(READ_MAX, api.get_opt(name.name())).await;
+        let answer = answer.unwrap_or_else(|late| Err(Error::Service(Box::new(late))));
+        let Some(secret) = answer? else { return Ok(None) };
         let data = Arc::new(secret.data.unwrap_or_default());
         // Under the version that was seen, even if a newer one was read: then the watch brings
         // that one next, and it is read once more.

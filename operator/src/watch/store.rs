@@ -49,9 +49,10 @@ impl<V> Store<V> {
         found.map(|(_, entry)| Arc::clone(&entry.value)).collect()
     }
 
-    /// Whether there is any in a namespace.
-    pub fn any(&self, namespace: &str) -> bool {
-        self.0.read().keys().any(|name| name.namespace() == namespace)
+    /// How many there are in a namespace, as far as somebody wants to count.
+    pub fn count_in(&self, namespace: &str, max: usize) -> usize {
+        let entries = self.0.read();
+        entries.keys().filter(|name| name.namespace() == namespace).take(max).count()
     }
 
     /// How many there are.

@@ -43,7 +43,8 @@ async fn an_api_server_that_was_away_is_caught_up_with() {
 #[tokio::test]
 async fn an_operator_that_is_killed_anywhere_leaves_nothing_half_done() {
     let cluster = Cluster::shared().await;
-    let manifest = |replicas: u64| model("qwen3", &format!("  serving: {{replicas: {replicas}}}\n"));
+    let manifest =
+        |replicas: u64| model("qwen3", &format!("  serving: {{replicas: {replicas}}}\n"));
     for round in 0..KILLS {
         let operator = cluster.operate().await;
         if round % 10 == 9 {

@@ -44,6 +44,18 @@ async fn a_key_has_no_model_left_until_one_comes_and_after_the_last_has_gone() {
 }
 
 #[tokio::test]
+async fn a_key_outside_of_the_operator_s_namespace_may_not_ask_for_models_of_others() {
+    let cluster = Cluster::shared().await;
+    let _operator = cluster.operate().await;
+    cluster.apply(&crate::models::model("qwen3", "")).await;
+    cluster.apply(&key("ebcdefgh2345", "*", "")).await;
+    cluster.until_says("ApiKey", "ebcdefgh2345", "Active", "NoModelLeft").await;
+    let status = &cluster.get("ApiKey", "ebcdefgh2345").await["status"];
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    assert!(message.ends_with("of its own namespace, unless it is in llm"), "{message}");
+}
+
+#[tokio::test]
 async fn a_key_ends_when_its_time_ends_though_nothing_happens() {
     let cluster = Cluster::shared().await;
     let operator = cluster.operate().await;
@@ -51,11 +63,14 @@ async fn a_key_ends_when_its_time_ends_though_nothing_happens() {
     let at = |seconds| Timestamp::now() + SignedDuration::from_secs(seconds);
     let (begins, ends) = (at(8), at(16));
     let times = format!("  notBefore: {begins:.0}\n  expiresAt: {ends:.0}\n");
-    cluster.apply(&key("cbcdefgh2345", "*", &times)).await;
+    cluster.apply(&key("cbcdefgh2345", &format!("{}/*", cluster.namespace), &times)).await;
     cluster.until_says("ApiKey", "cbcdefgh2345", "Active", "NotYetValid").await;
     cluster.until_says("ApiKey", "cbcdefgh2345", "Active", "Active").await;
     cluster.until_says("ApiKey", "cbcdefgh2345", "Active", "Expired").await;
-    assert!(Timestamp::now().duration_since(ends) < SignedDuration::from_secs(5), "it is said at once");
+    assert!(
+        Timestamp::now().duration_since(ends) < SignedDuration::from_secs(5),
+        "it is said at once"
+    );
     drop(operator);
 }
 
@@ -64,11 +79,20 @@ async fn what_the_key_manager_writes_into_a_status_stays() {
     let cluster = Cluster::shared().await;
     let _operator = cluster.operate().await;
     cluster.apply(&crate::models::model("qwen3", "")).await;
-    cluster.apply(&key("dbcdefgh2345", "*", "")).await;
+    cluster.apply(&key("dbcdefgh2345", &format!("{}/*", cluster.namespace), "")).await;
     cluster.until_says("ApiKey", "dbcdefgh2345", "Active", "Active").await;
     let groups = serde_json::json!({"ownerGroups": ["llm"]});
     cluster.set_status("apikey", "dbcdefgh2345", groups.clone()).await;
-    cluster.kubectl(&["patch", "apikey", "dbcdefgh2345", "--type=merge", "-p", r#"{"spec":{"suspended":true}}"#]).await;
+    cluster
+        .kubectl(&[
+            "patch",
+            "apikey",
+            "dbcdefgh2345",
+            "--type=merge",
+            "-p",
+            r#"{"spec":{"suspended":true}}"#,
+        ])
+        .await;
     cluster.until_says("ApiKey", "dbcdefgh2345", "Active", "Suspended").await;
     let status = &cluster.get("ApiKey", "dbcdefgh2345").await["status"];
     assert_eq!(status["ownerGroups"], groups["ownerGroups"]);
@@ -81,7 +105,8 @@ async fn an_operator_that_starts_writes_nothing_about_keys_that_are_as_they_were
     cluster.apply(&crate::models::model("qwen3", "")).await;
     let alphabet = "abcdefghijklmnopqrstuvwxyz".chars();
     let ids: Vec<_> = alphabet.map(|first| format!("{first}zcdefgh2345")).collect();
-    let manifests: Vec<_> = ids.iter().map(|id| key(id, "*", "")).collect();
+    let all = format!("{}/*", cluster.namespace);
+    let manifests: Vec<_> = ids.iter().map(|id| key(id, &all, "")).collect();
     cluster.apply(&manifests.join("\n---\n")).await;
     for id in &ids {
         cluster.until_says("ApiKey", id, "Active", "Active").await;
@@ -92,6 +117,7 @@ async fn an_operator_that_starts_writes_nothing_about_keys_that_are_as_they_were
     let _next = cluster.operate().await;
     cluster.settle().await;
     let writes = cluster.requests().split_off(asked).into_iter();
-    let writes: Vec<_> = writes.filter(|it| !["list", "watch"].contains(&it.verb.as_str())).collect();
+    let writes: Vec<_> =
+        writes.filter(|it| !["list", "watch"].contains(&it.verb.as_str())).collect();
     assert_eq!(writes, []);
 }

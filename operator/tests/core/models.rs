@@ -1,11 +1,9 @@
 //! Models on a real control plane without nodes: pods are made, and nothing runs them. The tests
 //! write the statuses that a kubelet would.
 
-
-
+use crate::support::{Cluster, DEADLINE, condition, is_there, phase};
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
-use crate::support::{Cluster, DEADLINE, condition, is_there, phase};
 
 const OBJECTS: &[(&str, &str)] = &[
     ("PersistentVolumeClaim", "qwen3-model-storage"),
@@ -115,7 +113,8 @@ async fn what_a_model_no_longer_wants_is_removed() {
     // The weights are not thrown away with the wish for a volume.
     let folder = model("qwen3", "").replace("type: pvc, size: 1Gi", "type: emptyDir");
     cluster.apply(&folder).await;
-    let in_folder = |it: &Value| !it["spec"]["template"]["spec"]["volumes"][0]["emptyDir"].is_null();
+    let in_folder =
+        |it: &Value| !it["spec"]["template"]["spec"]["volumes"][0]["emptyDir"].is_null();
     cluster.until("Deployment", "qwen3", "it uses a folder", in_folder).await;
     cluster.settle().await;
     assert!(is_there(&cluster.get("PersistentVolumeClaim", "qwen3-model-storage").await));
@@ -126,7 +125,9 @@ async fn the_strategy_changes_both_ways() {
     let cluster = Cluster::shared().await;
     let _operator = cluster.operate().await;
     for strategy in ["RollingUpdate", "Recreate", "RollingUpdate", "Recreate"] {
-        cluster.apply(&model("qwen3", &format!("  serving: {{updateStrategy: {strategy}}}\n"))).await;
+        cluster
+            .apply(&model("qwen3", &format!("  serving: {{updateStrategy: {strategy}}}\n")))
+            .await;
         let has = |it: &Value| it["spec"]["strategy"]["type"] == strategy;
         cluster.until("Deployment", "qwen3", strategy, has).await;
     }
@@ -142,7 +143,8 @@ async fn a_field_that_is_taken_out_is_gone() {
     let there = |it: &Value| !pod(it)["containers"][0]["env"].is_null();
     cluster.until("Deployment", "qwen3", "the variable is there", there).await;
     cluster.apply(&model("qwen3", "")).await;
-    let gone = |it: &Value| pod(it)["containers"][0]["env"].is_null() && pod(it)["nodeSelector"].is_null();
+    let gone =
+        |it: &Value| pod(it)["containers"][0]["env"].is_null() && pod(it)["nodeSelector"].is_null();
     cluster.until("Deployment", "qwen3", "the variable is gone", gone).await;
 }
 
@@ -181,7 +183,8 @@ async fn a_status_says_what_the_kubelet_says() {
     let said = cluster.until_says("LLMModel", "qwen3", "WeightsReady", "DownloadFailed").await;
     assert!(said.contains("exit code 65): the hub refuses example/qwen3 with 403"), "{said}");
 
-    let pull = json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}});
+    let pull =
+        json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}});
     cluster.set_status("pod", &pod, status(done.clone(), pull, "False")).await;
     let said = cluster.until_says("LLMModel", "qwen3", "ServingReady", "ImagePullFailed").await;
     assert_eq!(said, "image i: not found");
@@ -228,7 +231,8 @@ async fn what_somebody_else_has_is_left_alone_and_the_model_says_so() {
 async fn a_model_waits_for_its_token() {
     let cluster = Cluster::shared().await;
     let _operator = cluster.operate().await;
-    let gated = model("qwen3", "").replace("source: hugging", "authSecretName: hub, source: hugging");
+    let gated =
+        model("qwen3", "").replace("source: hugging", "authSecretName: hub, source: hugging");
     cluster.apply(&gated).await;
     cluster.until_says("LLMModel", "qwen3", "Accepted", "SecretMissing").await;
     assert!(cluster.get("Deployment", "qwen3").await.is_null());
@@ -249,7 +253,8 @@ async fn the_older_of_two_models_has_the_id() {
     cluster.apply(&named("aaa-younger")).await;
     // Names break a tie of the same second, so whichever lost says whom it lost to.
     let verdict = async || {
-        let models = [cluster.get("LLMModel", "older").await, cluster.get("LLMModel", "aaa-younger").await];
+        let models =
+            [cluster.get("LLMModel", "older").await, cluster.get("LLMModel", "aaa-younger").await];
         let reasons = models.map(|it| condition(&it, "Accepted")["reason"].clone());
         reasons.contains(&json!("ModelIdTaken")) && reasons.contains(&json!("Accepted"))
     };

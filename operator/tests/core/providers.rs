@@ -22,7 +22,8 @@ async fn a_provider_is_in_the_table_once_its_credential_is_there() {
     let operator = cluster.operate().await;
     cluster.apply(PROVIDER).await;
     for about in ["Accepted", "BackendConfigured", "UpstreamCredentialResolved"] {
-        let said = cluster.until_says("PassthroughModel", "openrouter", about, "SecretMissing").await;
+        let said =
+            cluster.until_says("PassthroughModel", "openrouter", about, "SecretMissing").await;
         assert_eq!(said, "Secret openrouter is not there: create it");
     }
     assert_eq!(operator.routes(), [""; 0]);
@@ -36,7 +37,9 @@ async fn a_provider_is_in_the_table_once_its_credential_is_there() {
     cluster.kubectl(&["patch", "secret", "openrouter", "-p", patch]).await;
     cluster.until_says("PassthroughModel", "openrouter", "Accepted", "Accepted").await;
     cluster.until_says("PassthroughModel", "openrouter", "BackendConfigured", "Applied").await;
-    cluster.until_says("PassthroughModel", "openrouter", "InternalEndpointReady", "EndpointDisabled").await;
+    cluster
+        .until_says("PassthroughModel", "openrouter", "InternalEndpointReady", "EndpointDisabled")
+        .await;
     let provider = cluster.get("PassthroughModel", "openrouter").await;
     assert_eq!(phase(&provider), "Ready");
     assert_eq!(provider["status"]["providerHostname"], "openrouter.ai");
@@ -44,7 +47,9 @@ async fn a_provider_is_in_the_table_once_its_credential_is_there() {
     assert_eq!(operator.routes(), [format!("{}/openrouter", cluster.namespace)]);
 
     cluster.kubectl(&["delete", "secret", "openrouter"]).await;
-    cluster.until_says("PassthroughModel", "openrouter", "UpstreamCredentialResolved", "SecretMissing").await;
+    cluster
+        .until_says("PassthroughModel", "openrouter", "UpstreamCredentialResolved", "SecretMissing")
+        .await;
     cluster.kubectl(&["delete", "passthroughmodel", "openrouter"]).await;
     cluster.until_gone("PassthroughModel", "openrouter").await;
 }
@@ -53,12 +58,18 @@ async fn a_provider_is_in_the_table_once_its_credential_is_there() {
 async fn a_model_and_a_provider_may_not_share_a_name() {
     let cluster = Cluster::shared().await;
     let _operator = cluster.operate().await;
-    cluster.kubectl(&["create", "secret", "generic", "openrouter", "--from-literal=apiKey=x"]).await;
+    cluster
+        .kubectl(&["create", "secret", "generic", "openrouter", "--from-literal=apiKey=x"])
+        .await;
     cluster.apply(PROVIDER).await;
     cluster.until_says("PassthroughModel", "openrouter", "Accepted", "Accepted").await;
     // A second later, so that it is the younger one.
-    let created = cluster.get("PassthroughModel", "openrouter").await["metadata"]["creationTimestamp"].clone();
-    let later = async || created.as_str() < Some(jiff::Timestamp::now().strftime("%FT%TZ").to_string().as_str());
+    let created =
+        cluster.get("PassthroughModel", "openrouter").await["metadata"]["creationTimestamp"]
+            .clone();
+    let later = async || {
+        created.as_str() < Some(jiff::Timestamp::now().strftime("%FT%TZ").to_string().as_str())
+    };
     llm_cluster::wait_for("the next second", crate::support::DEADLINE, later).await.unwrap();
     cluster.apply(&crate::models::model("openrouter", "")).await;
     cluster.until_says("LLMModel", "openrouter", "Accepted", "NameTaken").await;

@@ -14,15 +14,18 @@ const QUIET: Duration = Duration::from_secs(20);
 const MODELS: usize = 100;
 
 #[tokio::test]
-async fn a_hundred_models_and_then_silence() {
+async fn a_hundred_models_and_then_silence_also_from_the_next_operator() {
     let cluster = Cluster::alone().await;
-    let _operator = cluster.operate().await;
+    let operator = cluster.operate().await;
     let manifests: Vec<_> = (0..MODELS).map(|number| model(&format!("m{number}"), "")).collect();
     cluster.apply(&manifests.join("\n---\n")).await;
     let all = async || {
         let models = cluster.api("LLMModel").list(&ListParams::default()).await.unwrap().items;
         let starting = |it: &&kube::api::DynamicObject| {
-            it.data.pointer("/status/conditions").map(Value::to_string).is_some_and(|it| it.contains("Unschedulable"))
+            it.data
+                .pointer("/status/conditions")
+                .map(Value::to_string)
+                .is_some_and(|it| it.contains("Unschedulable"))
         };
         models.iter().filter(starting).count() == MODELS
     };
@@ -34,6 +37,15 @@ async fn a_hundred_models_and_then_silence() {
     assert_eq!(since, [], "of {asked} requests in all");
     // For each of five objects a look and a write; some statuses and events.
     assert!(asked < MODELS * 20, "{asked} requests");
+
+    operator.stop().await;
+    let asked = cluster.requests().len();
+    let _next = cluster.operate().await;
+    cluster.settle().await;
+    let writes = cluster.requests().split_off(asked).into_iter();
+    let writes: Vec<_> =
+        writes.filter(|it| !["list", "watch"].contains(&it.verb.as_str())).collect();
+    assert_eq!(writes, [], "all is as it was");
 }
 
 #[tokio::test]
@@ -47,7 +59,9 @@ async fn a_resource_that_makes_no_sense_does_not_keep_others_from_being_served()
         cluster.kubectl(&["patch", &crd, "--type=json", "-p", open]).await;
     }
     let garbage = |kind: &str| {
-        format!("\napiVersion: llm.nebari.dev/v1alpha1\nkind: {kind}\nmetadata:\n  name: garbage\nspec: {{model: 7}}\n")
+        format!(
+            "\napiVersion: llm.nebari.dev/v1alpha1\nkind: {kind}\nmetadata:\n  name: garbage\nspec: {{model: 7}}\n"
+        )
     };
     for kind in ["LLMModel", "PassthroughModel", "ApiKey"] {
         let stored = async || {

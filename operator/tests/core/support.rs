@@ -102,6 +102,7 @@ impl Cluster {
                 labels: [("app".to_owned(), "llm-proxy".to_owned())].into(),
             },
             monitoring_namespace: Some("monitoring".into()),
+            older_gateways: [].into(),
             urls: EndpointUrls {
                 external: Some("https://llm.example.org".into()),
                 internal: Some("https://llm-internal.example.org".into()),
@@ -135,7 +136,8 @@ impl Cluster {
         let quiet = async || {
             let before = std::mem::replace(&mut asked, self.requests().len());
             before == asked && {
-                let wait = tokio::time::timeout(Duration::from_secs(2), std::future::pending::<()>());
+                let wait =
+                    tokio::time::timeout(Duration::from_secs(2), std::future::pending::<()>());
                 drop(wait.await);
                 self.requests().len() == asked
             }
@@ -178,7 +180,13 @@ impl Cluster {
     }
 
     /// Waits until a condition of a resource has a reason, and gives its message.
-    pub(crate) async fn until_says(&self, kind: &str, name: &str, about: &str, reason: &str) -> String {
+    pub(crate) async fn until_says(
+        &self,
+        kind: &str,
+        name: &str,
+        about: &str,
+        reason: &str,
+    ) -> String {
         let what = format!("{about} says {reason}");
         let says = |it: &Value| condition(it, about)["reason"] == reason;
         let object = self.until(kind, name, &what, says).await;
@@ -187,7 +195,8 @@ impl Cluster {
 
     /// Applies manifests in the namespace.
     pub(crate) async fn apply(&self, manifests: &str) {
-        let placed = manifests.replace("\nmetadata:\n", &format!("\nmetadata:\n  namespace: {}\n", self.namespace));
+        let placed = manifests
+            .replace("\nmetadata:\n", &format!("\nmetadata:\n  namespace: {}\n", self.namespace));
         self.plane.apply(&placed).await.unwrap();
     }
 
@@ -271,7 +280,10 @@ async fn install(plane: &ControlPlane) {
     plane.apply(CRDS).await.unwrap();
     for name in ["llmmodels", "passthroughmodels", "apikeys"] {
         let crd = format!("crd/{name}.llm.nebari.dev");
-        plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &crd]).await.unwrap();
+        plane
+            .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &crd])
+            .await
+            .unwrap();
     }
 }
 

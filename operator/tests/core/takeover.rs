@@ -1,10 +1,8 @@
 //! Taking over from the first release of the pack restarts nothing and forgets nothing.
 
-
-
+use crate::support::{Cluster, DEADLINE, condition, is_there};
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
-use crate::support::{Cluster, DEADLINE, condition, is_there};
 use tokio::io::AsyncWriteExt as _;
 
 const NAME: &str = "qwen3-5-35b-a3b-gptq-int4";
@@ -120,5 +118,8 @@ async fn a_model_that_was_made_by_the_first_release_can_be_deleted() {
     operator.lead();
     cluster.until_gone("LLMModel", NAME).await;
     cluster.until_gone("Deployment", NAME).await;
-    assert!(is_there(&cluster.get("Secret", "qwen3-5-35b-a3b-gptq-int4-api-keys").await), "keys stay");
+    assert!(
+        is_there(&cluster.get("Secret", "qwen3-5-35b-a3b-gptq-int4-api-keys").await),
+        "keys stay"
+    );
 }

@@ -21,12 +21,14 @@ pub(crate) async fn serve(world: &World, repositories: &[&str]) -> (OnNode, Temp
             ("model.safetensors", vec![7; WEIGHTS_BYTES]),
         ];
         let sibling = |(name, bytes): &(&str, Vec<u8>)| {
-            let sha256: String = Sha256::digest(bytes).iter().map(|it| format!("{it:02x}")).collect();
+            let sha256: String =
+                Sha256::digest(bytes).iter().map(|it| format!("{it:02x}")).collect();
             let lfs = json!({"sha256": sha256, "size": bytes.len(), "pointerSize": 134});
             json!({"rfilename": name, "size": bytes.len(), "blobId": "0".repeat(40), "lfs": lfs})
         };
         let siblings: Vec<_> = files.iter().map(sibling).collect();
-        let listing = json!({"id": repository, "sha": COMMIT, "gated": false, "siblings": siblings});
+        let listing =
+            json!({"id": repository, "sha": COMMIT, "gated": false, "siblings": siblings});
         let api = folder.path().join("api/models").join(repository).join("revision");
         fs::create_dir_all(&api).unwrap();
         fs::write(api.join("main"), listing.to_string()).unwrap();

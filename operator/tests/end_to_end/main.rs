@@ -12,14 +12,23 @@ mod hub;
 mod world;
 
 use llm_cluster::wait_for;
-use llm_scale::{caller::Caller, clock, load::Load, reach::reach};
+use llm_scale::{
+    caller::{Caller, Streamed},
+    clock,
+    load::Load,
+    reach::reach,
+};
+use std::time::Duration;
 use steps::Steps;
+use tokio::task::JoinSet;
 use world::{DEADLINE, World};
 
 /// What a revocation may take until every proxy refuses the key.
-const REVOKED_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+const REVOKED_MAX: Duration = Duration::from_secs(1);
 /// Callers at each proxy.
 const CALLERS: usize = 4;
+/// Tokens of a stream that runs for a while: 10 ms each.
+const LONG_TOKENS: u32 = 600;
 
 #[tokio::test]
 async fn from_kubectl_apply_to_a_streamed_answer_and_back() {
@@ -46,7 +55,9 @@ async fn from_kubectl_apply_to_a_streamed_answer_and_back() {
     }
     steps.done("keys are made, answers are streamed");
 
-    for (kind, name) in [("llmmodel", "fast"), ("llmmodel", "kept"), ("passthroughmodel", "provider")] {
+    for (kind, name) in
+        [("llmmodel", "fast"), ("llmmodel", "kept"), ("passthroughmodel", "provider")]
+    {
         world.says(kind, name, "RouteProgrammed", "True in force on all proxies (2)").await;
     }
     steps.done("every resource says that both proxies have it");
@@ -77,18 +88,29 @@ async fn from_kubectl_apply_to_a_streamed_answer_and_back() {
 /// A pod that ends gets no new request, and ends what it has begun.
 async fn replace_a_pod(world: &World, caller: &Caller) {
     let load = Load::start(caller, &world.proxies, "fast", CALLERS);
+    let mut streams = JoinSet::new();
+    for proxy in world.proxies.iter().flat_map(|proxy| [*proxy; CALLERS]) {
+        let caller = caller.for_tokens(LONG_TOKENS);
+        streams.spawn(async move { caller.stream(proxy, "fast").await });
+    }
     let pods = world.pods("fast").await;
     let leaving = pods[0].clone();
-    let works = async || world.requests_running(&leaving).await.is_some_and(|count| 0.0 < count);
+    let works = async || world.requests_running(&leaving).await.is_some_and(|count| 2.0 < count);
     wait_for("the pod has requests", DEADLINE, works).await.unwrap();
 
     world.kubectl(&["delete", "pod", &leaving, "--wait=false"]).await;
 
-    let idle = async || world.requests_running(&leaving).await.is_none_or(|count| count == 0.0);
-    wait_for("the pod has none any more", DEADLINE, idle).await.unwrap();
+    while let Some(ended) = streams.join_next().await {
+        let Streamed { parts, took } = ended.unwrap().unwrap();
+        println!("a stream of {parts} parts took {took:?}");
+    }
+    let running = world.requests_running(&leaving).await;
+    assert!(running.is_none_or(|count| count == 0.0), "{leaving} has new requests: {running:?}");
     let replaced = async || {
         let now = world.pods("fast").await;
-        now.len() == 2 && !now.contains(&leaving) && world.phase("llmmodel", "fast").await == "Ready"
+        now.len() == 2
+            && !now.contains(&leaving)
+            && world.phase("llmmodel", "fast").await == "Ready"
     };
     wait_for("another pod is ready in its place", DEADLINE, replaced).await.unwrap();
     let tally = load.stop().await;

@@ -210,7 +210,8 @@ impl World {
 
     /// Nothing is left of any model.
     pub(crate) async fn is_bare(&self) {
-        let ours = "app.kubernetes.io/managed-by=nebari-llm-operator,app.kubernetes.io/name=llmmodel";
+        let ours =
+            "app.kubernetes.io/managed-by=nebari-llm-operator,app.kubernetes.io/name=llmmodel";
         let list = ["get", OWNED, "-l", ours, "-o", "name"];
         let bare = async || self.kubectl(&list).await.is_empty();
         if let Err(late) = wait_for("nothing is left of the models", DEADLINE, bare).await {

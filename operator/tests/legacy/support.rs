@@ -1,8 +1,10 @@
 //! A namespace in which the older pack ran.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
-    Api, Client, CustomResourceExt,
-    api::{Patch, PatchParams},
+    Api, Client, CustomResourceExt, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams},
+    runtime::{conditions::is_crd_established, wait::await_condition},
 };
 use llm_cluster::{ControlPlane, wait_for};
 use llm_crd::{
@@ -75,8 +77,12 @@ impl Cluster {
         // JSON is YAML.
         let texts = kinds.map(|kind| serde_json::to_string(&kind).unwrap());
         self.plane.apply(&texts.join("\n---\n")).await.unwrap();
-        let wait = ["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"];
-        self.plane.kubectl(&wait).await.unwrap();
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        for kind in api.list(&ListParams::default()).await.unwrap() {
+            let name = kind.name_any();
+            let established = await_condition(api.clone(), &name, is_crd_established());
+            tokio::time::timeout(DEADLINE, established).await.unwrap().unwrap();
+        }
     }
 
     /// Objects of the older pack, of a model that is there or not.
@@ -170,6 +176,7 @@ spec:
             storage_class: None,
             proxies: Pods { namespace: self.namespace.clone(), labels: BTreeMap::new() },
             monitoring_namespace: None,
+            older_gateways: [].into(),
             urls: EndpointUrls::default(),
         };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());

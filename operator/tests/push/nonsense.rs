@@ -21,7 +21,8 @@ async fn loosen(plane: &ControlPlane, plural: &str) {
 /// Specs that cannot be.
 fn nonsense() -> Vec<Value> {
     let long = "x".repeat(100_000);
-    let many: Vec<_> = (0..2000).map(|it| json!({"id": format!("id-{it}"), "upstream": ""})).collect();
+    let many: Vec<_> =
+        (0..2000).map(|it| json!({"id": format!("id-{it}"), "upstream": ""})).collect();
     vec![
         json!({}),
         json!(null),

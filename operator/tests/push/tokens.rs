@@ -13,7 +13,7 @@ use std::{fs, time::Duration};
 
 const LIFE: Duration = Duration::from_secs(3600);
 /// How long the token is good that runs out during a test.
-const SHORT_LIFE: Duration = Duration::from_secs(5);
+const SHORT_LIFE: Duration = Duration::from_secs(10);
 
 /// Other claims under a token's signature, as only the cluster itself could make them.
 async fn forge(plane: &ControlPlane, token: &SecretString, claims: Value) -> SecretString {
@@ -44,10 +44,15 @@ async fn who_may_not_follow_is_refused_with_a_reason_that_its_log_has() {
     let good = plane.token(namespace, PROXIES, AUDIENCE, LIFE).await.unwrap();
     let past = json!({"iat": seconds_from_now(-7200), "nbf": seconds_from_now(-7200), "exp": seconds_from_now(-3600)});
     let elsewhere = plane.namespace().await.unwrap();
-    let account = format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {PROXIES}, namespace: {elsewhere}}}\n");
+    let account = format!(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {PROXIES}, namespace: {elsewhere}}}\n"
+    );
     plane.apply(&account).await.unwrap();
-    let other_cluster = ControlPlane::options().without_workload_controllers().start().await.unwrap();
-    let same_name = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {PROXIES}, namespace: {namespace}}}\n");
+    let other_cluster =
+        ControlPlane::options().without_workload_controllers().start().await.unwrap();
+    let same_name = format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {PROXIES}, namespace: {namespace}}}\n"
+    );
     other_cluster.apply(&same_name).await.unwrap();
     let unknown = "this cluster does not know it, it has expired, or it is for an audience other";
     let cases = [

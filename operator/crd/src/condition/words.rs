@@ -278,6 +278,7 @@ const ACTIVE: &[Reason] = &[
     Reason::OwnerGone,
     Reason::NoModelLeft,
     Reason::InvalidHash,
+    Reason::NamespaceNotWatched,
     Reason::InvalidSpec,
 ];
 

@@ -20,7 +20,8 @@ pub(super) const RESERVED: &str = "['accept-encoding', 'api-key', 'authorization
 #[schemars(extend("x-kubernetes-validations" = provider_rules()))]
 pub struct Provider {
     /// The host name of the provider, without scheme, port and path, for example `openrouter.ai`.
-    /// Required unless `backend.type` is `Bedrock`.
+    /// Required unless `backend.type` is `Bedrock`. The proxies send callers' requests there, to
+    /// any host they can reach: a NetworkPolicy for them says which those are.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 254), extend("x-kubernetes-validations" = [
         rule("!self.contains('://')", "must be a bare host name: drop the scheme"),
@@ -47,7 +48,8 @@ pub struct Provider {
     pub schema_version: Option<String>,
     /// The name of a Secret in the same namespace whose key `apiKey` holds the provider's key. A
     /// change is in force within seconds. Required unless `credential.type` is `None` or
-    /// `WorkloadIdentity`.
+    /// `WorkloadIdentity`. It is sent to `hostname`: whoever may write this resource can have that
+    /// key of any Secret of the namespace sent anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rule::object_name")]
     pub credential_secret_name: Option<String>,

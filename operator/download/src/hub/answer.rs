@@ -1,5 +1,6 @@
 //! What an answer comes to that is not what was asked for.
 
+use super::Token;
 use crate::Failure;
 use reqwest::{
     Response, StatusCode,
@@ -113,11 +114,11 @@ pub(super) fn begins_at(headers: &HeaderMap, from: u64) -> bool {
 }
 
 impl HubMessage {
-    /// What a refusal says, in a header or in its body.
-    pub(super) async fn of(mut response: Response) -> Self {
+    /// What a refusal says, in a header or in its body; without the token, should it be there.
+    pub(super) async fn of(mut response: Response, token: Option<&Token>) -> Self {
         let header = response.headers().get("x-error-message");
         if let Some(text) = header.and_then(|header| header.to_str().ok()) {
-            return Self::new(text);
+            return Self::new(text, token);
         }
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -127,10 +128,11 @@ impl HubMessage {
             }
         }
         serde_json::from_slice(&body)
-            .map_or_else(|_other| Self::default(), |Complaint { error }| Self::new(&error))
+            .map_or_else(|_other| Self::default(), |Complaint { error }| Self::new(&error, token))
     }
 
-    fn new(text: &str) -> Self {
+    fn new(text: &str, token: Option<&Token>) -> Self {
+        let text = token.map_or_else(|| text.to_owned(), |token| token.hidden_in(text));
         let printable = text.chars().filter(|c| !c.is_control());
         Self(format!(": {}", printable.take(MESSAGE_CHARS_MAX).collect::<String>()))
     }

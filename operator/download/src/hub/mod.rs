@@ -50,7 +50,7 @@ pub(crate) struct Endpoint(Url);
 
 /// Why a text is no endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write the hub as `https://huggingface.co`: http or https, no query")]
+#[error("write the hub as `https://huggingface.co`: http or https, no password, no query")]
 pub struct InvalidEndpoint;
 
 /// Why a text is no token.
@@ -260,7 +260,8 @@ impl Hub {
             return trouble.into();
         }
         let repository = self.repo.to_string();
-        let message = tokio::time::timeout(self.idle, HubMessage::of(response));
+        let message =
+            tokio::time::timeout(self.idle, HubMessage::of(response, self.token.as_ref()));
         let message = message.await.unwrap_or_default();
         Miss::Never(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -324,6 +325,11 @@ impl Token {
         let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if fits { Ok(Self(SecretString::from(text))) } else { Err(InvalidToken) }
     }
+
+    /// What somebody says who was shown the token, without it.
+    fn hidden_in(&self, text: &str) -> String {
+        text.replace(self.0.expose_secret(), "[the token]")
+    }
 }
 
 impl Endpoint {
@@ -336,8 +342,11 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
         let url = Url::parse(text).map_err(|_form| InvalidEndpoint)?;
+        // A password would stand in what is said of a failure.
         let fits = matches!(url.scheme(), "http" | "https")
             && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
             && url.query().is_none()
             && url.fragment().is_none();
         if fits { Ok(Self(url)) } else { Err(InvalidEndpoint) }

@@ -58,11 +58,28 @@ async fn patterns_that_match_nothing_are_no_success() {
 async fn the_token_is_never_said() {
     let volume = Volume::new();
     let hub = Hub::start(&model()).await;
-    for fault in [Fault::status(401), Fault::status(500), Fault::Cut(0)] {
+    let repeats = |status| {
+        let said = [("x-error-message", "hf_secret is nobody's")];
+        Fault::answer(status, &said, r#"{"error": "hf_secret"}"#)
+    };
+    let body = Fault::answer(403, &[], r#"{"error": "hf_\u0073ecret is nobody's"}"#);
+    for fault in
+        [Fault::status(401), Fault::status(500), Fault::Cut(0), repeats(401), repeats(404), body]
+    {
         hub.always("", fault.clone());
         hub.always("m.bin", fault);
         let ended = Program::fetch(&hub, &volume).env("HF_TOKEN", "hf_secret").run().await;
         let said = format!("{}{}{}", ended.out, ended.notes, ended.reason);
         assert!(!said.contains("hf_secret"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_hub_with_a_password_in_its_address_is_refused_without_repeating_it() {
+    let volume = Volume::new();
+    let hub = Hub::start(&model()).await;
+    let address = hub.url.replace("http://", "http://me:geheim@");
+    let ended = Program::fetch(&hub, &volume).env("HF_ENDPOINT", &address).fail(64).await;
+    assert!(ended.reason.contains("no password"), "{}", ended.reason);
+    assert!(!ended.reason.contains("geheim") && hub.asked().is_empty(), "{}", ended.reason);
 }

@@ -5,9 +5,7 @@ use crate::apply::Object;
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy},
-        core::v1::{
-            PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, Toleration,
-        },
+        core::v1::{PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, Toleration},
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
@@ -29,7 +27,8 @@ impl Planner<'_> {
         let spec = &self.model.spec;
         let live = self.present.deployment.map(|live| &live.spec);
         let downloader = &self.settings.images.downloader;
-        let style = style(live.map(|live| &live.template), downloader, |style| self.template(style));
+        let style =
+            style(live.map(|live| &live.template), downloader, |style| self.template(style));
         let mut metadata = self.metadata();
         let hash = config_hash(self.name(), spec);
         metadata.annotations = Some([(CONFIG_HASH.to_owned(), hash)].into());
@@ -70,7 +69,8 @@ impl Planner<'_> {
         let tolerations = tolerations(spec);
         let node_selector = vllm.map(|vllm| vllm.node_selector.clone()).unwrap_or_default();
         let secrets = serving.map(|serving| serving.image_pull_secrets.clone()).unwrap_or_default();
-        let annotations = serving.map(|serving| serving.pod_annotations.clone()).unwrap_or_default();
+        let annotations =
+            serving.map(|serving| serving.pod_annotations.clone()).unwrap_or_default();
         PodTemplateSpec {
             metadata: Some(ObjectMeta {
                 labels: Some(labels(self.name())),

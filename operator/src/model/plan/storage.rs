@@ -43,7 +43,9 @@ impl Mount {
 impl Planner<'_> {
     pub(super) fn mount(&self) -> Mount {
         match &self.model.weights {
-            Weights::Volume { .. } | Weights::Folder { .. } => Mount { sub_path: None, read_only: false },
+            Weights::Volume { .. } | Weights::Folder { .. } => {
+                Mount { sub_path: None, read_only: false }
+            }
             Weights::Image { .. } => Mount { sub_path: Some(IMAGE_FOLDER), read_only: true },
             Weights::Claim { .. } => Mount { sub_path: None, read_only: true },
         }
@@ -104,7 +106,8 @@ impl Planner<'_> {
     pub(super) fn claim(&self) -> Option<Object> {
         let Weights::Volume { size } = &self.model.weights else { return None };
         let live = self.present.claim.and_then(|claim| claim.spec.as_ref());
-        let live_size = live.and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
+        let live_size =
+            live.and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
         let size = match live_size {
             Some(live) if units(&live.0) >= units(size) => live.clone(),
             Some(_) | None => Quantity(size.clone()),
@@ -112,13 +115,15 @@ impl Planner<'_> {
         let wanted_mode = || vec![self.model.spec.storage_access_mode().as_str().to_owned()];
         let storage = self.model.spec.model.storage.as_ref();
         let class = storage.and_then(|storage| storage.storage_class_name.as_ref());
-        let class = class.filter(|class| !class.is_empty()).or(self.settings.storage_class.as_ref());
+        let class =
+            class.filter(|class| !class.is_empty()).or(self.settings.storage_class.as_ref());
         let mut metadata = self.metadata();
         metadata.annotations = Some([(KEEP.to_owned(), "true".to_owned())].into());
         let claim = PersistentVolumeClaim {
             metadata: ObjectMeta { ..metadata },
             spec: Some(PersistentVolumeClaimSpec {
-                access_modes: live.map_or_else(|| Some(wanted_mode()), |live| live.access_modes.clone()),
+                access_modes: live
+                    .map_or_else(|| Some(wanted_mode()), |live| live.access_modes.clone()),
                 storage_class_name: match live {
                     Some(live) => live.storage_class_name.clone(),
                     None => class.cloned(),

@@ -52,7 +52,8 @@ pub(super) fn style(
     ) else {
         return current;
     };
-    let same = |style: &Style| serde_json::to_value(render(style)).is_ok_and(|it| is_same(&live, &it));
+    let same =
+        |style: &Style| serde_json::to_value(render(style)).is_ok_and(|it| is_same(&live, &it));
     styles.into_iter().find(same).unwrap_or(current)
 }
 
@@ -70,7 +71,6 @@ fn is_same(live: &Value, rendered: &Value) -> bool {
         Some(Value::Null) | None => 0,
         Some(Value::Bool(_) | Value::Number(_) | Value::String(_)) => 1,
     };
-    let nothing_removed =
-        |path: &&str| size(live.pointer(path)) <= size(rendered.pointer(path));
+    let nothing_removed = |path: &&str| size(live.pointer(path)) <= size(rendered.pointer(path));
     covers(live, rendered) && REMOVABLE.iter().all(nothing_removed)
 }

@@ -32,6 +32,7 @@ fn settings() -> Settings {
             labels: [("app".to_owned(), "llm-proxy".to_owned())].into(),
         },
         monitoring_namespace: Some("monitoring".into()),
+        older_gateways: [].into(),
         urls: EndpointUrls::default(),
     }
 }
@@ -161,13 +162,37 @@ fn a_model_in_a_folder_of_its_node_has_no_volume() {
 #[test]
 fn a_pod_monitor_is_made_only_where_it_is_wanted_and_known() {
     let monitored = |it: &mut LLMModel| {
-        it.spec.serving = Some(serde_json::from_value(json!({"monitoring": {"enabled": true}})).unwrap());
+        it.spec.serving =
+            Some(serde_json::from_value(json!({"monitoring": {"enabled": true}})).unwrap());
     };
-    let kinds = |plan: Plan| plan.objects.into_iter().map(|it| it.resource.kind).collect::<Vec<_>>();
+    let kinds =
+        |plan: Plan| plan.objects.into_iter().map(|it| it.resource.kind).collect::<Vec<_>>();
     assert!(kinds(planned(small(monitored))).contains(&"PodMonitor".to_owned()));
     assert!(!kinds(planned(small(|_| {}))).contains(&"PodMonitor".to_owned()));
     let unknown = plan(&checked(small(monitored)), &settings(), Present::default());
     assert!(!kinds(unknown).contains(&"PodMonitor".to_owned()));
+}
+
+#[test]
+fn gateways_reach_pods_themselves_only_while_routes_of_the_first_release_may_be_in_force() {
+    let sources = |older: &[&str]| {
+        let mut settings = settings();
+        settings.older_gateways = older.iter().map(|&it| it.to_owned()).collect();
+        let plan = plan(&checked(small(|_| {})), &settings, Present::default());
+        let policy =
+            plan.objects.into_iter().find(|it| it.resource.kind == "NetworkPolicy").unwrap();
+        policy.value["spec"]["ingress"].as_array().unwrap().to_vec()
+    };
+    assert_eq!(sources(&[]).len(), 2);
+    insta::assert_yaml_snapshot!(sources(&["envoy-gateway-system"])[2], @r"
+    from:
+      - namespaceSelector:
+          matchLabels:
+            kubernetes.io/metadata.name: envoy-gateway-system
+      - podSelector:
+          matchLabels:
+            app.kubernetes.io/name: epp
+    ");
 }
 
 #[test]
@@ -204,8 +229,9 @@ fn a_toleration_of_the_resource_that_says_it_already_is_enough() {
     ] {
         let deployment = deployment(small(|it| {
             it.spec.resources.gpu = serde_json::from_value(json!({"count": 1})).unwrap();
-            it.spec.advanced =
-                Some(serde_json::from_value(json!({"vllm": {"tolerations": [toleration]}})).unwrap());
+            it.spec.advanced = Some(
+                serde_json::from_value(json!({"vllm": {"tolerations": [toleration]}})).unwrap(),
+            );
         }));
         let found = deployment["spec"]["template"]["spec"]["tolerations"].as_array().unwrap();
         assert_eq!(found.len(), tolerations, "{toleration}");
@@ -235,7 +261,10 @@ fn a_volume_grows_and_never_becomes_smaller_or_another_one() {
         let spec = &plan.objects[0].value["spec"];
         assert_eq!(spec["resources"]["requests"]["storage"], size, "{live:?} {wanted}");
         if live.is_some() {
-            assert_eq!((&spec["storageClassName"], &spec["accessModes"][0]), (&json!("slow"), &json!("ReadWriteMany")));
+            assert_eq!(
+                (&spec["storageClassName"], &spec["accessModes"][0]),
+                (&json!("slow"), &json!("ReadWriteMany"))
+            );
         }
     }
 }
@@ -279,7 +308,8 @@ fn what_the_first_release_made_stays_as_it_is() {
     let deployment = present(older_template());
     let present = Present { deployment: Some(&deployment), ..Present::default() };
     let plan = plan(&checked(older_model()), &settings, present);
-    let planned = plan.objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value;
+    let planned =
+        plan.objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value;
     let live = serde_json::to_value(older_template()).unwrap();
     assert!(!is_hardened(&planned));
     assert!(crate::apply::covers(&live, &planned["spec"]["template"]));
@@ -324,7 +354,8 @@ fn a_newer_downloader_alone_changes_no_deployment() {
     let live = present(template);
     let present = Present { deployment: Some(&live), ..Present::default() };
     let plan = plan(&checked(model), &newer, present);
-    let planned = plan.objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value;
+    let planned =
+        plan.objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value;
     assert_eq!(planned["spec"]["template"], first["spec"]["template"]);
 }
 

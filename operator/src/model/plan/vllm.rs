@@ -4,8 +4,8 @@ use super::{Planner, Style, storage::Mount};
 use crate::quantity::units;
 use k8s_openapi::{
     api::core::v1::{
-        Container, ContainerPort, HTTPGetAction, Probe, ResourceRequirements, SecurityContext,
-        VolumeMount,
+        Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler, Probe,
+        ResourceRequirements, SecurityContext, SleepAction, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
@@ -22,6 +22,10 @@ pub(super) const MODEL_FOLDER: &str = "/model-cache";
 pub(super) const ADAPTER_FOLDER: &str = "/adapters";
 const COMMAND: [&str; 3] = ["python3", "-m", "vllm.entrypoints.openai.api_server"];
 const GIB: i128 = 1 << 30;
+/// How long a pod that is to end has by Kubernetes' default, in seconds.
+const GRACE_SECONDS: i64 = 30;
+/// What is left of that for vLLM to end by itself, in seconds: it takes two.
+const END_SECONDS: i64 = 5;
 
 impl Planner<'_> {
     pub(super) fn vllm(&self, style: &Style, weights: &Mount) -> Container {
@@ -38,7 +42,10 @@ impl Planner<'_> {
         }
         Container {
             name: CONTAINER.into(),
-            image: image.filter(|it| !it.is_empty()).or(Some(&self.settings.images.serving)).cloned(),
+            image: image
+                .filter(|it| !it.is_empty())
+                .or(Some(&self.settings.images.serving))
+                .cloned(),
             command: Some(if command.is_empty() { default_command() } else { command }),
             args: Some(self.arguments()),
             env: (!env.is_empty()).then_some(env),
@@ -66,6 +73,7 @@ impl Planner<'_> {
                 ..probe("/v1/models")
             }),
             volume_mounts: Some(mounts),
+            lifecycle: if style.hardened { lifecycle(spec) } else { None },
             // Many images with vLLM run as root, which is theirs to choose.
             security_context: style.hardened.then(|| SecurityContext {
                 allow_privilege_escalation: Some(false),
@@ -78,7 +86,8 @@ impl Planner<'_> {
 
     fn arguments(&self) -> Vec<String> {
         let spec = &self.model.spec;
-        let mut args = vec!["--model".to_owned(), MODEL_FOLDER.into(), "--served-model-name".into()];
+        let mut args =
+            vec!["--model".to_owned(), MODEL_FOLDER.into(), "--served-model-name".into()];
         args.extend(spec.model_ids().map(str::to_owned));
         args.extend(["--tensor-parallel-size".into(), spec.tensor_parallelism().to_string()]);
         args.extend(["--data-parallel-size".into(), spec.data_parallelism().to_string()]);
@@ -112,6 +121,16 @@ fn probe(path: &str) -> Probe {
         }),
         ..Probe::default()
     }
+}
+
+/// vLLM cuts what it has begun when it is told to stop. So a pod that is to end, of which the
+/// proxies know at once, is told so only when its time is nearly over.
+fn lifecycle(spec: &LLMModelSpec) -> Option<Lifecycle> {
+    let serving = spec.serving.as_ref();
+    let grace = serving.and_then(|serving| serving.termination_grace_period_seconds);
+    let seconds = grace.unwrap_or(GRACE_SECONDS) - END_SECONDS;
+    let wait = LifecycleHandler { sleep: Some(SleepAction { seconds }), ..Default::default() };
+    (0 < seconds).then(|| Lifecycle { pre_stop: Some(wait), ..Lifecycle::default() })
 }
 
 /// What each replica gets: as the resource says, with the GPUs, and with the memory that the KV
