@@ -16,6 +16,8 @@ use tokio::sync::{mpsc, watch};
 const BATCH_MAX: usize = 256;
 /// How long to wait before a Secret that could not be read is read again.
 const READ_AGAIN: Duration = Duration::from_secs(2);
+/// How often, before the table is published without what it is for.
+const READS_MAX: u32 = 15;
 
 /// Compiles what is seen for as long as something is seen. `publish` gets every change of the
 /// route table, and whether the table is complete: before everything has been seen once it is not.
@@ -26,24 +28,27 @@ pub async fn compile(
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let compiler = Compiler::new(&context.settings.proxies.namespace);
-    let mut follower = Follower { compiler, generations: HashMap::new(), unread: BTreeSet::new() };
+    let mut follower =
+        Follower { compiler, generations: HashMap::new(), unread: BTreeSet::new(), reads: 0 };
     let mut managed = context.world.managed.clone();
     if let Some(managed) = &mut managed {
         managed.mark_changed();
     }
     let mut complete = false;
     loop {
-        let more = tokio::select! {
-            seen = feed.recv_many(&mut batch, BATCH_MAX) => 0 < seen,
-            () = moved(&mut managed) => true,
-            () = tokio::time::sleep(READ_AGAIN), if !follower.unread.is_empty() => true,
-        };
-        if !more {
-            return;
+        tokio::select! {
+            seen = feed.recv_many(&mut batch, BATCH_MAX) => {
+                if seen == 0 {
+                    return;
+                }
+            }
+            () = moved(&mut managed) => {}
+            () = tokio::time::sleep(READ_AGAIN), if !follower.unread.is_empty() => {
+                follower.read_again(context).await;
+            }
         }
         // Before what was seen after: which namespaces count is known before everything is.
         follower.count(context, &mut managed);
-        follower.read_again(context).await;
         for seen in batch.drain(..) {
             complete |= matches!(seen, Seen::Synced);
             follower.see(context, seen).await;
@@ -53,8 +58,10 @@ pub async fn compile(
             let generation = follower.generations.get(&(kind, name.clone())).copied().flatten();
             context.findings.judge(kind, &name, Some(Judged { generation, verdict }));
         }
-        // A table that lacks a Secret only because nobody answered would take a provider away.
-        publish(change, complete && follower.unread.is_empty());
+        // A table that lacks a Secret only because nobody answered would take a provider away; but
+        // one Secret does not hold up all others for ever.
+        let waits = !follower.unread.is_empty() && follower.reads < READS_MAX;
+        publish(change, complete && !waits);
     }
 }
 
@@ -75,6 +82,8 @@ struct Follower {
     generations: HashMap<(Declares, ResourceName), Option<i64>>,
     /// Secrets that the API server did not answer for.
     unread: BTreeSet<ResourceName>,
+    /// How often these were tried again.
+    reads: u32,
 }
 
 impl Follower {
@@ -139,6 +148,7 @@ impl Follower {
     }
 
     async fn read_again(&mut self, context: &Context) {
+        self.reads = self.reads.saturating_add(1);
         for name in std::mem::take(&mut self.unread) {
             if self.compiler.wants(&name) {
                 self.read(context, &name).await;

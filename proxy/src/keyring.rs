@@ -74,10 +74,18 @@ impl KeyEntry {
     pub fn new(record: KeyRecord, previous: Option<&Arc<Self>>) -> Arc<Self> {
         match previous {
             Some(entry) if entry.record == record => Arc::clone(entry),
-            Some(entry) => {
-                Arc::new(Self { record, running: entry.running.clone(), verified: OnceLock::new(), used: AtomicI64::new(0) })
-            }
-            None => Arc::new(Self { record, running: Gauge::default(), verified: OnceLock::new(), used: AtomicI64::new(0) }),
+            Some(entry) => Arc::new(Self {
+                record,
+                running: entry.running.clone(),
+                verified: OnceLock::new(),
+                used: AtomicI64::new(0),
+            }),
+            None => Arc::new(Self {
+                record,
+                running: Gauge::default(),
+                verified: OnceLock::new(),
+                used: AtomicI64::new(0),
+            }),
         }
     }
 }

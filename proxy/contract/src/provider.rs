@@ -82,7 +82,8 @@ pub enum InvalidProvider {
     /// A line break, or far too long. The value may be a credential and is not repeated.
     #[error(
         "`headers`: the value of {name:?} has characters that no header may hold, or more than \
-         {} bytes", Provider::HEADER_BYTES_MAX
+         {} bytes",
+        Provider::HEADER_BYTES_MAX
     )]
     HeaderValue {
         /// As written.

@@ -291,7 +291,8 @@ impl Course {
     /// Tells every replica which keys were used; the one that leads writes it down.
     fn tell_uses(&self) {
         let used = self.feed.uses().take(USES_MAX).into_iter();
-        let keys: Vec<_> = used.map(|(id, hour)| wire::KeyUse { id: id.to_string(), hour }).collect();
+        let keys: Vec<_> =
+            used.map(|(id, hour)| wire::KeyUse { id: id.to_string(), hour }).collect();
         if keys.is_empty() {
             return;
         }

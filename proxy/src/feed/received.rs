@@ -7,7 +7,7 @@
 use super::parts::{InvalidUpdate, Update};
 use bytes::Bytes;
 use llm_contract::{
-    Chain,
+    Chain, ResourceName,
     push::{Change, Digest, DocumentHash, Documents, Kind, Name, Resource, wire},
 };
 use std::{
@@ -124,6 +124,7 @@ impl Received {
         if from != ours {
             return Err(InvalidUpdate::OtherTable { from, ours });
         }
+        let change = once(change);
         let before = self.before(&change);
         self.documents.apply(change.clone());
         if let Err(wrong) = self.check(&self.documents, digest) {
@@ -236,8 +237,10 @@ impl Received {
         }
     }
 
+    /// Which routes of a custom resource are in force. What no custom resource is called is
+    /// refused, and an operator that is told of it by this name ends the stream.
     fn state(&self, name: &Name) -> Option<wire::RouteState> {
-        if name.kind != Kind::Routes {
+        if name.kind != Kind::Routes || ResourceName::parse(&name.name).is_err() {
             return None;
         }
         let hash = match self.refused.get(name) {
@@ -317,6 +320,14 @@ impl Received {
 
 fn names(change: &Change) -> impl Iterator<Item = &Name> {
     change.removals.iter().chain(change.upserts.iter().map(|(name, _)| name))
+}
+
+/// The same change, with each name in it once.
+fn once(change: Change) -> Change {
+    let upserts: BTreeMap<_, _> = change.upserts.into_iter().collect();
+    let removals = change.removals.into_iter().filter(|name| !upserts.contains_key(name));
+    let removals: BTreeSet<_> = removals.collect();
+    Change { removals: removals.into_iter().collect(), upserts: upserts.into_iter().collect() }
 }
 
 fn undo(change: &Change, before: Before) -> Change {

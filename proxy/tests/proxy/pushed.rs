@@ -532,7 +532,10 @@ async fn every_replica_is_told_once_an_hour_which_keys_were_used() {
     followed.until_in_force().await;
     // Unless the hour has just struck, once.
     let used = used();
-    assert!(used.len() <= 2 && used.iter().all(|it| it.id == ME && it.hour % 3600 == 0), "{used:?}");
+    assert!(
+        used.len() <= 2 && used.iter().all(|it| it.id == ME && it.hour % 3600 == 0),
+        "{used:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -170,8 +170,8 @@ impl Digest {
         Self::from_array(hash.finalize().into())
     }
 
-    /// A sum, not a XOR: with that, whoever may write some hundred documents could choose them so
-    /// that two different sets look the same.
+    /// A sum, not a XOR: with that, whoever may write some hundred documents could easily choose
+    /// them so that two different sets look the same.
     fn plus(self, other: Self) -> Self {
         let (mut sum, mut carry) = (self, false);
         for (left, right) in sum.0.iter_mut().zip(other.0) {

@@ -161,6 +161,19 @@ fn a_resource_whose_name_is_taken_is_reported_and_comes_into_force_by_itself() {
 }
 
 #[test]
+fn a_name_that_no_custom_resource_has_is_refused_and_is_no_route() {
+    let mut both = Both::new();
+    let name = Name::new(Kind::Routes, "nowhere");
+    let change = Change { upserts: vec![(name, "{}".into())], removals: Vec::new() };
+    both.operator.apply(change.clone());
+    let from = Some(both.received.digest());
+    let update = Update { sequence: 1, from, digest: both.operator.digest(), change };
+    let outcome = both.take(update).unwrap();
+    assert!(outcome.report.routes.is_empty() && both.received.everything().routes.is_empty());
+    assert_eq!(outcome.report.refusals[0].name, "nowhere");
+}
+
+#[test]
 fn a_whole_table_replaces_what_was_there() {
     let mut both = Both::new();
     both.say(&[Said::Routes(0, vec![0], 1), Said::Key(0, false), Said::Key(1, false)]);
@@ -256,8 +269,6 @@ proptest! {
         let mut both = Both::new();
         let mut states = States::new();
         for said in updates {
-            let mut seen = BTreeSet::new();
-            let said: Vec<_> = said.into_iter().filter(|it| seen.insert(it.document().0)).collect();
             let outcome = both.say(&said);
             fold(&mut states, &outcome.report);
             prop_assert_eq!(both.received.digest(), both.operator.digest());

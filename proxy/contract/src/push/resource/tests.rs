@@ -61,7 +61,10 @@ fn a_key_under_the_name_of_another_is_refused() {
 #[test]
 fn a_refusal_never_repeats_what_was_written() {
     for (document, said) in [
-        (r#"{"provider": {"name": "p", "url": "h", "credential": "sk-canary"}, "routes": []}"#, "credential"),
+        (
+            r#"{"provider": {"name": "p", "url": "h", "credential": "sk-canary"}, "routes": []}"#,
+            "credential",
+        ),
         (r#"{"provider": "sk-canary, expected", "routes": []}"#, "struct Provider"),
         (r#"{"routes": [{"model": "m", "access": {}, "upstream": {"sk-canary": 1}}]}"#, "`served`"),
         (r#"{"routes": ["sk-canary"]}"#, "struct Route"),
