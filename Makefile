@@ -4,7 +4,7 @@ CARGO ?= cargo
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/llm-gateway-ci
 # Seconds for which each fuzz target runs.
 SECONDS ?= 600
-FUZZ_TARGETS := prompt sse authorization route_table config
+FUZZ_TARGETS := prompt sse authorization route_table config journal
 # The programs that are released.
 PROGRAMS := -p llm-gateway -p llm-proxy -p llm-operator -p llm-keys -p llm-download -p llm-sim
 
