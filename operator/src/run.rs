@@ -163,7 +163,9 @@ impl Operator {
         };
         let (certificate, renewing) =
             issued.map_err(|source| Failure::Certificate { names, source })?;
-        self.context.world.synced().await;
+        if !self.context.world.synced().await {
+            return Ok(());
+        }
         tracing::info!(address = %self.config.push.listen, "serving proxies");
         tokio::select! {
             served = self.push.serve(listener, certificate, stop.clone()) => {
@@ -201,7 +203,9 @@ impl Operator {
             }
         };
         let work = async {
-            context.world.synced().await;
+            if !context.world.synced().await {
+                return;
+            }
             tokio::join!(
                 model::run(context, &over),
                 provider::run(context, &over),

@@ -169,12 +169,11 @@ impl World {
         }
     }
 
-    /// Waits until everything has been seen once.
-    pub async fn synced(&self) {
-        // The sender lives as long as the watches; without them nothing is ever seen.
-        if self.synced.clone().wait_for(|synced| *synced).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    /// Waits until everything has been seen once. Says no if the watches were told to end before.
+    #[must_use = "what is not known yet must not be acted on"]
+    pub async fn synced(&self) -> bool {
+        // The sender lives as long as the watches.
+        self.synced.clone().wait_for(|synced| *synced).await.is_ok()
     }
 }
 

@@ -168,7 +168,8 @@ impl Compiler {
             self.replacements.entry(replaced).or_default().insert(Arc::clone(&id));
         }
         let seniority = key::Seniority::of(&name, &key, &self.home);
-        let held = self.keys.entry(Arc::clone(&id)).or_default();
+        // One namespace has it, almost always, and there are many keys.
+        let held = self.keys.entry(Arc::clone(&id)).or_insert_with(|| Vec::with_capacity(1));
         held.insert(held.partition_point(|(senior, _)| *senior < seniority), (seniority, key));
         self.stale_keys.insert(id);
     }

@@ -163,9 +163,10 @@ impl Starter {
     fn say_synced(&self) {
         let (world, feed) = (self.world.clone(), self.feed.clone());
         self.spawn(async move {
-            world.synced().await;
-            // Without a receiver we are about to end.
-            let _ = feed.send(Seen::Synced).await;
+            if world.synced().await {
+                // Without a receiver we are about to end.
+                let _ = feed.send(Seen::Synced).await;
+            }
         });
     }
 

@@ -239,7 +239,9 @@ impl Operator {
     pub(crate) fn lead(&self) {
         let (context, stop) = (self.context.clone(), self.stop.clone());
         self.tasks.spawn(async move {
-            context.world.synced().await;
+            if !context.world.synced().await {
+                return;
+            }
             tokio::join!(
                 model::run(&context, &stop),
                 provider::run(&context, &stop),

@@ -181,7 +181,7 @@ spec:
         };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let (world, mut feed) = watch::start(&self.client, &settings, Vec::new(), &tracker, &stop);
-        world.synced().await;
+        assert!(world.synced().await);
         let context = Context::new(&self.client, settings, world, None);
         let (edge, seen) = value::channel(edge.map(state));
         let settings = legacy::Settings { mode, keys_namespace: self.keys_namespace.clone() };

@@ -156,7 +156,7 @@ async fn downloads_and_last_words_are_told_as_they_are() {
         async move { stop.run_until_cancelled(compile(&context, feed, |_, _| {})).await }
     });
     tasks.spawn(async move {
-        context.world.synced().await;
+        assert!(context.world.synced().await);
         model::run(&context, &stop).await;
     });
 
