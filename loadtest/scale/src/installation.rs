@@ -50,7 +50,8 @@ pub struct Installation {
     pub(crate) programs: Programs,
     pub(crate) network: Network,
     pub(crate) hosts: Arc<Hosts>,
-    pub(crate) kubeconfig: PathBuf,
+    /// How the operators reach the API server.
+    pub kubeconfig: PathBuf,
     folder: TempDir,
     named: AtomicU16,
 }
@@ -105,7 +106,8 @@ impl Installation {
     /// What an operator says it must be allowed to do.
     fn rights(&self) -> anyhow::Result<String> {
         let program = self.programs.path("llm-operator")?;
-        let variables = operator::variables(self, "llm-operator-0", Ipv4Addr::LOCALHOST);
+        let variables =
+            operator::variables(self, &self.kubeconfig, "llm-operator-0", Ipv4Addr::LOCALHOST);
         let mut command = Command::new(&program);
         command.arg("rbac").env_clear().envs(variables);
         let ran = command.output().with_context(|| format!("running {}", program.display()))?;
@@ -135,7 +137,15 @@ impl Installation {
     /// # Errors
     /// If it does not start in time; the message has its log.
     pub async fn operator(&self) -> anyhow::Result<Operator> {
-        let mut operator = Operator::start(self)?;
+        self.operator_with(&self.kubeconfig).await
+    }
+
+    /// Starts an operator that reaches the API server as this kubeconfig says.
+    ///
+    /// # Errors
+    /// As [`Self::operator`].
+    pub async fn operator_with(&self, kubeconfig: &Path) -> anyhow::Result<Operator> {
+        let mut operator = Operator::start(self, kubeconfig)?;
         operator.ready().await?;
         Ok(operator)
     }

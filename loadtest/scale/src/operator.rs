@@ -1,7 +1,7 @@
 //! A replica of the operator.
 
 use crate::{
-    installation::{DEADLINE, Installation, ready, tail},
+    installation::{DEADLINE, Installation, ready, tail, text},
     metrics::Metrics,
     names::{self, Hosts},
     process::Process,
@@ -9,6 +9,7 @@ use crate::{
 use anyhow::anyhow;
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -24,16 +25,20 @@ pub struct Operator {
     pub process: Process,
     address: Ipv4Addr,
     hosts: Arc<Hosts>,
+    program: PathBuf,
+    variables: Vec<(&'static str, String)>,
+    log: PathBuf,
 }
 
 /// What an operator is told.
 pub(crate) fn variables(
     installation: &Installation,
+    kubeconfig: &Path,
     name: &str,
     address: Ipv4Addr,
 ) -> Vec<(&'static str, String)> {
     vec![
-        ("KUBECONFIG", crate::installation::text(&installation.kubeconfig).into()),
+        ("KUBECONFIG", text(kubeconfig).into()),
         ("POD_NAMESPACE", installation.namespace.clone()),
         ("POD_NAME", name.into()),
         ("LLM_BASE_DOMAIN", "example.org".into()),
@@ -46,14 +51,26 @@ pub(crate) fn variables(
 }
 
 impl Operator {
-    pub(crate) fn start(installation: &Installation) -> anyhow::Result<Self> {
+    pub(crate) fn start(installation: &Installation, kubeconfig: &Path) -> anyhow::Result<Self> {
         let (name, address) = (installation.name("llm-operator"), installation.network.next());
         let program = installation.programs.path("llm-operator")?;
         let log = installation.path(&format!("{name}.log"));
-        let variables = variables(installation, &name, address);
-        let process = Process::start(&program, ["run"], variables, &log)?;
+        let variables = variables(installation, kubeconfig, &name, address);
+        let process = Process::start(&program, ["run"], variables.clone(), &log)?;
         installation.hosts.add(address)?;
-        Ok(Self { name, process, address, hosts: Arc::clone(&installation.hosts) })
+        let hosts = Arc::clone(&installation.hosts);
+        Ok(Self { name, process, address, hosts, program, variables, log })
+    }
+
+    /// Kills it, which it cannot notice, and starts it again under its name, as a kubelet does with
+    /// a container. Waits for nothing.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill();
+        self.process = Process::start(&self.program, ["run"], self.variables.clone(), &self.log)?;
+        Ok(())
     }
 
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {

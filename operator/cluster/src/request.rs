@@ -12,6 +12,8 @@ pub struct Request {
     pub verb: String,
     /// The user, `system:serviceaccount:NAMESPACE:NAME` for a service account.
     pub user: String,
+    /// The address it came from.
+    pub source: String,
     /// What the client calls itself.
     pub user_agent: String,
     /// The path and query.
@@ -40,13 +42,22 @@ impl Request {
 
     /// A watch is counted when it begins, everything else when it ends.
     fn from_event(event: Event) -> Option<Self> {
-        let Event { stage, verb, user, user_agent, request_uri, object_ref, response_status } =
-            event;
+        let Event {
+            stage,
+            verb,
+            user,
+            source_ips,
+            user_agent,
+            request_uri,
+            object_ref,
+            response_status,
+        } = event;
         let counted = if verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
         let object = object_ref.unwrap_or_default();
         (stage == counted).then(|| Self {
             verb,
             user: user.username,
+            source: source_ips.into_iter().next().unwrap_or_default(),
             user_agent,
             uri: request_uri,
             resource: object.resource,
@@ -76,6 +87,8 @@ struct Event {
     stage: String,
     verb: String,
     user: User,
+    #[serde(default, rename = "sourceIPs")]
+    source_ips: Vec<String>,
     #[serde(default)]
     user_agent: String,
     #[serde(rename = "requestURI")]

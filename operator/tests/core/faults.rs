@@ -1,14 +1,10 @@
-//! An API server that goes away, a history that is forgotten, an operator that is killed.
+//! An API server that goes away, a history that is forgotten, kinds that are not there or older.
 
 use crate::{
     models::model,
     support::{Cluster, DEADLINE, is_there},
 };
-use kube::api::ListParams;
 use serde_json::Value;
-use std::time::Duration;
-
-const KILLS: u64 = 100;
 
 #[tokio::test]
 async fn an_api_server_that_was_away_is_caught_up_with() {
@@ -38,37 +34,4 @@ async fn an_api_server_that_was_away_is_caught_up_with() {
     }
     let uid = cluster.get("Deployment", "a").await["metadata"]["generation"].clone();
     assert_eq!(uid, 1, "what nobody touched was never written again");
-}
-
-#[tokio::test]
-async fn an_operator_that_is_killed_anywhere_leaves_nothing_half_done() {
-    let cluster = Cluster::shared().await;
-    let manifest =
-        |replicas: u64| model("qwen3", &format!("  serving: {{replicas: {replicas}}}\n"));
-    for round in 0..KILLS {
-        let operator = cluster.operate().await;
-        if round % 10 == 9 {
-            cluster.kubectl(&["delete", "llmmodel/qwen3", "--wait=false"]).await;
-        } else {
-            cluster.apply(&manifest(round % 3)).await;
-        }
-        // From before the first request to after the last.
-        let life = Duration::from_millis(round * 7);
-        drop(tokio::time::timeout(life, std::future::pending::<()>()).await);
-        operator.stop().await;
-    }
-    let _operator = cluster.operate().await;
-    cluster.until_gone("LLMModel", "qwen3").await;
-    for kind in ["Deployment", "Service", "NetworkPolicy"] {
-        let gone = async || {
-            let selector = ListParams::default().labels("app.kubernetes.io/instance=qwen3");
-            cluster.api(kind).list(&selector).await.unwrap().items.is_empty()
-        };
-        llm_cluster::wait_for("no orphan", DEADLINE, gone).await.unwrap();
-    }
-    cluster.apply(&manifest(2)).await;
-    let two = |it: &Value| it["spec"]["replicas"] == 2;
-    cluster.until("Deployment", "qwen3", "two replicas", two).await;
-    cluster.until_says("LLMModel", "qwen3", "Accepted", "Accepted").await;
-    cluster.settle().await;
 }

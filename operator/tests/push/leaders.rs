@@ -1,8 +1,13 @@
 //! One operator at a time writes to the cluster, whoever ends.
 
-use crate::support::{DEADLINE, Place, STEADY, assert_unnoticed};
-use llm_cluster::wait_for;
-use llm_scale::clock;
+use crate::{
+    link::{self, Link},
+    support::{DEADLINE, Place, STEADY, assert_unnoticed},
+};
+use k8s_openapi::api::apps::v1::Deployment;
+use llm_cluster::{Request, wait_for};
+use llm_crd::LLMModel;
+use llm_scale::{clock, resources::model};
 use std::time::Duration;
 
 /// A leader that is seen to be silent for 15 s counts as gone; others look every 3 s.
@@ -68,4 +73,74 @@ async fn how_many_proxies_have_a_route_is_said_when_all_have_it() {
         said == Some(("True".into(), "in force on all proxies (3)".into()))
     };
     wait_for("it is said of all proxies", DEADLINE, all).await.unwrap();
+}
+
+/// Waits until a model has been made into a Deployment, and made known.
+async fn serves(place: &Place, name: &str) {
+    place.it.put::<LLMModel>(&model(name).unwrap()).await.unwrap();
+    let there = async || place.it.api::<Deployment>().get(name).await.is_ok();
+    wait_for("its Deployment is there", DEADLINE, there).await.unwrap();
+}
+
+fn over_the_link(place: &Place) -> Vec<Request> {
+    let requests = place.it.plane.requests().unwrap().into_iter();
+    requests.filter(|it| it.source == link::SOURCE).collect()
+}
+
+/// Every replica asks whose the tokens of its proxies are, which is a write in name only.
+fn writes(request: &Request) -> bool {
+    let verb = ["create", "update", "patch", "delete"].contains(&request.verb.as_str());
+    verb && request.code < 400 && request.resource != "tokenreviews"
+}
+
+#[tokio::test]
+async fn a_leader_that_is_cut_off_writes_nothing_while_another_leads() {
+    let mut place = Place::with(0, 0).await;
+    let link = Link::to(link::server(&place.it.kubeconfig)).await;
+    let kubeconfig = place.it.path("linked.kubeconfig");
+    link.kubeconfig(&place.it.kubeconfig, &kubeconfig);
+    place.operators.push(place.it.operator_with(&kubeconfig).await.unwrap());
+    assert_eq!(place.leader().await, 0);
+    place.add_operator().await;
+    serves(&place, "before").await;
+
+    for round in ["one", "two"] {
+        // The leader is about to write, or has begun to, when it is cut off.
+        place.it.put::<LLMModel>(&model(&format!("{round}-cut")).unwrap()).await.unwrap();
+        link.cut();
+        let cut = clock::now();
+        let leads = async || {
+            let (cut_off, other) = (place.operators[0].leads().await, place.operators[1].leads());
+            let other = other.await;
+            assert!(!(cut_off && other), "two lead at once");
+            other
+        };
+        wait_for("the other leads", LEASE_MAX, leads).await.unwrap();
+        println!("leads after {:?}", clock::now() - cut);
+        let before = over_the_link(&place).len();
+        serves(&place, &format!("{round}-cut")).await;
+        link.mend();
+        let mended = over_the_link(&place).len();
+        serves(&place, &format!("{round}-mended")).await;
+        let follows = async || {
+            let since = over_the_link(&place).split_off(mended);
+            let did = |verb: &str, resource: &str| {
+                since.iter().any(|it| it.verb == verb && it.resource == resource)
+            };
+            did("watch", "llmmodels") && did("get", "leases")
+        };
+        wait_for("it sees what happens, and who leads", DEADLINE, follows).await.unwrap();
+        let since = over_the_link(&place).split_off(before);
+        let wrote: Vec<_> = since.iter().filter(|it| writes(it)).collect();
+        assert!(wrote.is_empty(), "the one that was cut off wrote {wrote:#?}");
+
+        // It leads again, for the next round.
+        let other = place.operators.remove(1);
+        other.stop().await.unwrap();
+        wait_for("it leads again", HANDOVER_MAX, async || place.operators[0].leads().await)
+            .await
+            .unwrap();
+        serves(&place, &format!("{round}-again")).await;
+        place.add_operator().await;
+    }
 }

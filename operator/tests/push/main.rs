@@ -7,10 +7,12 @@
 )]
 
 mod support;
+mod link;
 mod changes;
 mod keys;
 mod restarts;
 mod leaders;
+mod kills;
 mod tokens;
 mod api_server;
 mod neighbours;

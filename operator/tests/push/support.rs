@@ -60,8 +60,10 @@ impl Place {
         for _ in 0..operators {
             place.add_operator().await;
         }
-        place.proxies = place.it.proxies(proxies).await.unwrap();
-        place.reaches(STEADY, 200).await;
+        if 0 < proxies {
+            place.proxies = place.it.proxies(proxies).await.unwrap();
+            place.reaches(STEADY, 200).await;
+        }
         place
     }
 
