@@ -13,10 +13,16 @@ use llm_contract::ResourceName;
 use llm_crd::{ConditionType, Finding, Reason, set_condition};
 use serde::Serialize;
 use serde_json::json;
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, Once},
+};
 
 /// The longest text of an event, in bytes, that the API server takes.
 const NOTE_BYTES_MAX: usize = 1024;
+
+/// What an API server says of a field that a definition does not have.
+const UNDECLARED: &str = "field not declared in schema";
 
 /// The field manager of what is said of the use of keys.
 pub const FIELD_MANAGER_OF_USE: &str = "llm-operator-use";
@@ -26,6 +32,8 @@ pub const FIELD_MANAGER_OF_USE: &str = "llm-operator-use";
 pub struct Reporter {
     client: Client,
     recorder: Recorder,
+    /// Whether it was said that definitions are older.
+    older: Arc<Once>,
 }
 
 /// Something a person would ask about.
@@ -43,7 +51,11 @@ impl Reporter {
     /// Writes as a pod.
     pub fn new(client: Client, pod: Option<String>) -> Self {
         let sender = Sender { controller: FIELD_MANAGER.into(), instance: pod };
-        Self { recorder: Recorder::new(client.clone(), sender), client }
+        Self {
+            recorder: Recorder::new(client.clone(), sender),
+            client,
+            older: Arc::new(Once::new()),
+        }
     }
 
     /// Writes a status. What others wrote into it stays.
@@ -68,7 +80,23 @@ impl Reporter {
             "status": status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        match api.patch_status(name.name(), &params, &Patch::Apply(&body)).await {
+        let written = match api.patch_status(name.name(), &params, &Patch::Apply(&body)).await {
+            // The definition is an older release's. A merge leaves out what it does not know.
+            Err(kube::Error::Api(refused)) if refused.message.contains(UNDECLARED) => {
+                self.older.call_once(|| {
+                    tracing::warn!(
+                        kind = resource.kind,
+                        error = refused.message,
+                        "the custom resource definitions are older than this operator, so that \
+                         statuses lack something: apply those of this release"
+                    );
+                });
+                let patch = Patch::Merge(json!({"status": status}));
+                api.patch_status(name.name(), &PatchParams::default(), &patch).await
+            }
+            written => written,
+        };
+        match written {
             Ok(_) => Ok(()),
             // It has gone meanwhile.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

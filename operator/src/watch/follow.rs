@@ -143,6 +143,14 @@ impl<W: Watched> Follower<W> {
             watcher::Error::WatchError(status) if status.code == 410 => {
                 tracing::debug!(kind, namespace, "reading the list anew");
             }
+            watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
+                tracing::warn!(
+                    kind,
+                    namespace,
+                    "the cluster has no such kind, so that nothing is done yet: apply the custom \
+                     resource definitions of this release"
+                );
+            }
             watcher::Error::InitialListFailed(_)
             | watcher::Error::WatchStartFailed(_)
             | watcher::Error::WatchError(_)

@@ -1,7 +1,9 @@
 //! Keys: whether they are in force, and nothing is written when nothing changes.
 
-use crate::support::Cluster;
+use crate::support::{Cluster, Operator};
 use jiff::{SignedDuration, Timestamp};
+use llm_contract::push::{Kind, Name};
+use serde_json::Value;
 
 const HASH: &str = "$argon2id$v=19$m=512,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$\
                     AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -41,6 +43,83 @@ async fn a_key_has_no_model_left_until_one_comes_and_after_the_last_has_gone() {
     for key in ["abcdefgh2345", "bbcdefgh2345"] {
         cluster.until_says("ApiKey", key, "Active", "NoModelLeft").await;
     }
+}
+
+const PROVIDER: &str = "
+apiVersion: llm.nebari.dev/v1alpha1
+kind: PassthroughModel
+metadata:
+  name: open
+spec:
+  provider: {hostname: example.org, credential: {type: None}}
+  models: {declared: [example/large]}
+  access: {public: true}
+";
+
+#[tokio::test]
+async fn keys_for_all_models_follow_the_first_and_the_last_one_and_no_other() {
+    let cluster = Cluster::shared().await;
+    let client = cluster.client.clone();
+    // Where the operator is, a key may be for all namespaces.
+    let mut settings = cluster.settings();
+    settings.proxies.namespace.clone_from(&cluster.namespace);
+    let operator = Operator::start(&client, settings);
+    operator.lead();
+    let here = format!("{}/*", cluster.namespace);
+    let keys = [("hbcdefgh2345", "*"), ("ibcdefgh2345", &here)];
+    for (id, models) in keys {
+        cluster.apply(&key(id, models, "")).await;
+    }
+    let until = async |reason| {
+        for (id, _) in keys {
+            cluster.until_says("ApiKey", id, "Active", reason).await;
+        }
+        cluster.settle().await;
+        operator.context.world.queues.keys.looks()
+    };
+    until("NoModelLeft").await;
+    cluster.apply(PROVIDER).await;
+    let first = until("Active").await;
+    cluster.apply(&crate::models::model("qwen3", "")).await;
+    cluster.until_says("LLMModel", "qwen3", "Accepted", "Accepted").await;
+    cluster.kubectl(&["delete", "passthroughmodel", "open"]).await;
+    cluster.until_gone("PassthroughModel", "open").await;
+    assert_eq!(until("Active").await, first, "nobody looked at a key");
+    cluster.kubectl(&["delete", "llmmodel", "qwen3"]).await;
+    until("NoModelLeft").await;
+    cluster.apply(PROVIDER).await;
+    until("Active").await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_replaced_is_not_in_force_again_when_the_new_one_is_deleted() {
+    let cluster = Cluster::shared().await;
+    let operator = cluster.operate().await;
+    cluster.apply(&crate::models::model("qwen3", "")).await;
+    let all = format!("{}/*", cluster.namespace);
+    let over = "2020-01-01T00:00:00Z";
+    let ended = ["jbcdefgh2345", "kbcdefgh2345"];
+    cluster.apply(&key(ended[0], &all, "")).await;
+    // As a rotation leaves it.
+    cluster.apply(&key(ended[1], &all, &format!("  expiresAt: {over}\n"))).await;
+    for (id, old) in ["lbcdefgh2345", "mbcdefgh2345"].into_iter().zip(ended) {
+        let replaces = format!("  replaces: {{id: {old}, overlapUntil: {over}}}\n");
+        cluster.apply(&key(id, &all, &replaces)).await;
+        cluster.until_says("ApiKey", id, "Active", "Active").await;
+    }
+    let said = cluster.until_says("ApiKey", ended[0], "Active", "Expired").await;
+    assert!(said.contains("set spec.expiresAt too"), "{said}");
+    let said = cluster.until_says("ApiKey", ended[1], "Active", "Expired").await;
+    assert_eq!(said, format!("its time was over at {over}"));
+
+    cluster.kubectl(&["delete", "apikey", "lbcdefgh2345", "mbcdefgh2345"]).await;
+    cluster.until_says("ApiKey", ended[0], "Active", "Active").await;
+    cluster.settle().await;
+    cluster.until_says("ApiKey", ended[1], "Active", "Expired").await;
+    let table = operator.table.lock().unwrap();
+    let key = table.get(&Name::new(Kind::Key, ended[1])).unwrap();
+    let key: Value = serde_json::from_slice(key).unwrap();
+    assert_eq!(key["expiresAt"], over);
 }
 
 #[tokio::test]

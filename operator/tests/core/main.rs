@@ -16,3 +16,4 @@ mod namespaces;
 mod authority;
 mod steadiness;
 mod faults;
+mod definitions;

@@ -66,9 +66,14 @@ impl Cluster {
 
     /// On a control plane of its own, with our kinds and no others.
     pub(crate) async fn alone() -> Self {
-        let plane = Arc::new(ControlPlane::start().await.unwrap());
-        install(&plane).await;
-        Self::on(plane).await
+        let cluster = Self::bare().await;
+        install(&cluster.plane).await;
+        cluster
+    }
+
+    /// On a control plane of its own, without our kinds.
+    pub(crate) async fn bare() -> Self {
+        Self::on(Arc::new(ControlPlane::start().await.unwrap())).await
     }
 
     async fn on(plane: Arc<ControlPlane>) -> Self {
@@ -278,7 +283,7 @@ impl Drop for Operator {
     }
 }
 
-async fn install(plane: &ControlPlane) {
+pub(crate) async fn install(plane: &ControlPlane) {
     plane.apply(CRDS).await.unwrap();
     for name in ["llmmodels", "passthroughmodels", "apikeys"] {
         let crd = format!("crd/{name}.llm.nebari.dev");

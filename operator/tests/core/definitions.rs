@@ -1,0 +1,44 @@
+//! Definitions that are installed late, or are those of an older release.
+
+use crate::{
+    models::model,
+    support::{Cluster, install, is_there, phase},
+};
+use serde_json::Value;
+
+/// What an older release did not know, as patches of its definition.
+const OLDER: &str = r#"[
+    {"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/replicas"},
+    {"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/endpoints"},
+    {"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/aliases"}
+]"#;
+const CRD: &str = "crd/llmmodels.llm.nebari.dev";
+
+#[tokio::test]
+async fn an_operator_that_is_there_before_its_kinds_waits_for_them() {
+    let cluster = Cluster::bare().await;
+    let operator = cluster.operate().await;
+    assert!(!*operator.context.world.synced.borrow());
+    install(&cluster.plane).await;
+    cluster.apply(&model("qwen3", "")).await;
+    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    cluster.until_says("LLMModel", "qwen3", "Accepted", "Accepted").await;
+}
+
+#[tokio::test]
+async fn under_older_definitions_models_are_served_and_statuses_lack_only_what_those_do_not_know() {
+    let cluster = Cluster::alone().await;
+    cluster.kubectl(&["patch", CRD, "--type=json", "-p", OLDER]).await;
+    let _operator = cluster.operate().await;
+    cluster.apply(&model("qwen3", "")).await;
+    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    cluster.until_says("LLMModel", "qwen3", "ServingReady", "Unschedulable").await;
+    let model_now = cluster.until("LLMModel", "qwen3", "it starts", |it| phase(it) == "Starting");
+    assert_eq!(model_now.await["status"]["replicas"], Value::Null);
+    cluster.settle().await;
+
+    install(&cluster.plane).await;
+    cluster.apply(&model("qwen3", "  aliases: [q]\n")).await;
+    let whole = |it: &Value| it["status"]["replicas"]["desired"] == 1;
+    cluster.until("LLMModel", "qwen3", "its status is whole", whole).await;
+}
