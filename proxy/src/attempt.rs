@@ -1,6 +1,7 @@
 //! Asking endpoints, one after the other, until one answers.
 
 use crate::{
+    balance::reach::NoAddress,
     clock,
     exchange::Exchange,
     gateway::Shared,
@@ -123,7 +124,11 @@ impl Shared {
     fn note(&self, failure: &Failure, picked: &Picked, permit: &Permit) {
         picked.endpoint.state.health.failed(clock::now());
         let route = Arc::clone(&permit.route().label);
-        self.metrics.failed_attempts.get_or_create(&RouteLabels { route }).inc();
+        let labels = RouteLabels { route };
+        self.metrics.failed_attempts.get_or_create(&labels).inc();
+        if matches!(failure, Failure::Address(NoAddress::Near { .. })) {
+            self.metrics.addresses_refused.get_or_create(&labels).inc();
+        }
         tracing::warn!(
             server.address = &*picked.endpoint.name,
             gen_ai.request.model = &*permit.route().label,

@@ -4,7 +4,7 @@
 
 use crate::{
     answer::{self, Stamp, models, preflight},
-    balance::probe,
+    balance::{Reach, probe},
     clock,
     exchange::{End, Exchange},
     halt::Halt,
@@ -70,10 +70,11 @@ pub struct Limits {
 }
 
 impl Shared {
-    /// A gateway with nothing in force yet.
+    /// A gateway with nothing in force yet, whose upstreams may have these addresses.
     pub fn new(
         authenticator: Authenticator,
         limits: Limits,
+        reach: Reach,
         events: mpsc::Sender<UsageEvent>,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new());
@@ -89,7 +90,7 @@ impl Shared {
             cut: CancellationToken::new(),
             requests: TaskTracker::new(),
             background: TaskTracker::new(),
-            connector: Connector::default(),
+            connector: Connector::new(reach),
             held: Held::default(),
         });
         let probing = Arc::clone(&shared);

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub tokens: Family<TokenLabels, Counter>,
     /// Attempts that failed.
     pub failed_attempts: Family<RouteLabels, Counter>,
+    /// Attempts at an endpoint that is where upstreams may not be.
+    pub addresses_refused: Family<RouteLabels, Counter>,
     /// Exchanges that run.
     pub running: Gauge,
     /// Usage events that could not be handed on.
@@ -117,6 +119,7 @@ impl Metrics {
             duration: Family::new_with_constructor(Seconds),
             tokens: Family::default(),
             failed_attempts: Family::default(),
+            addresses_refused: Family::default(),
             running: Gauge::default(),
             usage_events_lost: Counter::default(),
             tables_refused: Counter::default(),
@@ -149,6 +152,11 @@ impl Metrics {
             "failed_attempts",
             "Attempts at an endpoint that failed",
             self.failed_attempts.clone(),
+        );
+        it.register(
+            "addresses_refused",
+            "Attempts at an endpoint whose address is not for upstreams",
+            self.addresses_refused.clone(),
         );
         it.register("requests_running", "Exchanges that run now", self.running.clone());
         it.register(

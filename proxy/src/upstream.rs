@@ -4,7 +4,7 @@
 //! body are in memory, so that one system call sends both, and sending them again to another
 //! endpoint costs nothing.
 
-use crate::balance::Endpoint;
+use crate::balance::{Endpoint, Reach, reach::NoAddress};
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 use pingora_core::{
@@ -26,7 +26,10 @@ const COPIED_BODY_BYTES_MAX: usize = 16 * 1024;
 const INTERIM_REPLIES_MAX: usize = 8;
 
 /// Makes connections, and keeps idle ones for the next request.
-pub struct Connector(TransportConnector);
+pub struct Connector {
+    transport: TransportConnector,
+    reach: Reach,
+}
 
 /// A connection to an endpoint, with a request on its way.
 ///
@@ -40,9 +43,9 @@ pub struct Connection {
 /// Why an upstream gave no reply, or not all of it.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// No address for its name.
-    #[error("looking up the endpoint's address")]
-    Lookup(#[source] io::Error),
+    /// No address to connect to.
+    #[error(transparent)]
+    Address(#[from] NoAddress),
     /// No connection: nothing was sent.
     #[error("connecting to the endpoint")]
     Connect(#[source] Box<pingora_core::Error>),
@@ -63,7 +66,7 @@ pub enum Failure {
 impl Failure {
     /// Whether the request cannot have reached the endpoint.
     pub fn is_before_sending(&self) -> bool {
-        matches!(self, Self::Lookup(_) | Self::Connect(_) | Self::ConnectTimedOut)
+        matches!(self, Self::Address(_) | Self::Connect(_) | Self::ConnectTimedOut)
     }
 
     /// Whether it was a matter of time.
@@ -85,13 +88,13 @@ impl From<Box<pingora_core::Error>> for Failure {
     }
 }
 
-impl Default for Connector {
-    fn default() -> Self {
-        Self(TransportConnector::new(Some(ConnectorOptions::new(IDLE_CONNECTIONS_MAX))))
-    }
-}
-
 impl Connector {
+    /// Connects to endpoints at these addresses only.
+    pub fn new(reach: Reach) -> Self {
+        let options = ConnectorOptions::new(IDLE_CONNECTIONS_MAX);
+        Self { transport: TransportConnector::new(Some(options)), reach }
+    }
+
     /// Connects, or takes an idle connection, and sends a request.
     ///
     /// # Errors
@@ -104,13 +107,13 @@ impl Connector {
         fresh: bool,
         now: Instant,
     ) -> Result<Connection, Failure> {
-        let peer = endpoint.peer(now).await.map_err(Failure::Lookup)?;
-        let idle = if fresh { None } else { self.0.reused_stream(&*peer).await };
+        let peer = endpoint.peer(self.reach, now).await?;
+        let idle = if fresh { None } else { self.transport.reused_stream(&*peer).await };
         let reused = idle.is_some();
         let mut stream = match idle {
             Some(stream) => stream,
             // Boxed: connecting is rare, and its state would make every request's larger.
-            None => Box::pin(self.0.new_stream(&*peer)).await.map_err(not_connected)?,
+            None => Box::pin(self.transport.new_stream(&*peer)).await.map_err(not_connected)?,
         };
         let written = tokio::time::timeout(endpoint.timeouts.idle, write(&mut stream, request));
         match written.await {
@@ -128,7 +131,7 @@ impl Connector {
         let Connection { mut http, peer, .. } = connection;
         http.respect_keepalive();
         if let Some(stream) = http.reuse().await {
-            self.0.release_stream(stream, peer.reuse_hash(), peer.idle_timeout());
+            self.transport.release_stream(stream, peer.reuse_hash(), peer.idle_timeout());
         }
     }
 }

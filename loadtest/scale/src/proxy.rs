@@ -56,7 +56,9 @@ impl Proxy {
             ("--drain", DRAIN),
         ];
         let arguments = arguments.iter().flat_map(|(flag, value)| [*flag, *value]);
-        let arguments: Vec<_> = ["serve"].into_iter().chain(arguments).map(str::to_owned).collect();
+        // Providers are simulated on this machine.
+        let serve = ["serve", "--allow-local-upstreams"];
+        let arguments: Vec<_> = serve.into_iter().chain(arguments).map(str::to_owned).collect();
         let program = installation.programs.path("llm-proxy")?;
         let log = installation.path(&format!("{name}.log"));
         let hosts = installation.hosts.path().to_owned();

@@ -1,6 +1,9 @@
 //! One address of an upstream.
 
-use super::health::Health;
+use super::{
+    health::Health,
+    reach::{NoAddress, Reach},
+};
 use crate::limit::Gauge;
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
@@ -12,7 +15,6 @@ use pingora_core::{
 };
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -142,15 +144,15 @@ impl Endpoint {
     /// be looked up, the last address found goes on being used.
     ///
     /// # Errors
-    /// If the name was never found.
-    pub async fn peer(&self, now: Instant) -> io::Result<Arc<HttpPeer>> {
+    /// If the name was never found, or leads only to where upstreams may not be.
+    pub async fn peer(&self, reach: Reach, now: Instant) -> Result<Arc<HttpPeer>, NoAddress> {
         let last = self.target.peer.load_full();
         if let Some(resolved) = &last
             && resolved.until.is_none_or(|until| now < until)
         {
             return Ok(Arc::clone(&resolved.peer));
         }
-        match (Box::pin(self.target.resolve()).await, last) {
+        match (Box::pin(self.target.resolve(reach)).await, last) {
             (Ok((address, fixed)), _) => {
                 let until = (!fixed).then_some(now + ADDRESS_TTL);
                 let peer = Arc::new(self.target.peer(address));
@@ -158,8 +160,8 @@ impl Endpoint {
                 self.target.peer.store(Some(Arc::new(resolved)));
                 Ok(peer)
             }
-            (Err(_), Some(last)) => Ok(Arc::clone(&last.peer)),
-            (Err(error), None) => Err(error),
+            (Err(NoAddress::Lookup(_)), Some(last)) => Ok(Arc::clone(&last.peer)),
+            (Err(error), _) => Err(error),
         }
     }
 
@@ -174,15 +176,18 @@ impl Endpoint {
 }
 
 impl Target {
-    async fn resolve(&self) -> io::Result<(SocketAddr, bool)> {
+    async fn resolve(&self, reach: Reach) -> Result<(SocketAddr, bool), NoAddress> {
+        let fixed = |address| {
+            let address = reach.choose([SocketAddr::new(address, self.port)])?;
+            Ok((address, true))
+        };
         match &self.host {
-            Host::Ipv4(address) => Ok((SocketAddr::new(IpAddr::V4(*address), self.port), true)),
-            Host::Ipv6(address) => Ok((SocketAddr::new(IpAddr::V6(*address), self.port), true)),
-            Host::Domain(name) => tokio::net::lookup_host((name.as_str(), self.port))
-                .await?
-                .next()
-                .map(|address| (address, false))
-                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)),
+            Host::Ipv4(address) => fixed(IpAddr::V4(*address)),
+            Host::Ipv6(address) => fixed(IpAddr::V6(*address)),
+            Host::Domain(name) => {
+                let found = tokio::net::lookup_host((name.as_str(), self.port)).await;
+                Ok((reach.choose(found.map_err(NoAddress::Lookup)?)?, false))
+            }
         }
     }
 

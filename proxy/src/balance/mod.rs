@@ -1,10 +1,12 @@
 //! Which endpoint of a model takes a request, and which are left alone for a while.
 
 pub mod health;
+pub mod reach;
 pub mod endpoint;
 pub mod probe;
 
 pub use endpoint::Endpoint;
+pub use reach::Reach;
 
 use rand::{Rng, RngExt};
 use std::sync::Arc;

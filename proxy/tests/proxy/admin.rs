@@ -6,7 +6,7 @@ use crate::{
 };
 use llm_contract::Table;
 use llm_proxy::{
-    admin, explain::Explanation, gateway::Shared, keyring::Keyring, oidc::Issuers,
+    admin, balance::Reach, explain::Explanation, gateway::Shared, keyring::Keyring, oidc::Issuers,
     stage::authenticate::Authenticator,
 };
 use llm_sim::Config;
@@ -46,7 +46,7 @@ impl Admin {
 fn empty() -> Arc<Shared> {
     let authenticator =
         Authenticator { keyring: Keyring::new(&[7; _], None), issuers: Issuers::new(1000) };
-    Shared::new(authenticator, LIMITS, mpsc::channel(1).0)
+    Shared::new(authenticator, LIMITS, Reach::Anywhere, mpsc::channel(1).0)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,7 @@ use rustls::{
 use serde_json::Value;
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{Arc, Mutex},
 };
 use tokio::{
@@ -200,17 +201,27 @@ impl Operator {
 
 async fn connection(shared: Arc<Shared>, acceptor: TlsAcceptor, socket: TcpStream) {
     let Ok(tls) = acceptor.accept(socket).await else { return };
-    let push = PushServer::new(Door(shared));
+    let refused = CancellationToken::new();
+    let push = PushServer::new(Door { shared, refused: refused.clone() });
     let service = service_fn(move |request: http::Request<Incoming>| {
         let mut push = push.clone();
         async move { push.call(request).await }
     });
-    let _ended = http2::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(tls), service)
-        .await;
+    let serving =
+        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(tls), service);
+    let mut serving = pin!(serving);
+    tokio::select! {
+        _ended = &mut serving => return,
+        () = refused.cancelled() => serving.as_mut().graceful_shutdown(),
+    }
+    let _ended = serving.await;
 }
 
-struct Door(Arc<Shared>);
+struct Door {
+    shared: Arc<Shared>,
+    /// Cancelled when the connection is to end, as it does with an operator that refuses a token.
+    refused: CancellationToken,
+}
 
 #[tonic::async_trait]
 impl push_server::Push for Door {
@@ -220,11 +231,12 @@ impl push_server::Push for Door {
         &self,
         request: Request<Streaming<Report>>,
     ) -> Result<Response<Self::FollowStream>, Status> {
-        let shared = Arc::clone(&self.0);
+        let shared = Arc::clone(&self.shared);
         let expected = format!("Bearer {}", shared.token.lock().unwrap());
         let shown = request.metadata().get("authorization").and_then(|it| it.to_str().ok());
         if shown != Some(&*expected) {
             *shared.refused.lock().unwrap() += 1;
+            self.refused.cancel();
             return Err(Status::unauthenticated("the token is not valid"));
         }
         let mut reports = request.into_inner();

@@ -9,7 +9,7 @@ use crate::{
 use llm_sim::{Config, Sim};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     net::TcpListener,
@@ -48,8 +48,12 @@ impl Home {
         self.command().args(args).output().unwrap()
     }
 
-    /// Starts a proxy that follows whoever is at this address.
+    /// Starts a proxy that follows whoever is at this address, and has its models beside it.
     async fn serve(&self, operator: &str, more: &[&str]) -> Program {
+        self.start(operator, &[&["--allow-local-upstreams"], more].concat()).await
+    }
+
+    async fn start(&self, operator: &str, more: &[&str]) -> Program {
         let log = self.path("log");
         let mut command = self.command();
         command.args(["serve", "--control-ca", "ca.crt", "--control-token", "token"]);
@@ -194,14 +198,68 @@ async fn a_proxy_that_starts_without_an_operator_serves_what_it_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_on_the_proxy_s_own_machine_is_out_of_reach_whatever_it_is_called() {
+    let authority = Authority::new();
+    let operator = Operator::start(&authority).await;
+    let home = Home::new(&authority);
+    // Whichever loopback address the name has here.
+    let bind = tokio::net::lookup_host("localhost:0").await.unwrap().next().unwrap();
+    let sim = sim(Config { bind, ..Config::default() }).await;
+    let port = sim.addr().port();
+    let put = |host: &str| {
+        let provider = json!({ "name": "them", "url": format!("http://{host}:{port}") });
+        let upstream = json!({ "provider": { "name": "them" } });
+        let route = json!({ "model": MODEL, "access": { "public": true }, "upstream": upstream });
+        let document = json!({ "provider": provider, "routes": [route] });
+        operator.put([me(), (routes(MODEL), document)]);
+    };
+    put("localhost");
+    let program = home.start(&at(&operator), &[]).await;
+    program.until_ready().await;
+    let refused = format!(r#"llm_proxy_addresses_refused_total{{route="{MODEL}"}} "#);
+    let hosts =
+        ["localhost", "127.1", "[::1]", "[::ffff:7f00:1]", "0x7f000001", "[64:ff9b::7f00:1]"];
+    for (asked, host) in (1..).zip(hosts) {
+        put(host);
+        operator.until_in_force().await;
+        let answer = program.ask(false).await;
+        assert_eq!(answer.status(), 502, "{host}");
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "upstream_error", "{host}");
+        let metrics = program.get("/metrics").await.1;
+        assert!(metrics.contains(&format!("{refused}{asked}\n")), "{host}: {metrics}");
+    }
+    let named = format!("http://localhost:{port}");
+    let says = |line: &str| line.contains(&named) && line.contains("which is this machine");
+    eventually(|| program.log().lines().any(says)).await;
+    assert!(sim.received().is_empty());
+    put("localhost");
+    let program = home.serve(&at(&operator), &[]).await;
+    program.until_ready().await;
+    assert_eq!(program.ask(false).await.status(), 200, "{}", program.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_refuses_the_token_has_its_reason_in_the_log() {
+    let authority = Authority::new();
+    let operator = Operator::start(&authority).await;
+    operator.expect_token("another");
+    let home = Home::new(&authority);
+    let program = home.serve(&at(&operator), &[]).await;
+    eventually(|| program.log().contains("the operator says: the token is not valid")).await;
+    eventually(|| 3 < operator.refused()).await;
+    assert!(!program.log().contains("the operator ended the stream"), "{}", program.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_in_no_log_metric_or_answer() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let operator = Operator::start(&authority).await;
     let home = Home::new(&authority);
     let mut with_secret = served(MODEL, &[sim.url()]);
     with_secret["upstream"]["served"]["apiKey"] = "sk-canary".into();
-    let odd = serde_json::json!({ "provider": "sk-canary", "routes": [] });
-    let with_secret = serde_json::json!({ "routes": [with_secret] });
+    let odd = json!({ "provider": "sk-canary", "routes": [] });
+    let with_secret = json!({ "routes": [with_secret] });
     operator.put([me(), (routes(MODEL), with_secret), (routes("odd"), odd)]);
     let program = home.serve(&at(&operator), &[]).await;
     program.until_ready().await;
@@ -211,7 +269,10 @@ async fn a_secret_is_in_no_log_metric_or_answer() {
         told.push_str(&program.get(path).await.1);
     }
     let explain = ["explain", "--model", MODEL, "--admin", &program.admin];
-    for args in [&["table", "--admin", &program.admin][..], &explain] {
+    let url = format!("http://{}", program.admin);
+    let table = ["table", "--admin", &program.admin];
+    let for_people = ["table", "--output", "table", "--admin", &url];
+    for args in [&table[..], &for_people, &explain] {
         let ran =
             home.command().args(args).env("LLM_PROXY_KEY", key(ME).reveal()).output().unwrap();
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
@@ -219,6 +280,9 @@ async fn a_secret_is_in_no_log_metric_or_answer() {
     }
     assert!(told.contains("→ 200") && told.contains("control_connected 1"), "{told}");
     assert!(told.contains(r#""name": "models/odd""#), "{told}");
+    let row =
+        |words: &[&str]| told.lines().any(|it| it.split_whitespace().eq(words.iter().copied()));
+    assert!(row(&["REFUSED", "NAME", "WHY"]) && told.contains(&sim.url()), "{told}");
     told.push_str(&home.all_text());
     assert!(told.contains("table in force") && told.contains("a document is refused"), "{told}");
     let hash = record(ME, &[])["hash"].as_str().unwrap().to_owned();

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use llm_contract::{ApiKey, Hashing, KeyHash, KeyId, Table};
 use llm_proxy::{
+    balance::Reach,
     gateway::{Limits, Shared},
     keyring::Keyring,
     oidc::Issuers,
@@ -59,7 +60,7 @@ impl Proxy {
         let (sender, events) = mpsc::channel(1024);
         let authenticator =
             Authenticator { keyring: Keyring::new(&[7; 64], None), issuers: Issuers::new(1000) };
-        let shared = Shared::new(authenticator, limits, sender);
+        let shared = Shared::new(authenticator, limits, Reach::Anywhere, sender);
         let bind = |entry| Listening::bind(([127, 0, 0, 1], 0).into(), entry, None).unwrap();
         let (external, internal) = (bind(Entry::External), bind(Entry::Internal));
         let (external_at, internal_at) = (external.address, internal.address);

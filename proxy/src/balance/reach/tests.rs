@@ -1,0 +1,150 @@
+use super::*;
+use proptest::prelude::*;
+use url::{Host, Url};
+
+/// Where a URL with this host leads to; `None` if it is no address.
+fn address(host: &str) -> Option<IpAddr> {
+    match Url::parse(&format!("http://{host}/")).ok()?.host()?.to_owned() {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(_) => None,
+    }
+}
+
+fn near(host: &str) -> Option<Near> {
+    Reach::Beyond.near(address(host).unwrap())
+}
+
+#[test]
+fn this_machine_its_link_and_many_at_once_are_not_for_upstreams() {
+    for (host, expected) in [
+        ("127.0.0.1", Near::Loopback),
+        ("127.255.255.254", Near::Loopback),
+        ("[::1]", Near::Loopback),
+        ("[::ffff:127.0.0.1]", Near::Loopback),
+        ("[::ffff:0:127.0.0.1]", Near::Loopback),
+        ("[::127.0.0.1]", Near::Loopback),
+        ("[64:ff9b::7f00:1]", Near::Loopback),
+        ("[64:ff9b:1::127.0.0.1]", Near::Loopback),
+        ("[2002:7f00:1::]", Near::Loopback),
+        ("0.0.0.0", Near::Unspecified),
+        ("0.1.2.3", Near::Unspecified),
+        ("[::]", Near::Unspecified),
+        ("[::ffff:0.0.0.0]", Near::Unspecified),
+        ("169.254.169.254", Near::LinkLocal),
+        ("[::ffff:a9fe:a9fe]", Near::LinkLocal),
+        ("[64:ff9b::169.254.169.254]", Near::LinkLocal),
+        ("[fe80::1]", Near::LinkLocal),
+        ("[febf::1]", Near::LinkLocal),
+        ("224.0.0.1", Near::Multicast),
+        ("239.255.255.255", Near::Multicast),
+        ("255.255.255.255", Near::Multicast),
+        ("[ff02::1]", Near::Multicast),
+        ("[fd00:ec2::254]", Near::Metadata),
+        ("[fd20:ce::254]", Near::Metadata),
+        ("168.63.129.16", Near::Metadata),
+        ("[::ffff:100.100.100.200]", Near::Metadata),
+    ] {
+        assert_eq!(near(host), Some(expected), "{host}");
+    }
+}
+
+#[test]
+fn public_and_private_addresses_are_for_upstreams() {
+    for host in [
+        "1.1.1.1",
+        "10.0.0.1",
+        "100.64.0.1",
+        "128.0.0.1",
+        "169.253.255.255",
+        "172.16.0.1",
+        "192.168.0.1",
+        "223.255.255.255",
+        "240.0.0.1",
+        "[2606:4700::1111]",
+        "[fd00::1]",
+        "[fec0::1]",
+        "[::ffff:10.0.0.1]",
+        "[64:ff9b::1.1.1.1]",
+    ] {
+        assert_eq!(near(host), None, "{host}");
+    }
+}
+
+#[test]
+fn of_several_addresses_the_first_that_may_be_is_chosen() {
+    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let answer = [at("127.0.0.1:80"), at("10.0.0.1:80"), at("10.0.0.2:80")];
+    assert_eq!(Reach::Beyond.choose(answer).unwrap(), at("10.0.0.1:80"));
+    assert_eq!(Reach::Anywhere.choose(answer).unwrap(), at("127.0.0.1:80"));
+    let refused = Reach::Beyond.choose([at("[::1]:80"), at("127.0.0.1:80")]).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the endpoint is at ::1, which is this machine and not for upstreams; name another host, \
+         or start the proxy with --allow-local-upstreams"
+    );
+    assert!(matches!(Reach::Beyond.choose([]), Err(NoAddress::Lookup(_))));
+}
+
+/// The ways to write an IPv4 address, and to wrap it in an IPv6 one.
+fn spellings(address: Ipv4Addr) -> Vec<String> {
+    let ([a, b, c, d], bits) = (address.octets(), address.to_bits());
+    let (high, low) = (bits >> 16, bits & 0xffff);
+    vec![
+        format!("{address}"),
+        format!("{address}."),
+        format!("{bits}"),
+        format!("0x{bits:x}"),
+        format!("0{bits:o}"),
+        format!("{a}.{}", bits & 0x00ff_ffff),
+        format!("{a}.{b}.{low}"),
+        format!("0{a:o}.0x{b:x}.{c}.0{d:o}"),
+        format!("0{a:o}.0x{:X}", bits & 0x00ff_ffff),
+        format!("%3{}{}", a.to_string().chars().next().unwrap(), address.to_string().split_at(1).1),
+        format!("[::{address}]"),
+        format!("[::ffff:{address}]"),
+        format!("[::FFFF:{high:X}:{low:X}]"),
+        format!("[0:0:0:0:0:ffff:{high:04x}:{low:04x}]"),
+        format!("[::ffff:0:{address}]"),
+        format!("[64:ff9b::{address}]"),
+        format!("[64:ff9b::{high:x}:{low:x}]"),
+        format!("[64:ff9b:1::{address}]"),
+        format!("[2002:{high:x}:{low:x}::1]"),
+    ]
+}
+
+fn refused_v4() -> impl Strategy<Value = Ipv4Addr> {
+    prop_oneof![
+        any::<[u8; 3]>().prop_map(|[b, c, d]| Ipv4Addr::new(127, b, c, d)),
+        any::<[u8; 3]>().prop_map(|[b, c, d]| Ipv4Addr::new(0, b, c, d)),
+        any::<[u8; 2]>().prop_map(|[c, d]| Ipv4Addr::new(169, 254, c, d)),
+        (224..=239_u8, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d)),
+        Just(Ipv4Addr::BROADCAST),
+    ]
+}
+
+fn refused_v6() -> impl Strategy<Value = Ipv6Addr> {
+    prop_oneof![
+        any::<u128>().prop_map(|bits| Ipv6Addr::from_bits(0xfe80 << 112 | bits >> 10)),
+        any::<u128>().prop_map(|bits| Ipv6Addr::from_bits(0xff << 120 | bits >> 8)),
+        Just(Ipv6Addr::LOCALHOST),
+        Just(Ipv6Addr::UNSPECIFIED),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_spelling_of_a_near_ipv4_address_gets_through(refused in refused_v4()) {
+        for host in spellings(refused) {
+            prop_assert!(near(&host).is_some(), "{}", host);
+        }
+    }
+
+    #[test]
+    fn no_spelling_of_a_near_ipv6_address_gets_through(refused in refused_v6()) {
+        let segments = refused.segments().map(|it| format!("{it:04X}")).join(":");
+        for host in [format!("[{refused}]"), format!("[{segments}]")] {
+            prop_assert!(near(&host).is_some(), "{}", host);
+        }
+    }
+}
