@@ -120,7 +120,7 @@ impl Follower {
                 self.compiler.provider_gone(&name);
                 self.gone(context, Declares::Provider, name);
             }
-            Seen::Key(_, key) => self.compiler.key(key),
+            Seen::Key(name, key) => self.compiler.key(&name, key),
             Seen::KeyGone(name) => self.compiler.key_gone(&name),
             Seen::Endpoints { service, ready } => self.compiler.endpoints(&service, ready),
             Seen::Secret(name) => self.read(context, &name).await,

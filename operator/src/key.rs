@@ -51,7 +51,7 @@ async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, kube:
         context.reporter.condition::<ApiKey>(name, finding, now).await?;
         return Ok(Next::OnChange);
     }
-    let Some(key) = world.keys.get(name) else { return Ok(Next::OnChange) };
+    let Some(key) = world.keys.get(name).map(|it| it.key()) else { return Ok(Next::OnChange) };
     let replacements = world.replacing(name);
     let home = &context.settings.proxies.namespace;
     let (finding, next) = if world.is_managed(name.namespace()) {
@@ -102,7 +102,8 @@ fn judge<'a>(
         return finding(Reason::Suspended, "spec.suspended is true".into());
     }
     if let Some(expired) = expires_at.filter(|then| *then <= now) {
-        return finding(Reason::Expired, format!("its time was over at {expired}"));
+        let by_itself = spec.expires_at.as_ref().is_some_and(|own| own.0 <= now);
+        return finding(Reason::Expired, expired_message(expired, by_itself));
     }
     if let Some(begins) = not_before.filter(|then| *then > now) {
         return finding(Reason::NotYetValid, format!("its time begins at {begins}"));
@@ -115,6 +116,17 @@ fn judge<'a>(
         return finding(Reason::NoModelLeft, message);
     }
     finding(Reason::Active, "the key is in force".into())
+}
+
+/// A key that another one ends says so: nothing ends it any more when that one is deleted.
+fn expired_message(at: Timestamp, by_itself: bool) -> String {
+    if by_itself {
+        return format!("its time was over at {at}");
+    }
+    format!(
+        "its overlap with the key in its place was over at {at}: set spec.expiresAt too, or it is \
+         in force again when that key is deleted"
+    )
 }
 
 /// Says too what a key may not ask for because of where it is.
@@ -133,13 +145,12 @@ fn bounded(finding: Finding, namespace: &str, spec: &ApiKeySpec, home: &str) -> 
 /// Whether anything is there of what a key names.
 fn is_there(world: &World, scope: &str) -> bool {
     if scope == "*" {
-        return !(world.models.is_empty() && world.providers.is_empty());
+        return world.declares_any();
     }
-    if let Some(namespace) = scope.strip_suffix("/*") {
-        return world.models.count_in(namespace, 1) + world.providers.count_in(namespace, 1) > 0;
+    match scope.strip_suffix("/*") {
+        Some(namespace) => world.declares_in(namespace),
+        None => ResourceName::parse(scope).is_ok_and(|name| world.declares(&name)),
     }
-    let Ok(name) = ResourceName::parse(scope) else { return false };
-    world.models.contains(&name) || world.providers.contains(&name)
 }
 
 /// Rounded up, so that we do not come a moment too early.
@@ -225,5 +236,12 @@ mod tests {
         let replaces = Some(Replaces { id: "abcdefgh2345".into(), overlap_until });
         let newer = ApiKeySpec { replaces, ..key() };
         assert_eq!(judged(&key(), &[newer]).0, Reason::Expired);
+    }
+
+    #[test]
+    fn a_key_that_only_another_one_ends_says_what_to_do_about_it() {
+        let at = "2030-01-09T00:00:00Z".parse().unwrap();
+        assert_eq!(expired_message(at, true), "its time was over at 2030-01-09T00:00:00Z");
+        assert!(expired_message(at, false).contains("set spec.expiresAt too"));
     }
 }

@@ -9,6 +9,8 @@ mod follow;
 mod names;
 mod seen;
 mod links;
+mod packed;
+mod declared;
 mod endpoints;
 mod secrets;
 pub mod live;
@@ -18,12 +20,14 @@ mod start;
 pub use kinds::{API_KEY, INSTANCE, LLM_MODEL, PASSTHROUGH_MODEL};
 pub use live::{Live, LiveKind, LiveObjects, PLAN_HASH, Place};
 pub use names::Names;
+pub use packed::PackedKey;
 pub use secrets::Secrets;
 pub use seen::Seen;
 pub use start::{FEED_MAX, MANAGED_BY, start};
 pub use store::Store;
 
 use crate::queue::Queue;
+use declared::Declared;
 use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::api::ApiResource;
 use links::KeyLinks;
@@ -50,7 +54,7 @@ pub struct Sights {
     /// Models of providers.
     pub providers: Store<PassthroughModel>,
     /// Keys.
-    pub keys: Store<ApiKey>,
+    pub keys: Store<PackedKey>,
     /// Pods of models, without their spec.
     pub pods: Store<Pod>,
     /// The objects we wrote.
@@ -68,6 +72,7 @@ pub struct Sights {
     slices: Store<EndpointSlice>,
     secret_versions: Store<()>,
     links: RwLock<KeyLinks>,
+    declared: RwLock<Declared>,
     pods_of: RwLock<Members>,
     slices_of: RwLock<Members>,
     unreadable: RwLock<HashMap<(String, ResourceName), String>>,
@@ -120,9 +125,25 @@ impl World {
     }
 
     /// The keys that replace one.
-    pub fn replacing(&self, key: &ResourceName) -> Vec<Arc<ApiKey>> {
+    pub fn replacing(&self, key: &ResourceName) -> Vec<ApiKey> {
         let names = self.links.read().replacing(key);
-        names.iter().filter_map(|name| self.keys.get(name)).collect()
+        names.iter().filter_map(|name| Some(self.keys.get(name)?.key())).collect()
+    }
+
+    /// Whether a resource that declares models is there, and counts.
+    pub fn declares(&self, name: &ResourceName) -> bool {
+        let is_there = self.models.contains(name) || self.providers.contains(name);
+        is_there && self.is_managed(name.namespace())
+    }
+
+    /// Whether there is one in a namespace.
+    pub fn declares_in(&self, namespace: &str) -> bool {
+        self.declared.read().is_in(namespace) && self.is_managed(namespace)
+    }
+
+    /// Whether there is one anywhere.
+    pub fn declares_any(&self) -> bool {
+        self.declared.read().namespaces().any(|namespace| self.is_managed(namespace))
     }
 
     /// Whether the resources of a namespace count.

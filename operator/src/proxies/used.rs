@@ -49,7 +49,7 @@ fn newer(context: &Context, used: &BTreeMap<KeyId, Timestamp>) -> Vec<(ResourceN
     let keys = context.world.keys.names().into_iter();
     let news = keys.filter_map(|name| {
         let at = *used.get(&KeyId::parse(name.name()).ok()?)?;
-        let key = context.world.keys.get(&name)?;
+        let key = context.world.keys.get(&name)?.key();
         let last = key.status.as_ref().and_then(|status| status.last_used_at.as_ref());
         last.is_none_or(|last| last.0 < at).then_some((name, at))
     });

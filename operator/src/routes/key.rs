@@ -5,25 +5,24 @@ use llm_contract::{
     Chain, Group, KeyHash, KeyId, KeyRecord, ModelPattern, ResourceName, ResourcePattern, document,
 };
 use llm_crd::{ApiKey, ApiKeySpec, Owner};
-use std::sync::Arc;
 
 /// Of several keys of one id, the least counts: one of the operator's own namespace, or the oldest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seniority {
     is_from_elsewhere: bool,
     created: Option<Timestamp>,
-    namespace: Arc<str>,
+    name: ResourceName,
 }
 
 impl Seniority {
     pub(super) fn of(name: &ResourceName, key: &ApiKey, home: &str) -> Self {
         let created = key.metadata.creation_timestamp.as_ref().map(|it| it.0);
         let is_from_elsewhere = name.namespace() != home;
-        Self { is_from_elsewhere, created, namespace: name.namespace().into() }
+        Self { is_from_elsewhere, created, name: name.clone() }
     }
 
     pub(super) fn namespace(&self) -> &str {
-        &self.namespace
+        self.name.namespace()
     }
 }
 

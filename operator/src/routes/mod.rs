@@ -14,13 +14,14 @@ mod served;
 mod provider;
 pub mod key;
 
+use crate::watch::PackedKey;
 use claims::{Claimant, Claims};
 use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use llm_contract::{
     KeyId, ModelId, ResourceName,
     push::{Change, Kind, Name},
 };
-use llm_crd::{ApiKey, LLMModel, PassthroughModel};
+use llm_crd::{LLMModel, PassthroughModel};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -46,7 +47,7 @@ pub struct Compiler {
     models: HashMap<ResourceName, Arc<LLMModel>>,
     providers: HashMap<ResourceName, Arc<PassthroughModel>>,
     /// Several namespaces may hold a key of the same id; the first one counts.
-    keys: HashMap<Arc<str>, Vec<(key::Seniority, Arc<ApiKey>)>>,
+    keys: HashMap<Arc<str>, Vec<(key::Seniority, Arc<PackedKey>)>>,
     /// Which keys say that they replace one: by namespace and id of the replaced one.
     replacements: HashMap<InNamespace, BTreeSet<Arc<str>>>,
     endpoints: HashMap<ResourceName, Vec<SocketAddr>>,
@@ -155,9 +156,9 @@ impl Compiler {
     }
 
     /// A key is there, or has changed.
-    pub fn key(&mut self, key: Arc<ApiKey>) {
-        let Some(name) = resource_name(&key.metadata) else { return };
-        self.key_gone(&name);
+    pub fn key(&mut self, name: &ResourceName, packed: Arc<PackedKey>) {
+        self.key_gone(name);
+        let key = packed.key();
         if key.metadata.deletion_timestamp.is_some() {
             return;
         }
@@ -167,10 +168,10 @@ impl Compiler {
             self.stale_keys.insert(Arc::clone(&replaced.1));
             self.replacements.entry(replaced).or_default().insert(Arc::clone(&id));
         }
-        let seniority = key::Seniority::of(&name, &key, &self.home);
+        let seniority = key::Seniority::of(name, &key, &self.home);
         // One namespace has it, almost always, and there are many keys.
         let held = self.keys.entry(Arc::clone(&id)).or_insert_with(|| Vec::with_capacity(1));
-        held.insert(held.partition_point(|(senior, _)| *senior < seniority), (seniority, key));
+        held.insert(held.partition_point(|(senior, _)| *senior < seniority), (seniority, packed));
         self.stale_keys.insert(id);
     }
 
@@ -180,7 +181,7 @@ impl Compiler {
         let Some(at) = held.iter().position(|(it, _)| it.namespace() == name.namespace()) else {
             return;
         };
-        let (_, key) = held.remove(at);
+        let key = held.remove(at).1.key();
         let is_last = held.is_empty();
         if let Some(replaces) = &key.spec.replaces {
             let replaced = (Arc::from(name.namespace()), Arc::from(replaces.id.as_str()));
@@ -292,10 +293,12 @@ impl Compiler {
         let namespace: Arc<str> = held.namespace().into();
         let by = self.replacements.get(&(Arc::clone(&namespace), Arc::clone(id)));
         let replacements = by.into_iter().flatten().filter_map(|id| {
-            let mut held = self.keys.get(id)?.iter().map(|(_, key)| key);
-            held.find(|it| it.metadata.namespace.as_deref() == Some(&*namespace))
+            let (_, key) =
+                self.keys.get(id)?.iter().find(|(it, _)| it.namespace() == &*namespace)?;
+            Some(key.key().spec)
         });
-        key::compile(key, &self.home, replacements.map(|it| &it.spec)).ok()
+        let replacements: Vec<_> = replacements.collect();
+        key::compile(&key.key(), &self.home, &replacements).ok()
     }
 
     /// Says anew which ids the resources of a name want.
@@ -354,7 +357,8 @@ fn counts(namespaces: Option<&BTreeSet<String>>, namespace: &str) -> bool {
 fn put(change: &mut Change, name: Name, document: Option<&impl Serialize>) {
     // These documents are structs of strings and numbers, which always become JSON.
     match document.and_then(|document| serde_json::to_vec(document).ok()) {
-        Some(text) => change.upserts.push((name, text.into())),
+        // Without the room that it had to grow.
+        Some(text) => change.upserts.push((name, text.into_boxed_slice().into())),
         None => change.removals.push(name),
     }
 }

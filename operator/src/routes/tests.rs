@@ -1,5 +1,6 @@
 use super::*;
 use llm_contract::push::{Documents, Resource};
+use llm_crd::ApiKey;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -28,12 +29,17 @@ fn provider(name: &str, created: u8, models: Value) -> Arc<PassthroughModel> {
     object(name, created, spec)
 }
 
-fn key(name: &str, spec: Value) -> Arc<ApiKey> {
+fn key(name: &str, spec: Value) -> ApiKey {
     let mut whole = json!({"displayName": "laptop", "clientId": "ada", "hash": HASH,
         "owner": {"team": "ml-team"}, "models": ["models/*"]});
     let Value::Object(spec) = spec else { panic!("an object expected") };
     whole.as_object_mut().unwrap().extend(spec);
-    object(name, 1, whole)
+    Arc::unwrap_or_clone(object(name, 1, whole))
+}
+
+fn tell(compiler: &mut Compiler, key: ApiKey) {
+    let name = resource_name(&key.metadata).unwrap();
+    compiler.key(&name, Arc::new(PackedKey::of(key)));
 }
 
 fn name(text: &str) -> ResourceName {
@@ -179,7 +185,7 @@ fn nothing_of_a_namespace_that_does_not_count_is_in_the_table() {
     compiler.model(model("models/newer", 2, "m", &[]));
     compiler.provider(provider("elsewhere/openai", 1, json!({"catchAll": true})));
     compiler.secret(&name("elsewhere/key"), secret("sk"));
-    compiler.key(key("elsewhere/abcdefgh2345", json!({"models": ["elsewhere/*"]})));
+    tell(&mut compiler, key("elsewhere/abcdefgh2345", json!({"models": ["elsewhere/*"]})));
     let compiled = compiler.take();
     let names: Vec<_> = compiled.change.upserts.iter().map(|(name, _)| name.to_string()).collect();
     assert_eq!(names, ["routes models/newer"]);
@@ -200,7 +206,7 @@ fn a_key_is_for_models_beside_it_unless_it_is_in_the_operator_s_namespace() {
         ("team", json!([]), json!(["team/*", "team/a"])),
     ] {
         let mut compiler = Compiler::new("llm");
-        compiler.key(key(&format!("{at}/abcdefgh2345"), models.clone()));
+        tell(&mut compiler, key(&format!("{at}/abcdefgh2345"), models.clone()));
         let record = document(&mut compiler, Kind::Key, "abcdefgh2345");
         let found = |field: &str| record.get(field).cloned().unwrap_or_else(|| json!([]));
         assert_eq!((found("models"), found("resources")), (all, resources), "{at}");
@@ -210,18 +216,18 @@ fn a_key_is_for_models_beside_it_unless_it_is_in_the_operator_s_namespace() {
 #[test]
 fn a_key_of_the_operator_s_namespace_comes_before_an_older_one_of_its_id() {
     let mut compiler = Compiler::new("keys");
-    compiler.key(key("a/abcdefgh2345", json!({"clientId": "theirs"})));
-    compiler.key(key("keys/abcdefgh2345", json!({"clientId": "ours"})));
+    tell(&mut compiler, key("a/abcdefgh2345", json!({"clientId": "theirs"})));
+    tell(&mut compiler, key("keys/abcdefgh2345", json!({"clientId": "ours"})));
     assert_eq!(document(&mut compiler, Kind::Key, "abcdefgh2345")["clientId"], "ours");
 }
 
 #[test]
 fn an_owner_is_also_in_the_groups_in_which_it_was_found() {
     let mut compiler = Compiler::new("keys");
-    let mut found = (*key("keys/abcdefgh2345", json!({}))).clone();
+    let mut found = key("keys/abcdefgh2345", json!({}));
     let groups = ["/ml-team".to_owned(), "admins".to_owned()].into();
     found.status = Some(llm_crd::ApiKeyStatus { owner_groups: groups, ..Default::default() });
-    compiler.key(Arc::new(found));
+    tell(&mut compiler, found);
     let record = document(&mut compiler, Kind::Key, "abcdefgh2345");
     assert_eq!(record["owner"]["groups"], json!(["ml-team", "admins"]));
 }
@@ -229,7 +235,7 @@ fn an_owner_is_also_in_the_groups_in_which_it_was_found() {
 #[test]
 fn a_key_has_the_scope_and_the_groups_of_its_owner() {
     let mut compiler = Compiler::new("keys");
-    compiler.key(key("keys/abcdefgh2345", json!({"models": ["*", "models/qwen3"]})));
+    tell(&mut compiler, key("keys/abcdefgh2345", json!({"models": ["*", "models/qwen3"]})));
     let record = document(&mut compiler, Kind::Key, "abcdefgh2345");
     assert_eq!(
         (&record["models"], &record["resources"]),
@@ -237,7 +243,7 @@ fn a_key_has_the_scope_and_the_groups_of_its_owner() {
     );
     assert_eq!(record["owner"], json!({"name": "ml-team", "groups": ["ml-team"]}));
     let service = json!({"owner": {"serviceAccount": "apps/chat"}});
-    compiler.key(key("keys/abcdefgh2345", service));
+    tell(&mut compiler, key("keys/abcdefgh2345", service));
     let record = document(&mut compiler, Kind::Key, "abcdefgh2345");
     let groups = json!(["system:serviceaccounts", "system:serviceaccounts:apps"]);
     assert_eq!(record["owner"]["groups"], groups);
@@ -246,19 +252,19 @@ fn a_key_has_the_scope_and_the_groups_of_its_owner() {
 #[test]
 fn a_key_without_a_good_hash_is_not_in_force() {
     let mut compiler = Compiler::default();
-    compiler.key(key("keys/abcdefgh2345", json!({})));
+    tell(&mut compiler, key("keys/abcdefgh2345", json!({})));
     assert_eq!(compiler.take().change.upserts.len(), 1);
-    compiler.key(key("keys/abcdefgh2345", json!({"hash": "$argon2id$nonsense"})));
+    tell(&mut compiler, key("keys/abcdefgh2345", json!({"hash": "$argon2id$nonsense"})));
     assert_eq!(compiler.take().change.removals.len(), 1);
 }
 
 #[test]
 fn a_replaced_key_ends_with_the_overlap_and_lives_on_if_the_new_one_goes() {
     let mut compiler = Compiler::default();
-    compiler.key(key("keys/abcdefgh2345", json!({})));
+    tell(&mut compiler, key("keys/abcdefgh2345", json!({})));
     let replaces = json!({"id": "abcdefgh2345", "overlapUntil": "2030-02-01T00:00:00Z"});
-    compiler.key(key("keys/abcdefgh2346", json!({"replaces": replaces})));
-    compiler.key(key("other/abcdefgh2347", json!({"replaces": replaces})));
+    tell(&mut compiler, key("keys/abcdefgh2346", json!({"replaces": replaces})));
+    tell(&mut compiler, key("other/abcdefgh2347", json!({"replaces": replaces})));
     let expires = |compiler: &mut Compiler| {
         document(compiler, Kind::Key, "abcdefgh2345")["expiresAt"].clone()
     };
@@ -270,8 +276,8 @@ fn a_replaced_key_ends_with_the_overlap_and_lives_on_if_the_new_one_goes() {
 #[test]
 fn a_key_of_the_same_id_in_another_namespace_takes_nothing_over() {
     let mut compiler = Compiler::default();
-    compiler.key(key("keys/abcdefgh2345", json!({"clientId": "ours"})));
-    compiler.key(key("later/abcdefgh2345", json!({"clientId": "theirs"})));
+    tell(&mut compiler, key("keys/abcdefgh2345", json!({"clientId": "ours"})));
+    tell(&mut compiler, key("later/abcdefgh2345", json!({"clientId": "theirs"})));
     assert_eq!(document(&mut compiler, Kind::Key, "abcdefgh2345")["clientId"], "ours");
     compiler.key_gone(&name("keys/abcdefgh2345"));
     assert_eq!(document(&mut compiler, Kind::Key, "abcdefgh2345")["clientId"], "theirs");
@@ -336,7 +342,7 @@ impl Told {
                 let id = |at: &u8| format!("abcdefgh234{}", at + 2);
                 let replaces = replaces
                     .map(|it| json!({"id": id(&it), "overlapUntil": "2030-02-01T00:00:00Z"}));
-                compiler.key(key(&format!("keys/{}", id(at)), json!({"replaces": replaces})));
+                tell(compiler, key(&format!("keys/{}", id(at)), json!({"replaces": replaces})));
             }
             Self::Endpoints(at, ready) => {
                 let ready = ready.iter().map(|it| ([10, 0, 0, *it], 8000).into()).collect();

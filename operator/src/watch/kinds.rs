@@ -1,6 +1,8 @@
 //! The kinds that are watched: what is kept of each, and whom a change concerns.
 
-use crate::watch::{LiveObjects, Seen, Store, World, endpoints, follow::Watched, live::Live};
+use crate::watch::{
+    LiveObjects, PackedKey, Seen, Store, World, endpoints, follow::Watched, live::Live,
+};
 use k8s_openapi::api::{
     core::v1::{Pod, Secret},
     discovery::v1::EndpointSlice,
@@ -14,9 +16,6 @@ use llm_contract::ResourceName;
 use llm_crd::{ApiKey, LLMModel, PassthroughModel};
 use std::sync::Arc;
 
-/// With more models than these the first or the last one has certainly not just come or gone,
-/// however many watches tell of some at the same time.
-const FEW: usize = 16;
 /// The label by which pods and Services name their model.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 
@@ -64,7 +63,7 @@ impl Watched for Models {
     ) -> Option<Seen> {
         world.queues.models.push(name.clone());
         if old.is_some() != new.is_some() {
-            came_or_went(world, name);
+            came_or_went(world, name, new.is_some());
         }
         Some(new.map_or(Seen::ModelGone(name.clone()), |new| {
             Seen::Model(name.clone(), Arc::clone(new))
@@ -104,7 +103,7 @@ impl Watched for Providers {
     ) -> Option<Seen> {
         world.queues.providers.push(name.clone());
         if old.is_some() != new.is_some() {
-            came_or_went(world, name);
+            came_or_went(world, name, new.is_some());
         }
         let gone = || Seen::ProviderGone(name.clone());
         Some(new.map_or_else(gone, |new| Seen::Provider(name.clone(), Arc::clone(new))))
@@ -113,42 +112,30 @@ impl Watched for Providers {
 
 impl Watched for Keys {
     type Object = DeserializeGuard<ApiKey>;
-    type Kept = ApiKey;
+    type Kept = PackedKey;
 
     fn kind(&self) -> &str {
         API_KEY
     }
 
-    fn store<'a>(&self, world: &'a World) -> Option<&'a Store<ApiKey>> {
+    fn store<'a>(&self, world: &'a World) -> Option<&'a Store<PackedKey>> {
         Some(&world.keys)
     }
 
-    /// There are many of them, and all are kept: without what nobody asks for, and without the
-    /// room that lists reserve to grow.
-    fn keep(&self, world: &World, name: &ResourceName, object: Self::Object) -> Option<ApiKey> {
+    fn keep(&self, world: &World, name: &ResourceName, object: Self::Object) -> Option<PackedKey> {
         let look = |world: &World| world.queues.keys.push(name.clone());
-        let mut key = readable(self.kind(), world, name, object, look)?;
-        key.metadata.labels = None;
-        key.metadata.annotations = None;
-        key.metadata.uid = None;
-        key.metadata.resource_version = None;
-        key.spec.models.shrink_to_fit();
-        if let Some(status) = &mut key.status {
-            status.conditions.shrink_to_fit();
-            status.owner_groups.shrink_to_fit();
-        }
-        Some(key)
+        readable(self.kind(), world, name, object, look).map(PackedKey::of)
     }
 
     fn changed(
         &self,
         world: &World,
         name: &ResourceName,
-        old: Option<&Arc<ApiKey>>,
-        new: Option<&Arc<ApiKey>>,
+        old: Option<&Arc<PackedKey>>,
+        new: Option<&Arc<PackedKey>>,
     ) -> Option<Seen> {
-        let (old, new) = (old.map(Arc::as_ref), new);
-        let others = world.links.write().moved(name, old, new.map(Arc::as_ref));
+        let read = |key: Option<&Arc<PackedKey>>| key.map(|key| key.key());
+        let others = world.links.write().moved(name, read(old).as_ref(), read(new).as_ref());
         world.queues.keys.push(name.clone());
         for other in others {
             world.queues.keys.push(other);
@@ -342,18 +329,22 @@ fn slim(object: &mut impl Resource) {
     }
 }
 
-/// A resource that declares models is new, or gone: tells the keys that name it.
-fn came_or_went(world: &World, name: &ResourceName) {
+/// A resource that declares models is new, or gone: tells the keys that name it, and those for all
+/// models that get their first one or lose their last. Other keys cost nothing.
+fn came_or_went(world: &World, name: &ResourceName, there: bool) {
+    let here = name.namespace();
+    let mut declared = world.declared.write();
+    let here_changes = declared.moved(here, there);
+    let elsewhere = |it: &str| it != here && world.is_managed(it);
+    let all_changes = here_changes && !declared.namespaces().any(elsewhere);
+    drop(declared);
     let links = world.links.read();
     let mut keys = links.naming(name.as_str());
-    // A key for all of them loses its last model, or gets its first.
-    if world.models.len() + world.providers.len() <= FEW {
-        keys.extend(links.naming("*"));
-    }
-    let here = name.namespace();
-    let there = world.models.count_in(here, FEW + 1) + world.providers.count_in(here, FEW + 1);
-    if there <= FEW {
+    if here_changes {
         keys.extend(links.naming(&format!("{here}/*")));
+    }
+    if all_changes {
+        keys.extend(links.naming("*"));
     }
     drop(links);
     for key in keys {

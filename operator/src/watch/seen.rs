@@ -1,7 +1,8 @@
 //! What the route table is compiled from, as it is seen.
 
+use crate::watch::PackedKey;
 use llm_contract::ResourceName;
-use llm_crd::{ApiKey, LLMModel, PassthroughModel};
+use llm_crd::{LLMModel, PassthroughModel};
 use std::{net::SocketAddr, sync::Arc};
 
 /// Something was seen that the route table may depend on.
@@ -16,7 +17,7 @@ pub enum Seen {
     /// A provider has gone.
     ProviderGone(ResourceName),
     /// A key is there, or has changed.
-    Key(ResourceName, Arc<ApiKey>),
+    Key(ResourceName, Arc<PackedKey>),
     /// A key has gone.
     KeyGone(ResourceName),
     /// Other endpoints of a Service are ready now; all of them, in order. The Service has the

@@ -77,6 +77,7 @@ pub fn start(
         slices: Store::default(),
         secret_versions,
         links: RwLock::default(),
+        declared: RwLock::default(),
         pods_of: RwLock::new(Members::default()),
         slices_of: RwLock::new(Members::default()),
         unreadable: RwLock::new(HashMap::new()),

@@ -49,12 +49,6 @@ impl<V> Store<V> {
         found.map(|(_, entry)| Arc::clone(&entry.value)).collect()
     }
 
-    /// How many there are in a namespace, as far as somebody wants to count.
-    pub fn count_in(&self, namespace: &str, max: usize) -> usize {
-        let entries = self.0.read();
-        entries.keys().filter(|name| name.namespace() == namespace).take(max).count()
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.read().len()
