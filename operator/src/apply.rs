@@ -16,8 +16,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{
-        ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions,
-        PropagationPolicy,
+        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams,
+        Preconditions, PropagationPolicy,
     },
 };
 use llm_contract::ResourceName;
@@ -44,6 +44,14 @@ pub enum Owner {
     Resource(OwnerReference),
     /// The installation itself: objects with these labels are its own.
     Installation(BTreeMap<String, String>),
+}
+
+/// Whether an object that is missing is made.
+enum Makes {
+    /// First it is asked whether its owner is there.
+    Ask,
+    /// It is.
+    Go,
 }
 
 /// Why an object was not written.
@@ -74,6 +82,14 @@ pub enum ApplyError {
         what: What,
         /// What came back.
         source: kube::Error,
+    },
+    /// What it would be for has gone, and the news of that has not come yet.
+    #[error("{what} is not made: {owner} has gone")]
+    OwnerGone {
+        /// Kind and name.
+        what: What,
+        /// Whose it would be.
+        owner: String,
     },
 }
 
@@ -106,8 +122,9 @@ impl Applier {
     /// in this one. Goes on after an error, and gives all of them.
     pub async fn apply(&self, plan: &Plan) -> Vec<ApplyError> {
         let mut errors = Vec::new();
+        let mut makes = Makes::Ask;
         for object in &plan.objects {
-            if let Err(error) = self.write(&plan.owner, object).await {
+            if let Err(error) = self.write(&plan.owner, object, &mut makes).await {
                 errors.push(error);
             }
         }
@@ -136,7 +153,12 @@ impl Applier {
         Ok(found.map(|object| Arc::new(Live::of(object))))
     }
 
-    async fn write(&self, owner: &Owner, object: &Object) -> Result<(), ApplyError> {
+    async fn write(
+        &self,
+        owner: &Owner,
+        object: &Object,
+        makes: &mut Makes,
+    ) -> Result<(), ApplyError> {
         let (resource, name) = (&object.resource, &object.name);
         let live = self.live(resource, name).await?;
         let wanted = object.with_hash();
@@ -149,6 +171,9 @@ impl Applier {
                 return Ok(());
             }
             self.prepare(live, object, &wanted).await?;
+        } else if let (Owner::Resource(owner), Makes::Ask) = (owner, &makes) {
+            self.is_there(owner, object).await?;
+            *makes = Makes::Go;
         }
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let (api, patch) = (self.api(resource, name), Patch::Apply(without_nulls(wanted)));
@@ -156,6 +181,24 @@ impl Applier {
         let written = written.map_err(api_error("writing", resource, name))?;
         tracing::debug!(kind = resource.kind, %name, version = written.resource_version(), "written");
         Ok(())
+    }
+
+    /// Asks whether whom an object is made for is still there. The watches of kinds are not at the
+    /// same place in history: when a resource goes, its objects may be seen to go before it is.
+    async fn is_there(&self, owner: &OwnerReference, object: &Object) -> Result<(), ApplyError> {
+        let (group, version) =
+            owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &owner.kind));
+        let Object { resource: of, name, .. } = object;
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), name.namespace(), &resource);
+        let found = api.get_opt(&owner.name).await;
+        let found = found.map_err(api_error("reading the owner of", of, name))?;
+        if found.is_some_and(|it| it.uid().as_ref() == Some(&owner.uid)) {
+            return Ok(());
+        }
+        let what = What { kind: of.kind.clone(), name: name.clone() };
+        Err(ApplyError::OwnerGone { what, owner: format!("{} {}", owner.kind, owner.name) })
     }
 
     /// Does what server-side apply does not do.

@@ -125,7 +125,7 @@ fn sort(name: &ResourceName, errors: &[ApplyError]) -> (Option<Refusal>, Option<
             {
                 refused = Some(Chain(error).to_string());
             }
-            ApplyError::Api { .. } | ApplyError::Leaving { .. } => {}
+            ApplyError::Api { .. } | ApplyError::Leaving { .. } | ApplyError::OwnerGone { .. } => {}
         }
         tracing::warn!(model = %name, error = %Chain(error), "an object was not written");
     }

@@ -1,6 +1,6 @@
 //! Keys: whether they are in force, and nothing is written when nothing changes.
 
-use crate::support::{Cluster, Operator};
+use crate::support::Cluster;
 use jiff::{SignedDuration, Timestamp};
 use llm_contract::push::{Kind, Name};
 use serde_json::Value;
@@ -59,11 +59,10 @@ spec:
 #[tokio::test]
 async fn keys_for_all_models_follow_the_first_and_the_last_one_and_no_other() {
     let cluster = Cluster::shared().await;
-    let client = cluster.client.clone();
     // Where the operator is, a key may be for all namespaces.
     let mut settings = cluster.settings();
     settings.proxies.namespace.clone_from(&cluster.namespace);
-    let operator = Operator::start(&client, settings);
+    let operator = cluster.watch_with(settings).await;
     operator.lead();
     let here = format!("{}/*", cluster.namespace);
     let keys = [("hbcdefgh2345", "*"), ("ibcdefgh2345", &here)];

@@ -17,3 +17,4 @@ mod authority;
 mod steadiness;
 mod faults;
 mod definitions;
+mod table;

@@ -2,7 +2,10 @@
 //! write the statuses that a kubelet would.
 
 use crate::support::{Cluster, DEADLINE, condition, is_there, phase};
+use k8s_openapi::{api::core::v1::Service, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::api::{DeleteParams, ListParams};
+use llm_contract::ResourceName;
+use llm_operator::apply::{ApplyError, Object, Owner, Plan};
 use serde_json::{Value, json};
 
 const OBJECTS: &[(&str, &str)] = &[
@@ -73,6 +76,33 @@ async fn a_model_that_is_deleted_takes_everything_with_it() {
     for (kind, name) in OBJECTS {
         assert!(cluster.get(kind, name).await.is_null(), "{kind} is made again");
     }
+}
+
+#[tokio::test]
+async fn nothing_is_made_for_a_model_that_has_gone_unnoticed() {
+    let cluster = Cluster::shared().await;
+    let operator = cluster.operate().await;
+    cluster.apply(&model("qwen3", "")).await;
+    let uid = cluster.until("LLMModel", "qwen3", "it is there", is_there).await["metadata"]["uid"]
+        .as_str()
+        .map(str::to_owned);
+    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    cluster.api("LLMModel").delete("qwen3", &DeleteParams::default()).await.unwrap();
+    cluster.until_gone("Service", "qwen3").await;
+
+    let owner = OwnerReference {
+        api_version: "llm.nebari.dev/v1alpha1".into(),
+        kind: "LLMModel".into(),
+        name: "qwen3".into(),
+        uid: uid.unwrap(),
+        ..OwnerReference::default()
+    };
+    let name = ResourceName::parse(&format!("{}/qwen3", cluster.namespace)).unwrap();
+    let service = Object::of(name, &Service::default());
+    let plan = Plan { owner: Owner::Resource(owner), objects: vec![service] };
+    let errors = operator.context.applier.apply(&plan).await;
+    assert!(matches!(errors[..], [ApplyError::OwnerGone { .. }]), "{errors:?}");
+    assert_eq!(cluster.get("Service", "qwen3").await, Value::Null);
 }
 
 #[tokio::test]

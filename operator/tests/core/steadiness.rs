@@ -35,8 +35,8 @@ async fn a_hundred_models_and_then_silence_also_from_the_next_operator() {
     drop(tokio::time::timeout(QUIET, std::future::pending::<()>()).await);
     let since = cluster.requests().split_off(asked);
     assert_eq!(since, [], "of {asked} requests in all");
-    // For each of five objects a look and a write; some statuses and events.
-    assert!(asked < MODELS * 20, "{asked} requests");
+    // For each of five objects a look and a write; a look at the model; some statuses and events.
+    assert!(asked < MODELS * 24, "{asked} requests");
 
     operator.stop().await;
     let asked = cluster.requests().len();

@@ -124,8 +124,13 @@ impl Cluster {
 
     /// Starts a replica that does not lead.
     pub(crate) async fn watch(&self) -> Operator {
+        self.watch_with(self.settings()).await
+    }
+
+    /// Starts a replica of an installation that says other things.
+    pub(crate) async fn watch_with(&self, settings: Settings) -> Operator {
         let client = self.plane.client_as(&self.namespace, ACCOUNT).await.unwrap();
-        Operator::start(&client, self.settings())
+        Operator::start(&client, settings)
     }
 
     /// What operators have asked for so far.
