@@ -1,4 +1,4 @@
-//! The commands and their arguments, and what the exit code says.
+//! The commands and their arguments.
 
 use crate::{KubeOwner, Scope};
 use clap::{
@@ -8,7 +8,8 @@ use clap::{
 };
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use llm_contract::{Group, KeyId, ResourceName};
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
+use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
+use sysexits::ExitCode;
 
 /// The text of `llm-keys --help`.
 #[derive(Debug, Parser)]
@@ -73,8 +74,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Refuse a key for good; its resource is deleted, and so are those of the keys that it
-    /// replaced and that have ended
+    /// Refuse a key for good; its resource is deleted
     #[command(after_help = "Example:\n  llm-keys revoke abcdefgh2345")]
     Revoke {
         /// The key's id, as `list` shows it
@@ -178,31 +178,16 @@ pub enum InvalidWhen {
     TooFar,
 }
 
-/// What the exit code says; sysexits' numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// 0: done.
-    Done,
-    /// 64: wrong usage.
-    Usage,
-    /// 65: a bad kubeconfig, or what the cluster's schema refuses.
-    Config,
-    /// 69: the cluster is not available, or does not allow it.
-    Unavailable,
-    /// 70: a defect of ours.
-    Defect,
-}
-
 impl Cli {
     /// Reads arguments, the program's name first. Prints help, version and what is wrong.
     ///
     /// # Errors
     /// How to exit instead.
-    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ExitCode> {
         parse(arguments).map_err(|error| {
             // Nobody is left to tell if this fails.
             let _ = error.print();
-            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+            if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok }
         })
     }
 }
@@ -274,18 +259,6 @@ impl FromStr for When {
             return Ok(Self::At(midnight.timestamp()));
         }
         humantime::parse_duration(text).map(Self::Away).map_err(|_form| InvalidWhen::Form)
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Usage => 64,
-            Exit::Config => 65,
-            Exit::Unavailable => 69,
-            Exit::Defect => 70,
-        })
     }
 }
 

@@ -48,7 +48,7 @@ pub async fn run(
             writeln!(to.notes, "key {id} is valid for {overlap} more, or until it expires before")?;
             hand_over(&made, &key, to)
         }
-        Command::Revoke { id } => note(&store.revoke(id, now).await?, now, to),
+        Command::Revoke { id } => note(&store.revoke(id).await?, now, to),
         Command::Suspend { id } => note(&store.suspend(id).await?, now, to),
         Command::Resume { id } => note(&store.resume(id).await?, now, to),
         Command::Show { id, json } => {

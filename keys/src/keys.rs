@@ -97,11 +97,16 @@ pub enum KeysError {
     /// Its holder must not get a fresh one in its place.
     #[error("key {0} is suspended; resume it first")]
     Suspended(KeyId),
+    /// Nobody needs to overlap with it.
+    #[error("key {0} is not valid yet; revoke it and create a new one")]
+    NotYetValid(KeyId),
     /// There is nothing left to overlap with.
     #[error("key {0} is expired; create a new one")]
     Expired(KeyId),
     /// A chain of keys has one end.
-    #[error("key {id} was already replaced by {by}; rotate that one")]
+    #[error(
+        "key {id} was already replaced by {by}; rotate that one, or create a new one if it is gone"
+    )]
     Replaced {
         /// The key that was to be rotated.
         id: KeyId,

@@ -3,15 +3,14 @@
 //! A change says which state of a resource it goes by; if that is not the state any more, it
 //! begins anew. Nothing here can print a key: what is written are hashes.
 //!
-//! A rotation is one new resource, which names the old key and the end of the overlap in
-//! `spec.replaces`; the old one keeps its spec, which may be under version control. The new one is
-//! made first, and then the old one is marked with its id, under the condition that nobody changed
-//! the old one meanwhile: that decides between rotations at the same time, and between a rotation
-//! and a suspension. Who loses deletes what it made; until then the end of its overlap counts too.
-//! After a crash in between, a key is there that nobody has; it stands in the list, and deleting it
-//! undoes all that was done. A rotation that was finished is undone too when the new key is revoked
-//! before the overlap is over; after that the old key goes with it. The other way round a crash would leave a mark without a key, and
-//! nobody could tell whether that key is just being made.
+//! A rotation makes a new resource, which names the old key and the end of the overlap in
+//! `spec.replaces`. Then the old one is marked with the id of the new one and gets that end as its
+//! own `spec.expiresAt`, in one write and under the condition that nobody changed it meanwhile:
+//! that decides between rotations at the same time, and between a rotation and a suspension. So an
+//! old key that was replaced ends whatever becomes of the new one, and one that was not keeps its
+//! time. Who loses deletes what it made; until then the end of its overlap counts too. After a
+//! crash in between, a key is there that nobody has; it stands in the list, and deleting it undoes
+//! all that was done. The other way round a crash would end a key that nothing replaces.
 
 mod error;
 mod owner;
@@ -26,12 +25,11 @@ pub use scope::{InvalidScope, Scope};
 use crate::{KeysError, Minted, NewKey, mint};
 use jiff::Timestamp;
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use llm_contract::KeyId;
 use llm_crd::ApiKey;
-use resource::REPLACED_BY;
 use serde_json::{Value, json};
 use std::{collections::HashMap, io, time::Duration};
 
@@ -59,6 +57,8 @@ enum Claim {
     Won,
     /// The key is not what the rotation went by.
     Moved,
+    /// No answer came, and then it could not be asked.
+    Unclear(KubeStoreError),
 }
 
 impl KubeStore {
@@ -107,7 +107,7 @@ impl KubeStore {
     pub async fn get(&self, id: KeyId) -> Result<KubeKey, KubeStoreError> {
         let key = self.read(id).await?;
         let successor = self.successor(&key).await?;
-        Ok(KubeKey::of(&key, &resource::overlaps(successor.iter().map(|(_, key)| key))))
+        Ok(KubeKey::of(&key, &resource::overlaps(&successor)))
     }
 
     /// Makes a key. The key in clear is in the answer and nowhere else.
@@ -130,7 +130,7 @@ impl KubeStore {
     /// old one was meant to, counted from now.
     ///
     /// # Errors
-    /// [`KubeStoreError`]; nothing is changed then.
+    /// [`KubeStoreError`]; nothing is changed then, unless that says otherwise.
     pub async fn rotate(
         &self,
         id: KeyId,
@@ -140,32 +140,31 @@ impl KubeStore {
     ) -> Result<(KubeKey, llm_contract::ApiKey), KubeStoreError> {
         for _ in 0..ATTEMPTS_MAX {
             let old = self.read(id).await?;
-            if let Some((by, _)) = self.successor(&old).await? {
+            if let Some(by) = resource::replaced_by(&old) {
                 return Err(KeysError::Replaced { id, by }.into());
             }
             let rotation = resource::validity(&old).rotate(id, overlap, now)?;
             let (made, minted) =
                 self.add(random, |minted| Ok(resource::successor(&old, rotation, minted))).await?;
-            match self.claim(id, old, minted.key.id()).await {
+            let by = minted.key.id();
+            match self.claim(id, old, by, rotation.overlap_until).await {
                 Ok(Claim::Won) => return Ok((KubeKey::of(&made, &HashMap::new()), minted.key)),
-                Ok(Claim::Moved) => self.take_back(minted.key.id()).await?,
-                Err(error) => return Err(self.without(minted.key.id(), error).await),
+                Ok(Claim::Moved) => self.take_back(by).await?,
+                Ok(Claim::Unclear(error)) => {
+                    return Err(KubeStoreError::Unclear { id, by, source: error.into() });
+                }
+                Err(error) => return Err(self.without(by, error).await),
             }
         }
         Err(KubeStoreError::Contended { id })
     }
 
-    /// Refuses a key for good: the resource is deleted. Says what it was. Those that it replaced
-    /// and that have ended go before it: they have ended because of what it says, and a key that
-    /// was refused once must not come back.
+    /// Refuses a key for good: the resource is deleted. Says what it was.
     ///
     /// # Errors
     /// [`KeysError::Unknown`], [`KubeStoreError`].
-    pub async fn revoke(&self, id: KeyId, now: Timestamp) -> Result<KubeKey, KubeStoreError> {
+    pub async fn revoke(&self, id: KeyId) -> Result<KubeKey, KubeStoreError> {
         let mut key = self.get(id).await?;
-        for ended in self.ended_by(id, now).await?.into_iter().rev() {
-            self.take_back(ended).await?;
-        }
         self.delete(id).await?;
         key.validity.revoked = true;
         Ok(key)
@@ -193,7 +192,7 @@ impl KubeStore {
         let patch = Patch::Merge(json!({ "spec": { "suspended": suspended } }));
         let key = self.api.patch(id.as_str(), &authored(), &patch).await;
         let key = key.map_err(self.failed("patch", KEYS))?;
-        Ok(KubeKey::of(&key, &resource::overlaps(successor.iter().map(|(_, key)| key))))
+        Ok(KubeKey::of(&key, &resource::overlaps(&successor)))
     }
 
     /// Mints a key and adds the resource for it.
@@ -220,7 +219,7 @@ impl KubeStore {
         let added = match self.api.create(&params, &resource).await {
             Ok(added) => added,
             Err(error) => {
-                let refused = matches!(&error, kube::Error::Api(status) if status.code < 500);
+                let refused = is_refused(&error);
                 let error = self.failed("create", KEYS)(error);
                 // Unless the server refused it, it may have been added.
                 return Err(if refused { error } else { self.without(id, error).await });
@@ -236,55 +235,45 @@ impl KubeStore {
         }
     }
 
-    /// Marks a key as replaced, if it still is what the rotation goes by.
-    async fn claim(&self, id: KeyId, mut old: ApiKey, by: KeyId) -> Result<Claim, KubeStoreError> {
+    /// Marks a key as replaced and ends it with the overlap, if it still is what the rotation goes
+    /// by.
+    async fn claim(
+        &self,
+        id: KeyId,
+        mut old: ApiKey,
+        by: KeyId,
+        overlap_until: Timestamp,
+    ) -> Result<Claim, KubeStoreError> {
         for _ in 0..ATTEMPTS_MAX {
-            let patch = Patch::Merge(json!({ "metadata": {
-                "resourceVersion": old.metadata.resource_version,
-                "annotations": { REPLACED_BY: by },
-            }}));
+            let patch = Patch::Merge(resource::replaced(&old, by, overlap_until));
             match self.api.patch(id.as_str(), &authored(), &patch).await {
                 Ok(_) => return Ok(Claim::Won),
                 Err(kube::Error::Api(status)) if status.is_conflict() => {}
-                Err(error) => return Err(self.failed("patch", KEYS)(error)),
+                Err(error) if is_refused(&error) => return Err(self.failed("patch", KEYS)(error)),
+                // It may have been done all the same.
+                Err(_) => {}
             }
-            let read = self.read(id).await?;
-            if !resource::is_same(&old, &read) {
-                return Ok(Claim::Moved);
+            match self.read(id).await {
+                Ok(read) if resource::replaced_by(&read) == Some(by) => return Ok(Claim::Won),
+                Ok(read) if resource::is_same(&old, &read) => old = read,
+                Ok(_) => return Ok(Claim::Moved),
+                Err(error @ KubeStoreError::Keys(_)) => return Err(error),
+                Err(error) => return Ok(Claim::Unclear(error)),
             }
-            old = read;
         }
         Err(KubeStoreError::Contended { id })
     }
 
-    /// The key that was made in place of this one. One that is gone gave the place back.
-    async fn successor(&self, key: &ApiKey) -> Result<Option<(KeyId, ApiKey)>, KubeStoreError> {
+    /// The key that was made in place of this one, if it is still there.
+    async fn successor(&self, key: &ApiKey) -> Result<Option<ApiKey>, KubeStoreError> {
         let Some(by) = resource::replaced_by(key) else {
             return Ok(None);
         };
         match self.read(by).await {
-            Ok(successor) => Ok(Some((by, successor))),
+            Ok(successor) => Ok(Some(successor)),
             Err(KubeStoreError::Keys(KeysError::Unknown(_))) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// The keys that have ended because this one replaces them, directly or not; latest first.
-    async fn ended_by(&self, id: KeyId, now: Timestamp) -> Result<Vec<KeyId>, KubeStoreError> {
-        let (mut ended, mut newer) = (Vec::new(), self.read(id).await?);
-        while let Some(older) = resource::ended_by(&newer, now) {
-            let read = match self.read(older).await {
-                Err(KubeStoreError::Keys(KeysError::Unknown(_))) => break,
-                read => read?,
-            };
-            let is_new = older != id && !ended.contains(&older);
-            if !is_new || resource::replaced_by(&read) != KeyId::parse(&newer.name_any()).ok() {
-                break;
-            }
-            ended.push(older);
-            newer = read;
-        }
-        Ok(ended)
     }
 
     async fn read(&self, id: KeyId) -> Result<ApiKey, KubeStoreError> {
@@ -320,6 +309,11 @@ impl KubeStore {
         let attempt = Attempt { verb, resource, namespace: self.namespace.clone() };
         |error| attempt.failed(error)
     }
+}
+
+/// Whether the server said no, so that certainly nothing was done.
+fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code < 500)
 }
 
 fn authored() -> PatchParams {

@@ -30,8 +30,10 @@
 //!     verbs: [patch]
 //! ```
 //!
-//! A key that is under version control is revoked there: what is deleted here would come back. It
-//! may be rotated here, because its own resource keeps its spec then.
+//! A rotation ends the old key by its own `spec.expiresAt`, at the latest when the overlap is over,
+//! so that it stays ended when the new key is deleted, by whomever. A key that is under version
+//! control is revoked there: what is deleted here would come back. If it says there when it
+//! expires, its rotation is to be written there too, or that is taken back.
 //!
 //! # The groups of an owner
 //!

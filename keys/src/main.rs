@@ -2,27 +2,25 @@
 
 use llm_contract::Chain;
 use llm_keys::{
-    cli::{Cli, Exit},
+    cli::Cli,
     clock,
     command::{self, Failure, Output},
     system_random,
 };
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::io::{self, Write};
+use sysexits::ExitCode;
 
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(exit) => return exit.into(),
+        Err(exit) => return exit,
     };
     match run(cli) {
-        Ok(()) => Exit::Done.into(),
+        Ok(()) => ExitCode::Ok,
         Err(failure) => {
             // Nobody is left to tell if this fails.
             let _ = writeln!(io::stderr(), "llm-keys: {}", Chain(&failure));
-            failure.exit().into()
+            failure.exit()
         }
     }
 }

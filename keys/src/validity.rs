@@ -77,7 +77,9 @@ impl Validity {
             .and_then(|overlap| now.checked_add(overlap).ok())
             .ok_or(KeysError::Overlap)?;
         match self.state(now) {
-            State::Active | State::NotYetValid => {}
+            State::Active => {}
+            // The new one would be valid before the old one was to be.
+            State::NotYetValid => return Err(KeysError::NotYetValid(id)),
             State::Expired => return Err(KeysError::Expired(id)),
             State::Suspended => return Err(KeysError::Suspended(id)),
             State::Revoked => return Err(KeysError::Revoked(id)),

@@ -18,27 +18,27 @@ fn the_definition_of_the_commands_is_sound() {
 fn wrong_usage_exits_with_64_and_help_with_0() {
     let team = ["--team", "ml"];
     for (args, expected) in [
-        (vec!["--help"], Exit::Done),
-        (vec!["create", "--help"], Exit::Done),
-        (vec!["list", "-n", "llm", "--json"], Exit::Done),
-        ([&KEY[..], &team].concat(), Exit::Done),
-        ([&KEY[..], &PERSON].concat(), Exit::Done),
-        ([&KEY[..], &["--service-account", "apps/chat"]].concat(), Exit::Done),
-        ([&KEY[..], &team, &["--expires", "2030-01-31"]].concat(), Exit::Done),
-        (vec![], Exit::Usage),
-        (KEY.to_vec(), Exit::Usage),
-        ([&KEY[..], &team, &PERSON].concat(), Exit::Usage),
-        ([&KEY[..], &["--owner", "ada"]].concat(), Exit::Usage),
-        ([&KEY[..], &team, &["--subject", "4f1c"]].concat(), Exit::Usage),
-        ([&KEY[..], &["--service-account", "chat"]].concat(), Exit::Usage),
-        ([&KEY[..], &team, &["--expires", "soon"]].concat(), Exit::Usage),
-        ([&KEY[..], &team, &["--concurrency", "0"]].concat(), Exit::Usage),
-        ([&["create", "--name", "x"], &team[..]].concat(), Exit::Usage),
-        ([&["create", "--name", "x", "--models", "qwen3"], &team[..]].concat(), Exit::Usage),
-        (vec!["revoke", "not-an-id"], Exit::Usage),
+        (vec!["--help"], ExitCode::Ok),
+        (vec!["create", "--help"], ExitCode::Ok),
+        (vec!["list", "-n", "llm", "--json"], ExitCode::Ok),
+        ([&KEY[..], &team].concat(), ExitCode::Ok),
+        ([&KEY[..], &PERSON].concat(), ExitCode::Ok),
+        ([&KEY[..], &["--service-account", "apps/chat"]].concat(), ExitCode::Ok),
+        ([&KEY[..], &team, &["--expires", "2030-01-31"]].concat(), ExitCode::Ok),
+        (vec![], ExitCode::Usage),
+        (KEY.to_vec(), ExitCode::Usage),
+        ([&KEY[..], &team, &PERSON].concat(), ExitCode::Usage),
+        ([&KEY[..], &["--owner", "ada"]].concat(), ExitCode::Usage),
+        ([&KEY[..], &team, &["--subject", "4f1c"]].concat(), ExitCode::Usage),
+        ([&KEY[..], &["--service-account", "chat"]].concat(), ExitCode::Usage),
+        ([&KEY[..], &team, &["--expires", "soon"]].concat(), ExitCode::Usage),
+        ([&KEY[..], &team, &["--concurrency", "0"]].concat(), ExitCode::Usage),
+        ([&["create", "--name", "x"], &team[..]].concat(), ExitCode::Usage),
+        ([&["create", "--name", "x", "--models", "qwen3"], &team[..]].concat(), ExitCode::Usage),
+        (vec!["revoke", "not-an-id"], ExitCode::Usage),
     ] {
         let done = Cli::read(["llm-keys"].iter().chain(&args).map(OsString::from));
-        assert_eq!(done.map_or_else(|exit| exit, |_cli| Exit::Done), expected, "{args:?}");
+        assert_eq!(done.map_or_else(|exit| exit, |_cli| ExitCode::Ok), expected, "{args:?}");
     }
 }
 

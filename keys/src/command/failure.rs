@@ -1,11 +1,8 @@
 //! Why a command did not do what it was asked, and the exit code for that.
 
-use crate::{
-    KeysError, KubeStoreError,
-    cli::{Exit, InvalidWhen},
-    connect::ConnectError,
-};
+use crate::{KeysError, KubeStoreError, cli::InvalidWhen, connect::ConnectError};
 use std::io;
+use sysexits::ExitCode;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -36,22 +33,22 @@ impl From<serde_json::Error> for Failure {
 
 impl Failure {
     /// What to exit with.
-    pub fn exit(&self) -> Exit {
+    pub fn exit(&self) -> ExitCode {
         match self {
-            Self::Expires(_) => Exit::Usage,
-            Self::Connect(_) => Exit::Config,
+            Self::Expires(_) => ExitCode::Usage,
+            Self::Connect(_) => ExitCode::DataErr,
             Self::Store(error) => exit(error),
-            Self::System(_) => Exit::Unavailable,
-            Self::Json(_) => Exit::Defect,
+            Self::System(_) => ExitCode::Unavailable,
+            Self::Json(_) => ExitCode::Software,
         }
     }
 }
 
-fn exit(error: &KubeStoreError) -> Exit {
+fn exit(error: &KubeStoreError) -> ExitCode {
     match error {
-        KubeStoreError::Keys(KeysError::Full | KeysError::IdTaken(_)) => Exit::Unavailable,
-        KubeStoreError::Keys(_) => Exit::Usage,
-        KubeStoreError::Refused { source, .. } if source.0.is_invalid() => Exit::Config,
+        KubeStoreError::Keys(KeysError::Full | KeysError::IdTaken(_)) => ExitCode::Unavailable,
+        KubeStoreError::Keys(_) => ExitCode::Usage,
+        KubeStoreError::Refused { source, .. } if source.0.is_invalid() => ExitCode::DataErr,
         KubeStoreError::Mint(_)
         | KubeStoreError::NotInstalled
         | KubeStoreError::NoNamespace { .. }
@@ -61,6 +58,7 @@ fn exit(error: &KubeStoreError) -> Exit {
         | KubeStoreError::Request { .. }
         | KubeStoreError::Contended { .. }
         | KubeStoreError::TooMany { .. }
-        | KubeStoreError::LeftOver { .. } => Exit::Unavailable,
+        | KubeStoreError::LeftOver { .. }
+        | KubeStoreError::Unclear { .. } => ExitCode::Unavailable,
     }
 }

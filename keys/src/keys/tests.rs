@@ -45,7 +45,7 @@ fn what_is_written_is_read_back() {
         limits: StoredLimits { concurrency: Some(3) },
         ..laptop()
     });
-    keys.rotate(id, DAY, &minted(), now()).unwrap();
+    keys.rotate(id, DAY, &minted(), at("2030-01-03T00:00:00Z")).unwrap();
     keys.revoke(id, now()).unwrap();
     assert_eq!(Keys::parse(&keys.to_json().unwrap()).unwrap(), keys);
 }
@@ -164,6 +164,15 @@ fn a_rotation_never_prolongs_the_old_key_and_gives_the_new_one_its_lifetime() {
     let new = keys.rotate(old, DAY, &minted(), rotated_at).unwrap();
     assert_eq!(keys.list()[0].expires_at, Some(end));
     assert_eq!(new.expires_at, Some(at("2030-01-20T12:00:00Z")));
+}
+
+#[test]
+fn a_key_is_rotated_only_once_it_is_valid() {
+    let start = at("2030-01-02T00:00:00Z");
+    let (mut keys, id) = with(NewKey { not_before: Some(start), ..laptop() });
+    assert_eq!(keys.rotate(id, DAY, &minted(), now()), Err(KeysError::NotYetValid(id)));
+    let new = keys.rotate(id, DAY, &minted(), start).unwrap();
+    assert_eq!(new.not_before, None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use llm_contract::KeyId;
 use std::{error::Error, fmt};
 
 /// Why keys in a cluster could not be read or changed. Nothing is changed then, unless
-/// [`KubeStoreError::LeftOver`] says so.
+/// [`KubeStoreError::LeftOver`] or [`KubeStoreError::Unclear`] says so.
 #[derive(Debug, thiserror::Error)]
 pub enum KubeStoreError {
     /// What was asked for is not possible.
@@ -75,6 +75,19 @@ pub enum KubeStoreError {
     LeftOver {
         /// Its public part.
         id: KeyId,
+        /// Why it could not be finished.
+        source: Box<Self>,
+    },
+    /// A rotation was or was not the last thing that the API server did.
+    #[error(
+        "it is not known whether key {by} replaced key {id}, and nobody has key {by}; rotate \
+         {id} again"
+    )]
+    Unclear {
+        /// The key that was to be rotated.
+        id: KeyId,
+        /// The one that was made.
+        by: KeyId,
         /// Why it could not be finished.
         source: Box<Self>,
     },

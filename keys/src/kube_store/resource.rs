@@ -12,6 +12,7 @@ use llm_contract::KeyId;
 use llm_crd::{
     ApiKey, ApiKeyOwner, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType, Owner, Replaces,
 };
+use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
     fmt,
@@ -19,7 +20,7 @@ use std::{
 
 /// Names the key that was made in place of this one. Rotations at the same time are decided by
 /// who writes it.
-pub(super) const REPLACED_BY: &str = "llm.nebari.dev/replaced-by";
+const REPLACED_BY: &str = "llm.nebari.dev/replaced-by";
 
 /// A key as it stands in the cluster: all but its hash.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +85,9 @@ impl KubeKey {
             validity.expires_at = Some(end);
         }
         Self {
-            replaced_by: overlap.map(|overlap| overlap.by.to_owned()),
+            replaced_by: replaced_by(key)
+                .map(|by| by.to_string())
+                .or_else(|| overlap.map(|overlap| overlap.by.to_owned())),
             id,
             name: spec.display_name.clone(),
             client_id: spec.client_id.clone(),
@@ -214,10 +217,17 @@ pub(super) fn replaced_by(key: &ApiKey) -> Option<KeyId> {
     key.annotations().get(REPLACED_BY).and_then(|id| KeyId::parse(id).ok())
 }
 
-/// The key that has ended because this one replaces it.
-pub(super) fn ended_by(key: &ApiKey, now: Timestamp) -> Option<KeyId> {
-    let replaces = key.spec.replaces.as_ref().filter(|it| it.overlap_until.0 <= now)?;
-    KeyId::parse(&replaces.id).ok()
+/// What is written into a key that another one replaces, if it still is as it was read. It ends
+/// with the overlap by its own words: those of the other one go when that one goes.
+pub(super) fn replaced(old: &ApiKey, by: KeyId, overlap_until: Timestamp) -> Value {
+    let end = validity(old).expires_at.map_or(overlap_until, |end| end.min(overlap_until));
+    json!({
+        "metadata": {
+            "resourceVersion": old.metadata.resource_version,
+            "annotations": { REPLACED_BY: by },
+        },
+        "spec": { "expiresAt": Time(end) },
+    })
 }
 
 /// Whether nothing changed between these two readings that a rotation goes by. What the operator

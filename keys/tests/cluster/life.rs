@@ -2,14 +2,16 @@
 
 use crate::support::{DAY, Place, laptop, secret};
 use futures::{StreamExt as _, stream};
+use jiff::{SignedDuration, Unit};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams, PostParams};
 use llm_contract::{Group, KeyHash, KeyId, ResourceName};
-use llm_crd::ApiKey;
+use llm_crd::{ApiKey, ApiKeySpec};
 use llm_keys::{
     KeysError, KubeOwner, KubeStoreError, NewKey, State, StoredLimits, clock, system_random,
 };
 use serde_json::json;
-use std::{collections::HashSet, fs, sync::Arc, time::Duration};
+use std::{fs, sync::Arc};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn unknown(id: KeyId) -> String {
@@ -104,13 +106,13 @@ async fn a_key_is_suspended_resumed_and_revoked() {
     assert_eq!(state(place.store.suspend(id).await.unwrap()), State::Suspended);
     assert!(place.resource(id.as_str()).await.spec.is_suspended());
     assert_eq!(state(place.store.resume(id).await.unwrap()), State::Active);
-    assert_eq!(state(place.store.revoke(id, clock::wall()).await.unwrap()), State::Revoked);
+    assert_eq!(state(place.store.revoke(id).await.unwrap()), State::Revoked);
     assert!(place.resources().get_opt(id.as_str()).await.unwrap().is_none());
     for refused in [
         place.store.get(id).await,
         place.store.suspend(id).await,
         place.store.resume(id).await,
-        place.store.revoke(id, clock::wall()).await,
+        place.store.revoke(id).await,
         place.rotate(id).await,
     ] {
         assert_eq!(refused.unwrap_err().to_string(), unknown(id));
@@ -118,20 +120,31 @@ async fn a_key_is_suspended_resumed_and_revoked() {
 }
 
 #[tokio::test]
-async fn a_rotation_adds_one_resource_and_leaves_the_spec_of_the_old_one_alone() {
+async fn a_rotation_adds_one_resource_and_changes_nothing_of_the_old_one_but_its_end() {
     let place = Place::new().await;
     let (old, _) = place.create().await;
     let before = place.resource(old.as_str()).await;
     let new = place.rotate(old).await.unwrap();
     let (after, added) = (place.resource(old.as_str()).await, place.resource(&new.id).await);
-    assert_eq!((after.spec, after.metadata.generation), (before.spec, Some(1)));
+    let overlap_until = added.spec.replaces.unwrap().overlap_until;
+    let ends = ApiKeySpec { expires_at: Some(overlap_until.clone()), ..before.spec };
+    assert_eq!(after.spec, ends);
     assert_eq!(added.status, before.status, "the groups of its owner");
-    let overlap_until = added.spec.replaces.unwrap().overlap_until.0;
     let shown = place.store.get(old).await.unwrap();
-    assert_eq!(shown.validity.expires_at, Some(overlap_until));
+    assert_eq!(shown.validity.expires_at, Some(overlap_until.0));
     assert_eq!(shown.replaced_by, Some(new.id.clone()));
     let listed = place.store.list().await.unwrap();
     assert!(listed.contains(&shown) && listed.contains(&new), "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_rotation_does_not_prolong_a_key_that_ends_within_the_overlap() {
+    let place = Place::new().await;
+    let end = clock::wall().round(Unit::Second).unwrap() + SignedDuration::from_hours(1);
+    let new = NewKey { expires_at: Some(end), ..laptop() };
+    let (_, key) = place.store.create(new, clock::wall(), &mut system_random).await.unwrap();
+    place.rotate(key.id()).await.unwrap();
+    assert_eq!(place.resource(key.id().as_str()).await.spec.expires_at, Some(Time(end)));
 }
 
 #[tokio::test]
@@ -145,36 +158,28 @@ async fn a_rotation_keeps_limits_that_this_program_cannot_set() {
 }
 
 #[tokio::test]
-async fn revoking_the_new_key_takes_the_rotation_back() {
+async fn a_key_that_was_replaced_ends_though_the_new_one_is_deleted_by_whomever() {
     let place = Place::new().await;
-    let (old, _) = place.create().await;
-    let new = KeyId::parse(&place.rotate(old).await.unwrap().id).unwrap();
-    assert_eq!(
-        place.rotate(old).await.unwrap_err().to_string(),
-        KeysError::Replaced { id: old, by: new }.to_string()
-    );
-    place.store.revoke(new, clock::wall()).await.unwrap();
-    assert_eq!(place.store.get(old).await.unwrap().validity.expires_at, None);
-    place.rotate(old).await.unwrap();
+    let delete = async |id: KeyId| place.kubectl(&["delete", "apikey", id.as_str()]).await;
+    let revoke = async |id| drop(place.store.revoke(id).await.unwrap());
+    let state = async |id, now| place.store.get(id).await.unwrap().validity.state(now);
+    let (one, _) = place.create().await;
+    let (other, _) = place.create().await;
+    let (by_one, by_other) = (by(&place, one).await, by(&place, other).await);
+    delete(by_one).await;
+    revoke(by_other).await;
+    let now = clock::wall();
+    for old in [one, other] {
+        assert_eq!(state(old, now).await, State::Active, "the overlap is not over");
+        assert_eq!(state(old, now + SignedDuration::from_hours(24)).await, State::Expired);
+    }
+    let replaced = KeysError::Replaced { id: one, by: by_one }.to_string();
+    assert_eq!(place.rotate(one).await.unwrap_err().to_string(), replaced);
 }
 
-#[tokio::test]
-async fn revoking_the_new_key_brings_none_back_that_has_ended() {
-    let place = Place::new().await;
-    let rotate = async |id, overlap| {
-        let made = place.store.rotate(id, overlap, clock::wall(), &mut system_random).await;
-        made.unwrap().1.id()
-    };
-    let (first, _) = place.create().await;
-    let second = rotate(first, Duration::ZERO).await;
-    let third = rotate(second, Duration::ZERO).await;
-    let (other, _) = place.create().await;
-    let fourth = rotate(third, DAY).await;
-    place.store.revoke(fourth, clock::wall()).await.unwrap();
-    let left: HashSet<_> = place.ids().await.into_iter().collect();
-    assert_eq!(left, [first, second, third, other].map(|id| id.to_string()).into());
-    place.store.revoke(third, clock::wall()).await.unwrap();
-    assert_eq!(place.ids().await, [other.to_string()]);
+/// Makes a key in place of another.
+async fn by(place: &Place, old: KeyId) -> KeyId {
+    KeyId::parse(&place.rotate(old).await.unwrap().id).unwrap()
 }
 
 #[tokio::test]
@@ -186,6 +191,9 @@ async fn what_cannot_be_rotated_says_why_and_leaves_nothing_behind() {
         made.unwrap_err().to_string()
     };
     assert_eq!(rotate(DAY * 91).await, KeysError::Overlap.to_string());
+    let later = r#"{"spec": {"notBefore": "2099-01-01T00:00:00Z"}}"#;
+    place.kubectl(&["patch", "apikey", id.as_str(), "--type=merge", "--patch", later]).await;
+    assert_eq!(rotate(DAY).await, KeysError::NotYetValid(id).to_string());
     place.store.suspend(id).await.unwrap();
     assert_eq!(rotate(DAY).await, KeysError::Suspended(id).to_string());
     assert_eq!(place.ids().await, [id.to_string()]);

@@ -2,9 +2,20 @@
 
 use crate::support::{DAY, Place, now};
 use futures::future::join_all;
+use http::{Method, Request};
+use kube::{Client, client::Body};
 use llm_contract::KeyId;
-use llm_keys::{KeysError, KubeStoreError, State, clock, system_random};
-use std::{collections::HashSet, io, time::Duration};
+use llm_keys::{KeysError, KubeStore, KubeStoreError, State, clock, system_random};
+use std::{
+    collections::HashSet,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tower::BoxError;
 
 /// Rotates a key; something else happens after it was read and before it is written.
 async fn rotate_while(
@@ -41,8 +52,8 @@ async fn of_rotations_at_the_same_time_one_wins_and_the_others_name_its_key() {
         }
         let left: HashSet<_> = place.ids().await.into_iter().collect();
         assert_eq!(left, [id, by].map(|id| id.to_string()).into());
-        place.store.revoke(id, clock::wall()).await.unwrap();
-        place.store.revoke(by, clock::wall()).await.unwrap();
+        place.store.revoke(id).await.unwrap();
+        place.store.revoke(by).await.unwrap();
     }
 }
 
@@ -101,6 +112,64 @@ async fn a_key_of_which_nobody_knows_whether_it_was_made_is_named() {
     assert_eq!(place.ids().await, [id.to_string()]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_ends_only_if_another_one_takes_its_place() {
+    let place = Place::new().await;
+    let (id, _) = place.create().await;
+    let suspend = r#"{"spec": {"suspended": true}}"#;
+    let args = ["patch", "apikey", id.as_str(), "--type=merge", "--patch", suspend];
+    rotate_while(&place, id, || place.kubectl_now(&args)).await.unwrap_err();
+    assert_eq!(place.resource(id.as_str()).await.spec.expires_at, None);
+}
+
+#[tokio::test]
+async fn a_rotation_whose_last_answer_is_lost_is_looked_up() {
+    let place = Place::new().await;
+    let (id, _) = place.create().await;
+    let store = KubeStore::new(deaf(&place, Deaf::Once), &place.namespace);
+    let made = store.rotate(id, DAY, clock::wall(), &mut system_random).await;
+    let by = made.unwrap().1.id().to_string();
+    assert_eq!(place.store.get(id).await.unwrap().replaced_by, Some(by));
+}
+
+#[tokio::test]
+async fn a_rotation_of_which_nobody_knows_how_it_ended_is_told_by_the_next_one() {
+    let place = Place::new().await;
+    let (id, _) = place.create().await;
+    let store = KubeStore::new(deaf(&place, Deaf::FromThenOn), &place.namespace);
+    let made = store.rotate(id, DAY, clock::wall(), &mut system_random).await;
+    let Err(KubeStoreError::Unclear { by, .. }) = made else { panic!("{made:?}") };
+    let again = place.rotate(id).await.unwrap_err().to_string();
+    assert_eq!(again, KeysError::Replaced { id, by }.to_string());
+    place.rotate(by).await.unwrap();
+}
+
+/// What a client does not hear, of a server that hears everything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deaf {
+    /// The answer to the change of a key.
+    Once,
+    /// That, and everything after it.
+    FromThenOn,
+}
+
+fn deaf(place: &Place, deaf: Deaf) -> Client {
+    let (client, changed) = (place.client.clone(), Arc::new(AtomicBool::new(false)));
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (client, changed) = (client.clone(), Arc::clone(&changed));
+        async move {
+            let path = request.uri().path();
+            let is_change = request.method() == Method::PATCH && !path.ends_with("/status");
+            let was_changed = changed.fetch_or(is_change, Ordering::Relaxed);
+            let answer = client.send(request).await.map_err(BoxError::from)?;
+            let is_lost = if was_changed { deaf == Deaf::FromThenOn } else { is_change };
+            let lost = || BoxError::from(io::Error::from(io::ErrorKind::ConnectionReset));
+            if is_lost { Err(lost()) } else { Ok(answer) }
+        }
+    });
+    Client::new(service, &place.namespace)
+}
+
 #[tokio::test]
 async fn a_rotation_that_stops_half_way_leaves_at_most_one_more_key_and_can_be_done_again() {
     const ROUNDS: u64 = 40;
@@ -114,6 +183,8 @@ async fn a_rotation_that_stops_half_way_leaves_at_most_one_more_key_and_can_be_d
         let old = left.iter().find(|key| key.id == id.as_str()).unwrap();
         assert_eq!(old.validity.state(clock::wall()), State::Active);
         let added = left.iter().find(|key| key.id != id.as_str());
+        let is_marked = old.replaced_by.is_some();
+        assert!(added.is_some() || !is_marked, "no key ends without one in its place");
         assert!(added.is_none_or(|key| key.replaces == Some(id.to_string())));
         let again = place.rotate(id).await;
         match (stopped, again) {
@@ -125,7 +196,7 @@ async fn a_rotation_that_stops_half_way_leaves_at_most_one_more_key_and_can_be_d
             (Err(_), Err(error)) => panic!("{error}"),
         }
         for id in place.ids().await {
-            place.store.revoke(KeyId::parse(&id).unwrap(), clock::wall()).await.unwrap();
+            place.store.revoke(KeyId::parse(&id).unwrap()).await.unwrap();
         }
     }
 }

@@ -170,7 +170,7 @@ fn the_operators_reason_is_shown_for_a_key_that_should_be_in_force() {
     ] {
         assert_eq!(standing(&with_condition(key.clone(), status, reason, seen)), expected);
     }
-    let mut suspended = with_condition(key, "False", "OwnerGone", 1);
+    let mut suspended = with_condition(key, "False", "NoModelLeft", 1);
     suspended.spec.suspended = Some(true);
     assert_eq!(standing(&suspended), "suspended");
 }
