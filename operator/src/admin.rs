@@ -33,12 +33,20 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// Ready when everything has been seen once, so that the whole table can be pushed.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    if *admin.world.synced.borrow() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the cluster has not been seen as a whole yet\n")
+    let has_seen_all = *admin.world.synced.borrow();
+    readiness(has_seen_all, admin.push.serves())
+}
+
+/// Ready when everything has been seen once, so that the whole table can be pushed, and proxies
+/// can connect to be sent it.
+fn readiness(has_seen_all: bool, serves: bool) -> (StatusCode, &'static str) {
+    match (has_seen_all, serves) {
+        (true, true) => (StatusCode::OK, "ok\n"),
+        (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "proxies cannot connect now\n"),
+        (false, _) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the cluster has not been seen as a whole yet\n")
+        }
     }
 }
 
@@ -69,4 +77,17 @@ async fn proxies(State(admin): State<Admin>) -> Json<Value> {
         .collect();
     let digest = admin.push.table().digest().map(|digest| digest.to_string());
     Json(json!({"table": digest, "proxies": proxies}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_that_has_seen_all_and_that_proxies_can_connect_to_is_ready() {
+        for (has_seen_all, serves) in [(false, false), (false, true), (true, false), (true, true)] {
+            let is_ready = readiness(has_seen_all, serves).0 == StatusCode::OK;
+            assert_eq!(is_ready, has_seen_all && serves);
+        }
+    }
 }

@@ -26,9 +26,9 @@ pub enum Command {
         /// How the table is compiled, as for `run`
         #[command(flatten)]
         options: Box<Options>,
-        /// In which form
-        #[arg(long, short, default_value = "yaml")]
-        output: Output,
+        /// In which form [default: a table on a terminal, JSON elsewhere]
+        #[arg(long, short, value_name = "FORM")]
+        output: Option<Output>,
     },
     /// Print what the operator must be allowed to do, as Roles and ClusterRoles
     Rbac(Box<Options>),
@@ -38,7 +38,7 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
-    Yaml,
+    Table,
     /// For programs.
     Json,
 }

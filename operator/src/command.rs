@@ -7,21 +7,18 @@ use crate::{
     context::Context,
     rbac, run, watch,
 };
+use comfy_table::{Table, presets};
 use kube::Client;
-use llm_contract::push::{Documents, redacted};
+use llm_contract::push::{Section, Shown};
 use parking_lot::Mutex;
-use serde::Serialize;
-use serde_json::{Value, json};
 use std::{
     io::{self, Write},
-    process::ExitCode,
     time::Duration,
 };
+use sysexits::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The exit code for a command line that is wrong, as `sysexits.h` has it.
-pub const USAGE: u8 = 64;
 /// How long the cluster may take to show everything.
 const SEEN_WAIT: Duration = Duration::from_secs(60);
 
@@ -52,17 +49,16 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code, as `sysexits.h` has it.
+    /// What to exit with.
     pub fn exit(&self) -> ExitCode {
         match self {
-            Self::Config(_) => 65,
+            Self::Config(_) => ExitCode::DataErr,
             Self::Infer(_)
             | Self::Connect(_)
             | Self::NotSeen
-            | Self::Run(run::Failure::Port { .. }) => 69,
-            Self::Run(_) | Self::Yaml(_) | Self::Write(_) => 70,
+            | Self::Run(run::Failure::Port { .. }) => ExitCode::Unavailable,
+            Self::Run(_) | Self::Yaml(_) | Self::Write(_) => ExitCode::Software,
         }
-        .into()
     }
 }
 
@@ -120,7 +116,8 @@ pub async fn table(options: Options, output: Output, out: &mut impl Write) -> Re
     if !seen {
         return Err(Failure::NotSeen);
     }
-    print(&show(&documents.into_inner()), output, out)
+    let documents = documents.into_inner();
+    print(&Shown::of(documents.digest(), documents.iter()), output, out)
 }
 
 /// Prints what the operator must be allowed to do.
@@ -130,29 +127,25 @@ pub async fn table(options: Options, output: Output, out: &mut impl Write) -> Re
 pub fn rbac(options: Options, out: &mut impl Write) -> Result<(), Failure> {
     let config = options.check(&host())?;
     for object in rbac::objects(&config) {
-        writeln!(out, "---")?;
-        print(&object, Output::Yaml, out)?;
+        writeln!(out, "---\n{}", serde_saphyr::to_string(&object)?.trim_end())?;
     }
     Ok(())
 }
 
-fn show(documents: &Documents) -> Value {
-    let resources: Vec<_> = documents
-        .iter()
-        .map(|(name, document)| {
-            json!({"kind": name.kind.as_str(), "name": &*name.name, "document": redacted(document)})
-        })
-        .collect();
-    json!({"digest": documents.digest().to_string(), "resources": resources})
-}
-
-fn print(value: &impl Serialize, output: Output, out: &mut impl Write) -> Result<(), Failure> {
+fn print(shown: &Shown, output: Output, out: &mut impl Write) -> Result<(), Failure> {
     match output {
         Output::Json => {
-            serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
+            serde_json::to_writer_pretty(&mut *out, shown).map_err(io::Error::from)?;
             writeln!(out)?;
         }
-        Output::Yaml => out.write_all(serde_saphyr::to_string(value)?.as_bytes())?,
+        Output::Table => {
+            for Section { head, rows } in shown.sections() {
+                let mut table = Table::new();
+                table.load_style(presets::NOTHING).set_header(head).add_rows(rows);
+                writeln!(out, "{table}\n")?;
+            }
+            writeln!(out, "table {}", shown.digest)?;
+        }
     }
     Ok(())
 }

@@ -3,11 +3,12 @@
 use clap::Parser;
 use llm_contract::Chain;
 use llm_operator::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, Output},
     command::{self, Failure},
     telemetry,
 };
-use std::{io, process::ExitCode};
+use std::io::{self, IsTerminal as _};
+use sysexits::ExitCode;
 
 /// Gives memory back after the first list of a large cluster.
 #[global_allocator]
@@ -18,11 +19,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { command::USAGE.into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
         }
     };
     match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::Ok,
         Err(failure) => {
             telemetry::complain(&Chain(&failure));
             failure.exit()
@@ -38,7 +39,9 @@ fn run(command: Command) -> Result<(), Failure> {
             runtime.block_on(command::run(*options))
         }
         Command::Table { options, output } => {
-            runtime.block_on(command::table(*options, output, &mut io::stdout()))
+            let mut out = io::stdout();
+            let usually = if out.is_terminal() { Output::Table } else { Output::Json };
+            runtime.block_on(command::table(*options, output.unwrap_or(usually), &mut out))
         }
         Command::Rbac(options) => command::rbac(*options, &mut io::stdout()),
     }

@@ -92,11 +92,13 @@ impl Collector for Pushed {
         let count = |wanted: &dyn Fn(&ProxyStatus) -> bool| {
             i64::try_from(proxies.iter().filter(|it| wanted(it)).count()).unwrap_or(i64::MAX)
         };
+        let too_large = i64::try_from(push.table().held_back()).unwrap_or(i64::MAX);
         let follows = |it: &ProxyStatus| it.connected && it.follows;
         for (name, help, value) in [
             ("proxies_connected", "Proxies that are connected", count(&|it| it.connected)),
             ("proxies_following", "Proxies that this replica updates", count(&follows)),
             ("proxies_lagging", "Proxies that take too long to answer", count(&|it| it.lagging)),
+            ("push_documents_too_large", "Documents that are too large to be pushed", too_large),
         ] {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;

@@ -177,7 +177,8 @@ fn is_news(about: &str, reason: &str) -> bool {
         ConditionType::BackendConfigured,
         ConditionType::UpstreamCredentialResolved,
     ];
-    ABOUT.iter().any(|it| it.as_str() == about) || reason == Reason::Refused.as_str()
+    const REASONS: &[Reason] = &[Reason::Refused, Reason::TooLarge];
+    ABOUT.iter().any(|it| it.as_str() == about) || REASONS.iter().any(|it| it.as_str() == reason)
 }
 
 /// Whether somebody should look at a resource for a reason.
@@ -198,6 +199,7 @@ fn is_bad(reason: &str) -> bool {
         Reason::CrashLoop,
         Reason::ApplyFailed,
         Reason::Refused,
+        Reason::TooLarge,
         Reason::LookupFailed,
     ];
     BAD.iter().any(|bad| bad.as_str() == reason)

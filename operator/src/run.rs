@@ -11,15 +11,15 @@ use crate::{
     edge, key, leader, legacy,
     metrics::Metrics,
     model, provider,
-    proxies::{self, Published, Tokens, Unsaid},
+    proxies::{self, Tokens, Unsaid},
     watch,
 };
 use kube::Client;
 use llm_contract::{
     ResourceName,
-    push::{Change, Documents, Kind},
+    push::{Change, Documents, Kind, Name},
 };
-use llm_push::{Limits, NotIssued, Push};
+use llm_push::{Limits, NotIssued, Published, Push};
 use parking_lot::Mutex;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch as value};
@@ -64,7 +64,7 @@ struct Operator {
     client: Client,
     context: Context,
     push: Push,
-    published: Published,
+    published: proxies::Published,
     metrics: Arc<Metrics>,
     /// What is gathered until everything has been seen.
     early: Mutex<Option<Documents>>,
@@ -93,7 +93,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let identity = Some(config.identity.clone());
     let operator = Arc::new(Operator {
         context: Context::new(&client, config.settings.clone(), world.clone(), identity),
-        published: Published::new(client.clone(), &config.namespace),
+        published: proxies::Published::new(client.clone(), &config.namespace),
         push: push.clone(),
         metrics: Arc::clone(&metrics),
         early: Mutex::new(Some(config.fixed_documents())),
@@ -146,13 +146,19 @@ impl Operator {
             (None, _) => change,
         };
         drop(early);
-        let (upserts, removals) = (change.upserts.iter().map(|(name, _)| name), &change.removals);
-        let routes = upserts.chain(removals).filter(|name| name.kind == Kind::Routes);
-        let names: Vec<_> = routes.filter_map(|it| ResourceName::parse(&it.name).ok()).collect();
-        for too_large in self.push.table().publish(change, clock::now()) {
-            tracing::error!(error = %too_large, "a document was not pushed");
+        let upserts = change.upserts.iter().map(|(name, _)| name);
+        let is_routes = |name: &&Name| name.kind == Kind::Routes;
+        let changed = upserts.chain(&change.removals).filter(is_routes).cloned();
+        let mut routes: Vec<_> = changed.collect();
+        let Published { too_large, fits_now } = self.push.table().publish(change, clock::now());
+        for too_large in too_large {
+            tracing::error!(error = %too_large, "a document is not pushed");
         }
-        self.unsaid.extend(names);
+        for name in &fits_now {
+            tracing::info!(document = %name, "a document for which there was no room is pushed");
+        }
+        routes.extend(fits_now.into_iter().filter(|name| is_routes(&name)));
+        self.unsaid.extend(routes.iter().filter_map(|it| ResourceName::parse(&it.name).ok()));
     }
 
     async fn serve(&self, listener: TcpListener, stop: &CancellationToken) -> Result<(), Failure> {

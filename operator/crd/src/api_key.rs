@@ -97,9 +97,9 @@ pub struct ApiKeySpec {
     /// How much may be used with the key, of all models together. Not limited if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<CallerLimits>,
-    /// The key in whose place this one was made. Both are valid until `overlapUntil`. It is this
-    /// that ends the older one: delete that one first, or it is valid again when this one is gone.
-    /// `llm-keys revoke` does so.
+    /// The key in whose place this one was made. Both are valid until `overlapUntil`. This ends the
+    /// older one only as long as this one is there: set `expiresAt` of the older one too, as
+    /// `llm-keys rotate` does, so that it is not valid again when this one is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Replaces>,
 }

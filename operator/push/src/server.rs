@@ -9,6 +9,7 @@ use crate::{
     numbers::Numbers,
     proxies::Proxies,
     session::Session,
+    strangers::{Strangers, Visitor},
     table::Table,
     uses::Uses,
 };
@@ -19,7 +20,14 @@ use llm_contract::push::wire::{
     push_server::{self, PushServer},
 };
 use rustls::{ServerConfig, crypto::ring, version::TLS13};
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc, watch},
@@ -65,6 +73,8 @@ pub(crate) struct Shared {
     authenticate: Box<dyn Authenticate>,
     authentications: Semaphore,
     sessions: TaskTracker,
+    strangers: Strangers,
+    serves: AtomicBool,
 }
 
 impl Push {
@@ -73,6 +83,8 @@ impl Push {
         Self(Arc::new(Shared {
             table: Table::new(),
             proxies: Arc::new(Proxies::new(limits.clone())),
+            strangers: Strangers::new(limits.strangers),
+            serves: AtomicBool::new(false),
             numbers: Numbers::default(),
             uses: Uses::default(),
             limits,
@@ -102,6 +114,11 @@ impl Push {
     pub fn numbers(&self) -> &Numbers {
         &self.0.numbers
     }
+
+    /// Whether connections are accepted.
+    pub fn serves(&self) -> bool {
+        self.0.serves.load(Ordering::Acquire)
+    }
 }
 
 impl Push {
@@ -117,27 +134,35 @@ impl Push {
         let mut connections = JoinSet::new();
         let mut forget = interval(FORGET_INTERVAL);
         forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.0.serves.store(true, Ordering::Release);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = forget.tick() => self.0.proxies.forget_gone(clock::now()),
                 Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match (accepted, places.clone().try_acquire_owned()) {
-                    (Ok((socket, _)), Ok(place)) => {
-                        let connection = connection(Arc::clone(&self.0), acceptor.clone(), socket);
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, peer)) => {
+                        let visitor = self.0.strangers.enter(peer.ip());
+                        let place = places.clone().try_acquire_owned().ok();
+                        let Some((visitor, place)) = visitor.zip(place) else {
+                            self.0.numbers.connection_refused();
+                            continue;
+                        };
+                        let connection =
+                            connection(Arc::clone(&self.0), acceptor.clone(), socket, visitor);
                         connections.spawn(async move {
                             connection.await;
                             drop(place);
                         });
                     }
-                    (Ok(_), Err(_full)) => self.0.numbers.connection_refused(),
-                    (Err(error), _) => {
+                    Err(error) => {
                         tracing::warn!(error = %error, "a connection could not be accepted");
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
             }
         }
+        self.0.serves.store(false, Ordering::Release);
         drop(listener);
         self.0.stopping.cancel();
         self.0.sessions.close();
@@ -161,7 +186,12 @@ fn tls(certificate: Certificate) -> Result<ServerConfig, rustls::Error> {
     Ok(config)
 }
 
-async fn connection(shared: Arc<Shared>, acceptor: TlsAcceptor, socket: TcpStream) {
+async fn connection(
+    shared: Arc<Shared>,
+    acceptor: TlsAcceptor,
+    socket: TcpStream,
+    visitor: Visitor,
+) {
     // Small messages are not held back.
     let _best_effort = socket.set_nodelay(true);
     let limits = &shared.limits;
@@ -169,7 +199,8 @@ async fn connection(shared: Arc<Shared>, acceptor: TlsAcceptor, socket: TcpStrea
         return;
     };
     let streams = Streams::default();
-    let door = Door { shared: Arc::clone(&shared), streams: streams.clone() };
+    let refused = visitor.refused.clone();
+    let door = Door { shared: Arc::clone(&shared), streams: streams.clone(), visitor };
     let push = PushServer::new(door).max_decoding_message_size(limits.report_bytes);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let mut push = push.clone();
@@ -191,6 +222,8 @@ async fn connection(shared: Arc<Shared>, acceptor: TlsAcceptor, socket: TcpStrea
         // Whoever loses a connection notices; here it is just over.
         _ = &mut serving => return,
         () = streams.idle(limits.begin_wait) => {}
+        // The answer that says so is still sent.
+        () = refused.cancelled() => {}
         () = shared.stopping.cancelled() => {}
     }
     serving.as_mut().graceful_shutdown();
@@ -201,6 +234,7 @@ async fn connection(shared: Arc<Shared>, acceptor: TlsAcceptor, socket: TcpStrea
 struct Door {
     shared: Arc<Shared>,
     streams: Streams,
+    visitor: Visitor,
 }
 
 #[tonic::async_trait]
@@ -216,7 +250,14 @@ impl push_server::Push for Door {
         let peer = self.shared.admit(header).await.inspect_err(|denied| {
             self.shared.numbers.stream_failed();
             tracing::debug!(reason = %denied, "a stream was refused");
+            match denied {
+                Denied::Unauthenticated { .. } | Denied::Forbidden { .. } => {
+                    self.visitor.refused.cancel();
+                }
+                Denied::Unavailable { .. } => {}
+            }
         })?;
+        self.visitor.is_known();
         let (updates, messages) = mpsc::channel(PARTS_WAITING);
         let shared = Arc::clone(&self.shared);
         let session = Session { shared, peer, reports: request.into_inner(), updates, _open: open };

@@ -5,14 +5,13 @@ use crate::{
     clock,
     course::Course,
     in_force::Report,
-    parts::Parts,
     proxies::Place,
     server::{Open, Shared},
     table::Delta,
 };
 use llm_contract::{
     Table,
-    push::{Change, Digest, wire},
+    push::{Change, Digest, Parts, wire},
 };
 use prost::Message as _;
 use std::{sync::Arc, time::Instant};
@@ -181,7 +180,7 @@ impl Session {
         if whole || !delta.change.is_empty() {
             self.shared.numbers.update(whole);
         }
-        Parts::new(sequence, delta)
+        delta.change.into_parts(sequence, delta.from, delta.digest)
     }
 }
 

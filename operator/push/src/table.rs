@@ -4,6 +4,8 @@
 //! latest version of each document that changed, once. So a follower that reads slowly is sent less,
 //! not more, and costs no memory.
 
+use crate::held_back::HeldBack;
+use bytes::Bytes;
 use llm_contract::push::{Change, Digest, DocumentHash, Documents, Kind, Name};
 use parking_lot::Mutex;
 use std::{
@@ -27,11 +29,22 @@ pub struct Table {
     digest: watch::Sender<Option<Digest>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     documents: Documents,
+    bytes_max: usize,
+    held_back: HeldBack,
     steps: VecDeque<Step>,
     names: usize,
+}
+
+/// What came of publishing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// What of the change is too large, and was not published.
+    pub too_large: Vec<TooLarge>,
+    /// What was too large before, and is published now that there is room.
+    pub fits_now: Vec<Name>,
 }
 
 /// A change that was published. The next step begins where it ended.
@@ -71,14 +84,15 @@ pub enum TooLarge {
     },
     /// No proxy would take the table.
     #[error(
-        "with {name} the table has {bytes} bytes, of at most {}",
-        llm_contract::Table::BYTES_MAX
+        "with {name} the table has {bytes} bytes, of at most {bytes_max}; delete what is not needed"
     )]
     Table {
         /// Of the document.
         name: Name,
         /// The size that the table would have.
         bytes: usize,
+        /// The size that it may have.
+        bytes_max: usize,
     },
 }
 
@@ -86,22 +100,43 @@ impl Table {
     /// A table of which nothing is known yet: followers are sent nothing before the first
     /// [`publish`](Self::publish), which must bring all there is.
     pub fn new() -> Self {
-        Self { inner: Mutex::default(), digest: watch::Sender::new(None) }
+        Self::of(llm_contract::Table::BYTES_MAX)
+    }
+
+    fn of(bytes_max: usize) -> Self {
+        let inner = Inner {
+            documents: Documents::default(),
+            bytes_max,
+            held_back: HeldBack::default(),
+            steps: VecDeque::new(),
+            names: 0,
+        };
+        Self { inner: Mutex::new(inner), digest: watch::Sender::new(None) }
     }
 
     /// Changes the table, at a cost that does not depend on its size, and wakes followers if
-    /// anything is other than before. Names what is too large, and was not published.
-    pub fn publish(&self, change: Change, now: Instant) -> Vec<TooLarge> {
+    /// anything is other than before.
+    pub fn publish(&self, change: Change, now: Instant) -> Published {
         let mut inner = self.inner.lock();
         let before = inner.documents.digest();
-        let (names, too_large) = inner.apply(change);
+        let (names, published) = inner.apply(change);
         let digest = inner.documents.digest();
         if digest != before {
             inner.remember(Step { before, names, published: now });
         }
         // While the lock is held, so that the last word is about the last table.
         self.digest.send_if_modified(|current| current.replace(digest) != Some(digest));
-        too_large
+        published
+    }
+
+    /// Why the latest version of a document was not published; `None` if it was.
+    pub fn too_large(&self, name: &Name) -> Option<TooLarge> {
+        self.inner.lock().held_back.why(name).cloned()
+    }
+
+    /// How many documents are too large.
+    pub fn held_back(&self) -> usize {
+        self.inner.lock().held_back.len()
     }
 
     /// What to send to whoever has the table `base`; `None` if that is this one, or if nothing
@@ -144,37 +179,66 @@ impl Default for Table {
 }
 
 impl Inner {
-    /// Says what has changed, and what is too large to.
-    fn apply(&mut self, change: Change) -> (Vec<Name>, Vec<TooLarge>) {
-        let (mut names, mut too_large) = (Vec::new(), Vec::new());
+    /// Says what has changed, and what came of it.
+    fn apply(&mut self, change: Change) -> (Vec<Name>, Published) {
+        let mut names = Vec::new();
+        let mut makes_room = false;
         for name in change.removals {
+            self.held_back.forget(&name);
             if self.documents.remove(&name) {
+                makes_room = true;
                 names.push(name);
             }
         }
+        let mut refused = Vec::new();
         for (name, document) in change.upserts {
-            let refused = self.too_large(&name, document.len());
-            let changed = match (&refused, name.kind) {
-                (None, _) => self.documents.put(name.clone(), document),
-                (Some(_), Kind::Key) => self.documents.remove(&name),
-                (Some(_), Kind::Settings | Kind::Issuers | Kind::Routes) => false,
-            };
-            too_large.extend(refused);
-            if changed {
-                names.push(name);
+            let before = self.documents.bytes();
+            if self.put(&name, document) {
+                makes_room |= self.documents.bytes() < before;
+                names.push(name.clone());
+            }
+            if self.held_back.why(&name).is_some() {
+                refused.push(name);
             }
         }
-        (names, too_large)
+        let fits_now = if makes_room { self.put_what_fits() } else { Vec::new() };
+        names.extend(fits_now.iter().cloned());
+        let too_large = refused.iter().filter_map(|name| self.held_back.why(name).cloned());
+        (names, Published { too_large: too_large.collect(), fits_now })
+    }
+
+    /// Puts a document in, or holds it back. Says whether anything changed.
+    fn put(&mut self, name: &Name, document: Bytes) -> bool {
+        let Some(why) = self.too_large(name, document.len()) else {
+            self.held_back.forget(name);
+            return self.documents.put(name.clone(), document);
+        };
+        self.held_back.hold(name, why, document);
+        match name.kind {
+            Kind::Key => self.documents.remove(name),
+            Kind::Settings | Kind::Issuers | Kind::Routes => false,
+        }
+    }
+
+    /// Puts in what was held back and fits now, in the order of the names.
+    fn put_what_fits(&mut self) -> Vec<Name> {
+        let mut fit = Vec::new();
+        for (name, document) in self.held_back.waiting() {
+            self.put(&name, document);
+            if self.held_back.why(&name).is_none() {
+                fit.push(name);
+            }
+        }
+        fit
     }
 
     fn too_large(&self, name: &Name, bytes: usize) -> Option<TooLarge> {
         if DOCUMENT_BYTES_MAX < bytes {
             return Some(TooLarge::Document { name: name.clone(), bytes });
         }
-        let replaced = self.documents.get(name).map_or(0, bytes::Bytes::len);
-        let bytes = self.documents.bytes() - replaced + bytes;
-        let fits = bytes <= llm_contract::Table::BYTES_MAX;
-        (!fits).then(|| TooLarge::Table { name: name.clone(), bytes })
+        let replaced = self.documents.get(name).map_or(0, Bytes::len);
+        let (bytes, bytes_max) = (self.documents.bytes() - replaced + bytes, self.bytes_max);
+        (bytes_max < bytes).then(|| TooLarge::Table { name: name.clone(), bytes, bytes_max })
     }
 
     fn remember(&mut self, step: Step) {
@@ -203,7 +267,7 @@ impl Inner {
     }
 
     fn whole(&self) -> Change {
-        let clone = |(name, document): (&Name, &bytes::Bytes)| (name.clone(), document.clone());
+        let clone = |(name, document): (&Name, &Bytes)| (name.clone(), document.clone());
         Change { upserts: self.documents.iter().map(clone).collect(), removals: Vec::new() }
     }
 }

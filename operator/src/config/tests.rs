@@ -1,4 +1,5 @@
 use super::*;
+use crate::settings::Scope;
 use clap::Parser;
 
 #[derive(Parser)]

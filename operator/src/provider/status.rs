@@ -85,11 +85,16 @@ fn accepted(provider: &PassthroughModel, judgement: &Judgement) -> Finding {
         let (reason, message) = says(missing);
         return finding(reason, message);
     }
-    let taken = verdict.ids_taken.iter().map(|(id, by)| {
-        format!("{by} has the id `{id}` and is older: choose another id, or delete {by}")
-    });
+    let taken = verdict
+        .ids_taken
+        .iter()
+        .map(|(id, by)| format!("{by} has the id `{id}`: choose another id, or delete {by}"));
     match taken.reduce(|all, one| format!("{all}; {one}")) {
-        Some(message) => finding(Reason::ModelIdTaken, message),
+        Some(taken) => {
+            let rule =
+                "a served model goes before a provider, and the older of two providers first";
+            finding(Reason::ModelIdTaken, format!("{rule}: {taken}"))
+        }
         None => finding(Reason::Accepted, "the provider is accepted".into()),
     }
 }

@@ -9,7 +9,7 @@ use llm_contract::{
     push::{Kind, Name},
 };
 use llm_crd::{ConditionType, Finding, Reason};
-use llm_push::{Changed, Programmed, Push};
+use llm_push::{Changed, Programmed, Push, TooLarge};
 use parking_lot::Mutex;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::Notify;
@@ -73,16 +73,18 @@ fn gather(changed: Changed, names: &mut BTreeSet<ResourceName>) -> bool {
 }
 
 fn say(context: &Context, push: &Push, name: &ResourceName) {
-    let hash = push.table().hash(&Name::new(Kind::Routes, name.as_str()));
+    let document = Name::new(Kind::Routes, name.as_str());
+    let (hash, too_large) = (push.table().hash(&document), push.table().too_large(&document));
     for kind in [Declares::Served, Declares::Provider] {
         let there = match kind {
             Declares::Served => context.world.models.get(name).is_some(),
             Declares::Provider => context.world.providers.get(name).is_some(),
         };
         let routed = context.findings.is_routed(kind, name);
-        let finding = match hash.filter(|_| routed) {
-            Some(hash) => finding(push.proxies().programmed(name, Some(hash))),
-            None => Finding::new(
+        let finding = match (&too_large, hash) {
+            (Some(too_large), _) if routed => held_back(too_large, hash.is_some()),
+            (None, Some(hash)) if routed => finding(push.proxies().programmed(name, Some(hash))),
+            (Some(_) | None, _) => Finding::new(
                 ConditionType::RouteProgrammed,
                 Reason::NotDesired,
                 "nothing of this resource is in the route table; see the condition Accepted",
@@ -91,6 +93,13 @@ fn say(context: &Context, push: &Push, name: &ResourceName) {
         let findings = if there { vec![finding] } else { Vec::new() };
         context.findings.about(Part::Proxies, kind, name, findings);
     }
+}
+
+/// What was pushed of it before goes on being in force.
+fn held_back(too_large: &TooLarge, has_former: bool) -> Finding {
+    let until_then = if has_former { "; until then its former routes stay in force" } else { "" };
+    let message = format!("{too_large}{until_then}");
+    Finding::new(ConditionType::RouteProgrammed, Reason::TooLarge, message)
 }
 
 fn finding(programmed: Programmed) -> Finding {
@@ -135,5 +144,19 @@ mod tests {
         let said = finding(Programmed::Refused(refused));
         assert_eq!(said.message, "refused by a: model `m` is taken");
         assert_eq!(said.reason, Reason::Refused);
+    }
+
+    #[test]
+    fn what_is_too_large_says_its_size_the_limit_and_what_is_in_force() {
+        let name = Name::new(Kind::Routes, "llm/many");
+        let too_large = TooLarge::Document { name, bytes: 4_000_000 };
+        let said = held_back(&too_large, true);
+        assert_eq!(
+            said.message,
+            "routes llm/many has 4000000 bytes, of at most 3145728; declare fewer models in it; \
+             until then its former routes stay in force"
+        );
+        assert_eq!((said.reason.as_str(), said.reason.status()), ("TooLarge", "False"));
+        assert!(held_back(&too_large, false).message.ends_with("declare fewer models in it"));
     }
 }

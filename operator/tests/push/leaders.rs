@@ -10,10 +10,11 @@ use llm_crd::LLMModel;
 use llm_scale::{clock, resources::model};
 use std::time::Duration;
 
-/// A leader that is seen to be silent for 15 s counts as gone; others look every 3 s.
-const LEASE_MAX: Duration = Duration::from_secs(25);
-/// A leader that stops gives the lease back; others look every 3 s.
-const HANDOVER_MAX: Duration = Duration::from_secs(5);
+/// A leader that is seen to be silent for 15 s counts as gone; others look every 3 s. The rest is
+/// for a busy machine.
+const LEASE_MAX: Duration = Duration::from_secs(40);
+/// A leader that stops gives the lease back; others look every 3 s. Without that it takes a lease.
+const HANDOVER_MAX: Duration = Duration::from_secs(10);
 const PROGRAMMED: &str = "RouteProgrammed";
 
 async fn programmed(place: &Place) {
@@ -110,9 +111,9 @@ async fn a_leader_that_is_cut_off_writes_nothing_while_another_leads() {
         link.cut();
         let cut = clock::now();
         let leads = async || {
-            let (cut_off, other) = (place.operators[0].leads().await, place.operators[1].leads());
-            let other = other.await;
-            assert!(!(cut_off && other), "two lead at once");
+            // In this order: the one that is cut off cannot lead anew, but it may lead no longer.
+            let other = place.operators[1].leads().await;
+            assert!(!(other && place.operators[0].leads().await), "two lead at once");
             other
         };
         wait_for("the other leads", LEASE_MAX, leads).await.unwrap();

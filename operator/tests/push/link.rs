@@ -58,7 +58,8 @@ impl Link {
 /// The API server's address in a kubeconfig.
 pub(crate) fn server(kubeconfig: &Path) -> SocketAddr {
     let config = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
-    let server = config.clusters[0].cluster.as_ref().unwrap().server.clone().unwrap();
+    let cluster = config.clusters.first().unwrap().cluster.as_ref().unwrap();
+    let server = cluster.server.clone().unwrap();
     server.strip_prefix("https://").unwrap().trim_end_matches('/').parse().unwrap()
 }
 
@@ -68,7 +69,7 @@ async fn forward(mut from: TcpStream, server: SocketAddr, mut cut: watch::Receiv
         socket.bind((SOURCE.parse::<IpAddr>().unwrap(), 0).into()).unwrap();
         let mut to = socket.connect(server).await.unwrap();
         // Either side may end as it likes.
-        drop(copy_bidirectional(&mut from, &mut to).await);
+        let _ended = copy_bidirectional(&mut from, &mut to).await;
         true
     };
     let mut seen = cut.clone();

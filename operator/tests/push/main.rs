@@ -18,3 +18,4 @@ mod api_server;
 mod neighbours;
 mod nonsense;
 mod silence;
+mod size;

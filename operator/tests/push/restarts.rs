@@ -70,13 +70,14 @@ async fn a_proxy_that_is_told_to_stop_ends_what_it_has_begun() {
     let mut place = Place::with(1, 2).await;
     let mut leaving = place.proxies.remove(1);
     let caller = place.caller.clone();
-    let there = leaving.external();
+    let (there, before) = (leaving.external(), place.upstream.state().received);
     let mut streams = tokio::task::JoinSet::new();
     for _ in 0..STREAMS {
         let caller = caller.clone();
         streams.spawn(async move { caller.chat(there, STEADY, true).await });
     }
-    place.upstream.wait_until(|upstream| 0 < upstream.running).await.unwrap();
+    let all = before + STREAMS as u64;
+    place.upstream.wait_until(|upstream| all <= upstream.received).await.unwrap();
 
     leaving.process.terminate().unwrap();
 

@@ -18,7 +18,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// How long anything may take on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-/// What a change may take until it is in force everywhere.
+/// What a change may take until it is in force everywhere. Of half of them, so that a busy machine
+/// is not taken for a slow program; `llm-scale` measures all.
 pub(crate) const CHANGE_MAX: Duration = Duration::from_secs(1);
 /// The model that is there all the time.
 pub(crate) const STEADY: &str = "steady";

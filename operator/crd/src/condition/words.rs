@@ -73,8 +73,9 @@ words! {
     pub enum Reason {
         /// Nothing is wrong with the resource.
         Accepted,
-        /// Another resource has this model id, and is older. Choose another id, or delete the
-        /// other resource; the message names it.
+        /// Another resource has this model id: an LLMModel goes before a PassthroughModel, in
+        /// whichever namespace, and of two of a kind the older one goes first. Choose another id,
+        /// or delete the other resource; the message names it.
         ModelIdTaken,
         /// A resource of another kind in this namespace has this name. Choose another name.
         NameTaken,
@@ -144,6 +145,9 @@ words! {
         Waiting,
         /// A proxy refused the route. The message has why.
         Refused,
+        /// Its routes, or the route table with them, are too large for the proxies. The message
+        /// has the size and the limit. What was in force before stays so.
+        TooLarge,
         /// No proxy is connected to the operator. Look at the proxies.
         NoProxy,
         /// Nothing is set up for this resource, for example because it is not accepted.
@@ -162,8 +166,6 @@ words! {
         Expired,
         /// Somebody suspended the key. Set `spec.suspended` to false to take it back.
         Suspended,
-        /// The owner is gone or disabled at the identity provider.
-        OwnerGone,
         /// None of the models that the key may ask for is there, or its owner may use none of
         /// them.
         NoModelLeft,
@@ -267,15 +269,20 @@ const ENDPOINT: &[Reason] = &[
     Reason::CertificateNotReady,
     Reason::GatewayApiMissing,
 ];
-const ROUTE_PROGRAMMED: &[Reason] =
-    &[Reason::Programmed, Reason::Waiting, Reason::Refused, Reason::NoProxy, Reason::NotDesired];
+const ROUTE_PROGRAMMED: &[Reason] = &[
+    Reason::Programmed,
+    Reason::Waiting,
+    Reason::Refused,
+    Reason::TooLarge,
+    Reason::NoProxy,
+    Reason::NotDesired,
+];
 const IGNORED: &[Reason] = &[Reason::NothingIgnored, Reason::FieldsIgnored];
 const ACTIVE: &[Reason] = &[
     Reason::Active,
     Reason::NotYetValid,
     Reason::Expired,
     Reason::Suspended,
-    Reason::OwnerGone,
     Reason::NoModelLeft,
     Reason::InvalidHash,
     Reason::NamespaceNotWatched,
@@ -322,12 +329,12 @@ impl Reason {
             | Self::GatewayApiMissing
             | Self::Waiting
             | Self::Refused
+            | Self::TooLarge
             | Self::NoProxy
             | Self::NotDesired
             | Self::NothingIgnored
             | Self::Expired
             | Self::Suspended
-            | Self::OwnerGone
             | Self::NoModelLeft
             | Self::NotYetValid
             | Self::InvalidHash => "False",

@@ -20,7 +20,7 @@ fn remove(names: &[&str]) -> Change {
 
 fn table(change: Change) -> Table {
     let table = Table::new();
-    assert_eq!(table.publish(change, clock::now()), []);
+    assert_eq!(table.publish(change, clock::now()), Published::default());
     table
 }
 
@@ -99,7 +99,7 @@ fn a_document_that_is_too_large_leaves_the_last_good_one() {
     let large = vec![b' '; DOCUMENT_BYTES_MAX + 1].into();
     let mut change = put(&["m/b"], "1");
     change.upserts.push((name("m/a"), large));
-    let refused = table.publish(change, clock::now());
+    let refused = table.publish(change, clock::now()).too_large;
     let [refused] = &*refused else { panic!("{refused:?}") };
     assert_eq!(
         refused.to_string(),
@@ -118,8 +118,47 @@ fn a_key_that_is_too_large_is_out_of_force() {
     };
     let table = table(change(b"{}".to_vec()));
     let base = table.digest();
-    assert_eq!(table.publish(change(vec![b' '; DOCUMENT_BYTES_MAX + 1]), clock::now()).len(), 1);
+    let too_large = change(vec![b' '; DOCUMENT_BYTES_MAX + 1]);
+    assert_eq!(table.publish(too_large, clock::now()).too_large.len(), 1);
     assert_eq!(table.since(base).unwrap().change.removals, [key()]);
+}
+
+#[test]
+fn what_finds_no_room_goes_in_by_itself_when_another_leaves() {
+    let table = Table::of(10);
+    table.publish(put(&["m/a", "m/b"], "12345"), clock::now());
+    let refused = table.publish(put(&["m/c", "m/d"], "123456"), clock::now());
+    assert_eq!(
+        refused.too_large[0].to_string(),
+        "with routes m/c the table has 16 bytes, of at most 10; delete what is not needed"
+    );
+    assert_eq!((refused.too_large.len(), table.held_back()), (2, 2));
+    assert_eq!(table.too_large(&name("m/c")).as_ref(), refused.too_large.first());
+    assert_eq!(table.publish(remove(&["m/a"]), clock::now()), Published::default());
+    let base = table.digest();
+
+    let made_room = table.publish(put(&["m/b"], "1234"), clock::now());
+
+    assert_eq!(made_room.fits_now, [name("m/c")]);
+    assert_eq!((table.too_large(&name("m/c")), table.held_back()), (None, 1));
+    let sent = table.since(base).unwrap().change.upserts;
+    assert_eq!(
+        sent.into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        [name("m/b"), name("m/c")]
+    );
+    table.publish(remove(&["m/d"]), clock::now());
+    assert_eq!(table.held_back(), 0);
+}
+
+#[test]
+fn what_is_too_large_is_so_until_it_changes() {
+    let table = table(put(&["m/a"], "1"));
+    let large = String::from_utf8(vec![b' '; DOCUMENT_BYTES_MAX + 1]).unwrap();
+    table.publish(put(&["m/a"], &large), clock::now());
+    table.publish(put(&["m/b"], "1"), clock::now());
+    assert!(matches!(table.too_large(&name("m/a")), Some(TooLarge::Document { .. })));
+    let fits = table.publish(put(&["m/a"], "2"), clock::now());
+    assert_eq!((fits, table.too_large(&name("m/a"))), (Published::default(), None));
 }
 
 #[derive(Clone, Debug)]

@@ -180,10 +180,12 @@ async fn a_replica_that_stops_sends_its_followers_away() {
     operator.publish(&[("m/a", "1")], &[]);
     let mut proxy = operator.proxy("p1").await;
     proxy.follow().await;
+    assert!(operator.push.serves());
     operator.stop.cancel();
     let (code, message) = proxy.end().await;
     assert_eq!(code, Code::Unavailable);
     assert_eq!(message, "this replica stops; follow another");
+    assert!(!operator.push.serves());
 }
 
 #[tokio::test]

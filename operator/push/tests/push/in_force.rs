@@ -3,10 +3,15 @@
 use crate::support::{Operator, change, limits, routes};
 use llm_contract::{
     ResourceName,
-    push::wire::{self, Refusal},
+    push::wire::{self, InForce, Refusal, RouteState, report},
 };
 use llm_push::{Limits, Programmed, RefusedBy};
+use prost::Message as _;
 use std::time::Duration;
+
+/// Custom resources of which one proxy may have routes in force, and refusals it may tell of.
+const ROUTES_MAX: usize = 20_000;
+const REFUSALS_MAX: usize = 1000;
 
 fn programmed(operator: &Operator, name: &str) -> Programmed {
     let wanted = operator.push.table().hash(&routes(name));
@@ -124,4 +129,28 @@ async fn a_second_stream_of_a_proxy_takes_the_place_of_the_first() {
     assert_eq!(code, tonic::Code::Aborted);
     assert_eq!(message, "another stream of proxy p1 began");
     assert_eq!(operator.push.proxies().list(crate::support::now()).len(), 1);
+}
+
+#[tokio::test]
+async fn the_longest_report_that_may_be_is_taken() {
+    let operator = Operator::start().await;
+    let name = |number: usize| format!("{}/{number:0>253}", "n".repeat(63));
+    let route = |number| RouteState { name: name(number), hash: u64::MAX };
+    let refusal = |number| Refusal {
+        kind: wire::Kind::Routes.into(),
+        name: name(number),
+        hash: u64::MAX,
+        reason: "\u{1f600}".repeat(300),
+    };
+    let report = InForce {
+        sequence: 0,
+        digest: vec![1; 32],
+        routes: (0..ROUTES_MAX).map(route).collect(),
+        refusals: (ROUTES_MAX..ROUTES_MAX + REFUSALS_MAX).map(refusal).collect(),
+    };
+    assert_eq!(report.encoded_len(), 8_177_000 + 34);
+    let proxy = operator.proxy("p1").await;
+    proxy.say(report::Report::InForce(report)).await;
+    let whole = (ROUTES_MAX, REFUSALS_MAX);
+    operator.until(|it| it.first().is_some_and(|it| (it.routes, it.refused) == whole)).await;
 }

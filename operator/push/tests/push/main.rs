@@ -6,5 +6,6 @@ mod following;
 mod in_force;
 mod tokens;
 mod hostile;
+mod strangers;
 mod certificates;
 mod cost;

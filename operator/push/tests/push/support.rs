@@ -20,12 +20,12 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
     time::timeout,
 };
@@ -113,8 +113,8 @@ impl Operator {
     }
 
     pub(crate) fn publish(&self, upserts: &[(&str, &str)], removals: &[&str]) {
-        let refused = self.push.table().publish(change(upserts, removals), now());
-        assert_eq!(refused, []);
+        let published = self.push.table().publish(change(upserts, removals), now());
+        assert_eq!(published.too_large, []);
     }
 
     pub(crate) async fn channel(&self) -> Channel {
@@ -162,11 +162,18 @@ pub(crate) fn hello(name: &str, digest: Option<Digest>) -> Hello {
     }
 }
 
+type Secured = tokio_rustls::client::TlsStream<TcpStream>;
+
 /// TLS to whoever has a certificate of one of these roots.
-pub(crate) async fn tls(
+pub(crate) async fn tls(address: SocketAddr, bundle: &str) -> std::io::Result<Secured> {
+    tls_from(Ipv4Addr::LOCALHOST, address, bundle).await
+}
+
+pub(crate) async fn tls_from(
+    source: Ipv4Addr,
     address: SocketAddr,
     bundle: &str,
-) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+) -> std::io::Result<Secured> {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
         roots.add(root.unwrap()).unwrap();
@@ -177,7 +184,9 @@ pub(crate) async fn tls(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let socket = TcpStream::connect(address).await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((source, 0).into())?;
+    let socket = socket.connect(address).await?;
     let name = ServerName::try_from(NAME).unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, socket).await
 }
@@ -193,6 +202,18 @@ pub(crate) async fn channel(
             async move { tls(address, &bundle).await.map(TokioIo::new) }
         }))
         .await
+}
+
+/// A channel over this one connection.
+pub(crate) async fn over(stream: Secured) -> Channel {
+    let mut stream = Some(TokioIo::new(stream));
+    Endpoint::from_static("http://llm-operator-push.llm.svc")
+        .connect_with_connector(tower::service_fn(move |_| {
+            let stream = stream.take().ok_or(std::io::ErrorKind::NotConnected);
+            async move { stream.map_err(std::io::Error::from) }
+        }))
+        .await
+        .unwrap()
 }
 
 /// A proxy that puts in force what it is sent.
