@@ -1,13 +1,13 @@
 //! `llm-proxy`: arguments, runtime, exit code.
 
 use llm_proxy::program::{
-    cli::{Cli, Command},
-    exit::Exit,
+    cli::{Cli, Command, Output},
     explain,
     failure::Failure,
     logging, serve, table,
 };
-use std::{io, process::ExitCode};
+use std::io::{self, IsTerminal as _};
+use sysexits::ExitCode;
 
 /// Gives memory back when streams have closed; see docs/decisions/0008-jemalloc.md.
 #[global_allocator]
@@ -16,13 +16,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(exit) => return exit.into(),
+        Err(exit) => return exit,
     };
     match run(cli.command) {
-        Ok(()) => Exit::Done.into(),
+        Ok(()) => ExitCode::Ok,
         Err(failure) => {
             logging::complain("llm-proxy", &failure);
-            failure.exit().into()
+            failure.exit()
         }
     }
 }
@@ -34,10 +34,14 @@ fn run(command: Command) -> Result<(), Failure> {
             let _logging = logging::start();
             runtime.block_on(serve::run(*args))
         }
-        Command::Table(args) => runtime.block_on(table::run(args.admin, &mut io::stdout())),
+        Command::Table(args) => {
+            let mut out = io::stdout();
+            let usually = if out.is_terminal() { Output::Table } else { Output::Json };
+            runtime.block_on(table::run(args, usually, &mut out))
+        }
         Command::Explain(args) => {
             let (id, out) = (args.key_id()?, &mut io::stdout());
-            Ok(runtime.block_on(explain::explain(args.admin, id, &args.model, out))?)
+            Ok(runtime.block_on(explain::explain(&args.admin, id, &args.model, out))?)
         }
     }
 }

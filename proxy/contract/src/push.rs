@@ -5,7 +5,11 @@
 
 pub mod wire;
 mod documents;
+mod parts;
 mod resource;
+mod shown;
 
 pub use documents::{Change, Digest, DocumentHash, Documents, InvalidChange};
+pub use parts::Parts;
 pub use resource::{InvalidResource, Kind, Name, Resource, redacted};
+pub use shown::{Section, Shown, ShownRefusal, ShownResource};

@@ -13,7 +13,7 @@ use super::{
 use jiff::Timestamp;
 use llm_contract::{
     Chain, Table,
-    push::{Documents, wire},
+    push::{self, Documents},
 };
 use prometheus_client::metrics::counter::Counter;
 use std::{
@@ -39,8 +39,6 @@ const FILE_BYTES_MAX: u64 = 2 * Table::BYTES_MAX as u64 + 64 * 1024 * 1024;
 const WRITES_MAX: usize = 64;
 /// Changes that are not worth writing a table anew, in bytes.
 const CHANGES_BYTES_MIN: usize = 256 * 1024;
-/// The size from which on a record is not added to. It is passed by one document at most.
-const RECORD_BYTES: usize = 1024 * 1024;
 
 /// Where a table is kept.
 #[derive(Clone, Debug)]
@@ -202,7 +200,7 @@ pub fn updates(from: impl io::Read) -> Result<Vec<Update>, Unusable> {
 pub fn written(updates: &[Update]) -> Vec<u8> {
     let mut out = journal::header();
     for update in updates {
-        for part in records(update) {
+        for part in records(update.clone()) {
             journal::record(&part, &mut out);
         }
     }
@@ -268,12 +266,12 @@ impl Writer {
         match job {
             Job::Whole(updates) => {
                 self.file = None;
-                self.file = Some(self.place.replace(&updates)?);
+                self.file = Some(self.place.replace(updates)?);
             }
             Job::Change(update) => {
                 // Without a file a whole table comes next.
                 if let Some(file) = &mut self.file {
-                    write(file, &update)?;
+                    write(file, update)?;
                 }
             }
         }
@@ -282,7 +280,7 @@ impl Writer {
 }
 
 impl Place {
-    fn replace(&self, updates: &[Update]) -> io::Result<File> {
+    fn replace(&self, updates: Vec<Update>) -> io::Result<File> {
         let next = self.0.join(NEXT_FILE);
         let mut file =
             OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&next)?;
@@ -297,7 +295,12 @@ impl Place {
     }
 }
 
-fn write(file: &mut File, update: &Update) -> io::Result<()> {
+/// One number is as good as another: nobody answers a file.
+fn records(update: Update) -> push::Parts {
+    update.change.into_parts(0, update.from, update.digest)
+}
+
+fn write(file: &mut File, update: Update) -> io::Result<()> {
     let mut bytes = Vec::new();
     for part in records(update) {
         bytes.clear();
@@ -305,42 +308,6 @@ fn write(file: &mut File, update: &Update) -> io::Result<()> {
         file.write_all(&bytes)?;
     }
     Ok(())
-}
-
-/// An update as messages of a bounded size; one at least.
-fn records(update: &Update) -> impl Iterator<Item = wire::Update> {
-    let mut removals = update.change.removals.iter();
-    let mut upserts = update.change.upserts.iter().peekable();
-    let mut ended = false;
-    std::iter::from_fn(move || {
-        if ended {
-            return None;
-        }
-        let mut part = wire::Update {
-            sequence: 0,
-            from: update.from.map_or_else(Vec::new, |digest| digest.to_vec()),
-            digest: update.digest.to_vec(),
-            ..wire::Update::default()
-        };
-        part.removals.extend(removals.by_ref().map(|name| wire::Name {
-            kind: name.kind.to_wire().into(),
-            name: name.name.as_ref().to_owned(),
-        }));
-        let mut bytes = 0;
-        while let Some((name, text)) =
-            upserts.next_if(|(_, text)| bytes == 0 || bytes + text.len() <= RECORD_BYTES)
-        {
-            bytes += name.name.len() + text.len();
-            part.upserts.push(wire::Resource {
-                kind: name.kind.to_wire().into(),
-                name: name.name.as_ref().to_owned(),
-                document: text.clone(),
-            });
-        }
-        part.more = upserts.peek().is_some();
-        ended = !part.more;
-        Some(part)
-    })
 }
 
 #[cfg(test)]

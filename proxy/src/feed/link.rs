@@ -152,13 +152,15 @@ impl Link {
             }
             Ok(())
         };
-        let connection = pin!(connection);
+        let (connection, mut exchange) = (pin!(connection), pin!(exchange));
         tokio::select! {
             // What the operator said last is heard before that it has gone.
             biased;
-            exchanged = exchange => exchanged,
-            closed = connection => closed.map_err(LinkError::from),
+            exchanged = &mut exchange => return exchanged,
+            closed = connection => closed?,
         }
+        // It has gone in good order, and what it said last may still be on its way to us.
+        timeout(waits.answer, exchange).await.unwrap_or(Ok(()))
     }
 }
 

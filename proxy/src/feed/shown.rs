@@ -9,8 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use llm_contract::push::{Name, redacted};
-use serde_json::{Value, json};
+use llm_contract::push::Shown;
 use std::sync::Arc;
 
 /// The path that shows the table.
@@ -20,28 +19,21 @@ pub fn router(feed: Arc<Feed>) -> Router {
 
 /// A table may be large, and is written on a thread that serves no requests.
 async fn table(State(feed): State<Arc<Feed>>) -> Response {
-    let written = tokio::task::spawn_blocking(move || feed.shown().to_string());
-    match written.await {
-        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
-        Err(_stopped) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    let written = tokio::task::spawn_blocking(move || serde_json::to_vec(&feed.shown())).await;
+    match written {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Ok(Err(_)) | Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
 impl Feed {
-    fn shown(&self) -> Value {
+    fn shown(&self) -> Shown {
         let held = self.held.lock();
-        let digest = held.received.digest().to_string();
+        let digest = held.received.digest();
         let in_force: Vec<_> = held.received.in_force().collect();
         let refused = held.received.refused();
-        let refused: Vec<_> = refused.map(|(name, why)| (name.clone(), Arc::clone(why))).collect();
+        let refused: Vec<_> = refused.map(|(name, why)| (name.clone(), why.to_string())).collect();
         drop(held);
-        let named = |name: &Name, field: &str, value: Value| json!({ "kind": name.kind.as_str(), "name": &*name.name, field: value });
-        let in_force = in_force.iter().map(|(name, text)| named(name, "document", redacted(text)));
-        let refused = refused.iter().map(|(name, why)| named(name, "reason", json!(&**why)));
-        json!({
-            "digest": digest,
-            "resources": in_force.collect::<Vec<_>>(),
-            "refused": refused.collect::<Vec<_>>(),
-        })
+        Shown::of(digest, in_force.iter().map(|(name, text)| (name, text))).and_refused(refused)
     }
 }

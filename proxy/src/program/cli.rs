@@ -1,14 +1,15 @@
 //! The commands of `llm-proxy` and their arguments.
 
-use super::{certificate::Files, exit::Exit, failure::Failure};
-use crate::feed::address::Address;
-use clap::{Args, Parser, Subcommand};
+use super::{admin::Admin, certificate::Files, failure::Failure};
+use crate::{balance::Reach, feed::address::Address};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use llm_contract::{ApiKey, KeyId, Secret};
 use rustls::pki_types::ServerName;
 use std::{
     convert::Infallible, ffi::OsString, net::SocketAddr, num::NonZeroUsize, path::PathBuf,
     time::Duration,
 };
+use sysexits::ExitCode;
 
 /// The longest name of a proxy, in bytes.
 const NAME_BYTES_MAX: usize = 253;
@@ -24,7 +25,7 @@ const NAME_BYTES_MAX: usize = 253;
         llm-proxy table\n  \
         llm-proxy explain --key-id abcdefgh2345 --model qwen3\n\n\
         Exit codes: 0 done, 64 wrong usage, 65 bad configuration or data, 69 a port, server or \
-        file is not available, 70 a defect of ours."
+        file is not available."
 )]
 pub struct Cli {
     /// What to do.
@@ -134,6 +135,9 @@ pub struct ServeArgs {
           value_parser = humantime::parse_duration, help_heading = "Limits")]
     pub drain: Duration,
 
+    /// Let upstreams be on this machine and its link; else nobody who names a provider gets there
+    #[arg(long, env = "LLM_PROXY_ALLOW_LOCAL_UPSTREAMS")]
+    pub allow_local_upstreams: bool,
     /// The secret without which the hashes of keys cannot be tried
     #[arg(long, env = "LLM_PROXY_PEPPER", value_name = "FILE")]
     pub pepper: Option<PathBuf>,
@@ -145,11 +149,25 @@ pub struct ServeArgs {
 
 /// The arguments of `table`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  llm-proxy table | jq '.refused'")]
+#[command(after_help = "Examples:\n  \
+    llm-proxy table --admin http://llm-proxy.llm.svc:9090\n  \
+    llm-proxy table --output json | jq '.refused'")]
 pub struct TableArgs {
-    /// Where the proxy's admin address is
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090", value_parser = address)]
-    pub admin: SocketAddr,
+    /// Where the proxy's admin listener is: an address or a URL
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    pub admin: Admin,
+    /// In which form [default: a table on a terminal, JSON elsewhere]
+    #[arg(long, short, value_name = "FORM")]
+    pub output: Option<Output>,
+}
+
+/// The form of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
 }
 
 /// The arguments of `explain`.
@@ -165,9 +183,9 @@ pub struct ExplainArgs {
     /// The model, as a request names it
     #[arg(long)]
     pub model: String,
-    /// Where the proxy's admin address is
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090", value_parser = address)]
-    pub admin: SocketAddr,
+    /// Where the proxy's admin listener is: an address or a URL
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    pub admin: Admin,
 }
 
 impl Cli {
@@ -175,11 +193,11 @@ impl Cli {
     ///
     /// # Errors
     /// How to exit instead.
-    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ExitCode> {
         Self::try_parse_from(arguments).map_err(|error| {
             // Nobody is left to tell if this fails.
             let _ = error.print();
-            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+            if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok }
         })
     }
 }
@@ -200,6 +218,11 @@ impl ExplainArgs {
 }
 
 impl ServeArgs {
+    /// Which addresses upstreams may have.
+    pub fn reach(&self) -> Reach {
+        if self.allow_local_upstreams { Reach::Anywhere } else { Reach::Beyond }
+    }
+
     /// The files of our certificate, if there are any.
     pub fn certificate(&self) -> Option<Files> {
         let (chain, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;

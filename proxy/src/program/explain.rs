@@ -1,9 +1,10 @@
 //! Asking a gateway that runs why a request would be refused.
 
-use super::http;
+use super::{admin::Admin, http};
 use crate::explain::{Explanation, Step};
 use llm_contract::KeyId;
 use reqwest::Response;
+use serde::de::DeserializeOwned;
 use std::{
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -17,10 +18,10 @@ const WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
     /// The gateway that was asked does not answer.
-    #[error("asking the gateway at http://{address}; is it running, with this admin address?")]
+    #[error("asking the gateway at {admin}; is it running, with this admin address?")]
     Admin {
         /// Where.
-        address: SocketAddr,
+        admin: Admin,
         /// What went wrong.
         source: reqwest::Error,
     },
@@ -34,14 +35,13 @@ pub enum NoAnswer {
 /// # Errors
 /// [`NoAnswer`].
 pub async fn explain(
-    address: SocketAddr,
+    admin: &Admin,
     key: KeyId,
     model: &str,
     out: &mut impl Write,
 ) -> Result<(), NoAnswer> {
     let question = [("key", key.as_str()), ("model", model)];
-    let answer = ask(address, "/explain", &question).await?;
-    let explanation: Explanation = answer.json().await.map_err(|it| unreachable(address, it))?;
+    let explanation: Explanation = ask(admin, "/explain", &question).await?;
     for Step { stage, passes, because } in explanation.steps {
         let mark = if passes { "✓" } else { "✗" };
         writeln!(out, "{mark} {stage:<13} {because}")?;
@@ -53,21 +53,20 @@ pub async fn explain(
 ///
 /// # Errors
 /// [`NoAnswer::Admin`].
-pub async fn ask(
-    address: SocketAddr,
+pub async fn ask<T: DeserializeOwned>(
+    admin: &Admin,
     path: &str,
     query: &[(&str, &str)],
-) -> Result<Response, NoAnswer> {
-    let address = reachable(address);
-    let failed = |error| unreachable(address, error);
-    let asking = http::client("http").map_err(failed)?.get(format!("http://{address}{path}"));
-    let answer = asking.query(query).timeout(WAIT).send().await;
-    answer.and_then(Response::error_for_status).map_err(failed)
-}
-
-pub(super) fn unreachable(address: SocketAddr, error: reqwest::Error) -> NoAnswer {
+) -> Result<T, NoAnswer> {
     // The address is said already.
-    NoAnswer::Admin { address, source: error.without_url() }
+    let failed = |error: reqwest::Error| NoAnswer::Admin {
+        admin: admin.clone(),
+        source: error.without_url(),
+    };
+    let asking = http::client(admin.scheme()).map_err(failed)?.get(admin.at(path));
+    let answer = asking.query(query).timeout(WAIT).send().await;
+    let answer = answer.and_then(Response::error_for_status).map_err(failed)?;
+    answer.json().await.map_err(failed)
 }
 
 /// An address to connect to: from this machine, if it listens on all.

@@ -1,9 +1,10 @@
 //! Why `llm-proxy` did not do what it was asked.
 
-use super::{exit::Exit, explain::NoAnswer, ledger::LedgerError, serving::NoPort};
+use super::{explain::NoAnswer, ledger::LedgerError, serving::NoPort};
 use crate::tls::InvalidCertificate;
 use llm_contract::InvalidKey;
 use std::{io, path::PathBuf};
+use sysexits::ExitCode;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +54,6 @@ pub enum Failure {
     /// Not a key of ours.
     #[error("`--key`")]
     Key(#[source] InvalidKey),
-    /// A defect.
-    #[error("writing the answer as JSON")]
-    Json(#[from] serde_json::Error),
     /// Standard output is closed, and the like.
     #[error("the operating system refused")]
     System(#[from] io::Error),
@@ -63,17 +61,16 @@ pub enum Failure {
 
 impl Failure {
     /// What to exit with.
-    pub fn exit(&self) -> Exit {
+    pub fn exit(&self) -> ExitCode {
         match self {
-            Self::Certificate(_) | Self::Pepper { .. } => Exit::Config,
-            Self::ServerName | Self::NoKey | Self::Key(_) => Exit::Usage,
+            Self::Certificate(_) | Self::Pepper { .. } => ExitCode::DataErr,
+            Self::ServerName | Self::NoKey | Self::Key(_) => ExitCode::Usage,
             Self::Port(_)
             | Self::File { .. }
             | Self::Usage(_)
             | Self::State { .. }
             | Self::NoAnswer(_)
-            | Self::System(_) => Exit::Unavailable,
-            Self::Json(_) => Exit::Defect,
+            | Self::System(_) => ExitCode::Unavailable,
         }
     }
 }

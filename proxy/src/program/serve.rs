@@ -41,7 +41,8 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let ledger = args.usage.as_deref().map(Ledger::open).transpose()?;
 
     let (events, written) = mpsc::channel(EVENTS_MAX);
-    let shared = Shared::new(authenticator(args.pepper.as_deref())?, limits(&args), events);
+    let authenticator = authenticator(args.pepper.as_deref())?;
+    let shared = Shared::new(authenticator, limits(&args), args.reach(), events);
     let feed = Feed::new(Arc::clone(&shared), Table::BYTES_MAX);
     if let Some(folder) = &args.state {
         let unusable = |source| Failure::State { folder: folder.clone(), source };

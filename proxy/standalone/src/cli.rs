@@ -1,4 +1,4 @@
-//! The commands and their arguments, and what the exit code says.
+//! The commands and their arguments.
 
 use crate::upstream::Upstream;
 use clap::{
@@ -7,13 +7,12 @@ use clap::{
 };
 use jiff::{SignedDuration, Timestamp};
 use llm_contract::{Group, KeyId, ModelPattern, Secret};
-use llm_proxy::program::cli::address;
+use llm_proxy::program::{admin::Admin, cli::address};
 use std::{
     convert::Infallible, ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr,
     time::Duration,
 };
-
-pub use llm_proxy::program::exit::Exit;
+use sysexits::ExitCode;
 
 /// The text of `llm-gateway --help`.
 #[derive(Debug, Parser)]
@@ -217,10 +216,9 @@ pub struct ExplainArgs {
     /// The model, as a request names it
     #[arg(long)]
     pub model: String,
-    /// Where the gateway's admin address is
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090",
-          value_parser = address)]
-    pub admin: SocketAddr,
+    /// Where the gateway's admin listener is: an address or a URL
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    pub admin: Admin,
 }
 
 /// The arguments of `usage`.
@@ -278,11 +276,11 @@ impl Cli {
     ///
     /// # Errors
     /// How to exit instead.
-    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, ExitCode> {
         parse(arguments).map_err(|error| {
             // Nobody is left to tell if this fails.
             let _ = error.print();
-            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+            if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok }
         })
     }
 }

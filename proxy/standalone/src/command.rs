@@ -7,7 +7,7 @@ pub mod keys;
 pub mod usage;
 
 use crate::{
-    cli::{Exit, InvalidWhen},
+    cli::InvalidWhen,
     config::{Mistake, Mistakes},
     upstream::NoListing,
 };
@@ -22,6 +22,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
 };
+use sysexits::ExitCode;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -157,19 +158,19 @@ impl Failure {
     }
 
     /// What to exit with.
-    pub fn exit(&self) -> Exit {
+    pub fn exit(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Store(StoreError::Damaged { .. }) => Exit::Config,
+            Self::Config(_) | Self::Store(StoreError::Damaged { .. }) => ExitCode::DataErr,
             Self::Table(_) | Self::Issuer(_) | Self::Certificate(_) | Self::NoConfig { .. } => {
-                Exit::Config
+                ExitCode::DataErr
             }
             Self::Expires(_)
             | Self::Since(_)
             | Self::Key(_)
             | Self::NoKey
-            | Self::Arguments { .. } => Exit::Usage,
+            | Self::Arguments { .. } => ExitCode::Usage,
             Self::Store(StoreError::Keys(error)) => match error {
-                KeysError::Full | KeysError::IdTaken(_) => Exit::Unavailable,
+                KeysError::Full | KeysError::IdTaken(_) => ExitCode::Unavailable,
                 KeysError::Name
                 | KeysError::Models
                 | KeysError::Groups
@@ -179,8 +180,9 @@ impl Failure {
                 | KeysError::Unknown(_)
                 | KeysError::Revoked(_)
                 | KeysError::Suspended(_)
+                | KeysError::NotYetValid(_)
                 | KeysError::Expired(_)
-                | KeysError::Replaced { .. } => Exit::Usage,
+                | KeysError::Replaced { .. } => ExitCode::Usage,
             },
             Self::System(_)
             | Self::Port(_)
@@ -192,8 +194,8 @@ impl Failure {
             | Self::NoAnswer(_)
             | Self::Store(
                 StoreError::Io { .. } | StoreError::Locked { .. } | StoreError::Mint(_),
-            ) => Exit::Unavailable,
-            Self::Json(_) | Self::Store(StoreError::Json(_)) => Exit::Defect,
+            ) => ExitCode::Unavailable,
+            Self::Json(_) | Self::Store(StoreError::Json(_)) => ExitCode::Software,
         }
     }
 }

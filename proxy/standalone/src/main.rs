@@ -1,12 +1,13 @@
 //! `llm-gateway`: arguments, runtime, exit code.
 
 use llm_gateway::{
-    cli::{Cli, Command, Exit},
+    cli::{Cli, Command},
     command::{self, Failure, keys::Output},
     demo, logging, serve,
 };
 use llm_proxy::clock;
-use std::{io, process::ExitCode};
+use std::io;
+use sysexits::ExitCode;
 
 /// Gives memory back when streams have closed; see docs/decisions/0008-jemalloc.md.
 #[global_allocator]
@@ -15,13 +16,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(exit) => return exit.into(),
+        Err(exit) => return exit,
     };
     match run(cli.command) {
-        Ok(()) => Exit::Done.into(),
+        Ok(()) => ExitCode::Ok,
         Err(failure) => {
             failure.complain();
-            failure.exit().into()
+            failure.exit()
         }
     }
 }

@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use llm_contract::{ApiKey, ModelPattern, Table};
 use llm_keys::{FileStore, Keys, NewKey, StoredLimits, StoredOwner};
 use llm_proxy::{
-    admin, clock,
+    admin,
+    balance::Reach,
+    clock,
     gateway::{Limits, Shared},
     keyring::Keyring,
     oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
@@ -67,7 +69,7 @@ impl Node {
     pub async fn start(config: &Config, pem: Option<&Pem>) -> Result<Started, Failure> {
         let certificate = pem.map(Pem::parse).transpose()?;
         let (events, written) = mpsc::channel(EVENTS_MAX);
-        let shared = Shared::new(authenticator()?, limits(config), events);
+        let shared = Shared::new(authenticator()?, limits(config), Reach::Anywhere, events);
         shared.update(table(config, &Keys::default(), 0)?)?;
         let Listen { external, internal, admin } = config.listen;
         let bind =

@@ -5,11 +5,13 @@ use crate::{
     InvalidIssuer, InvalidKeyRecord, InvalidProvider, InvalidResourceName, InvalidRoute,
     InvalidSettings, Issuer, KeyRecord, Provider, ResourceName, Route, Settings, document,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::HashMap, fmt, sync::Arc};
 
 /// What a document says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Kind {
     /// What applies to every route. First in order, as it is needed first.
     Settings,

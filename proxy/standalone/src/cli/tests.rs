@@ -1,9 +1,9 @@
 use super::*;
 use clap::CommandFactory as _;
 
-fn exit(args: &[&str]) -> Exit {
+fn exit(args: &[&str]) -> ExitCode {
     let args = ["llm-gateway"].iter().chain(args).map(OsString::from);
-    Cli::read(args).map_or_else(|exit| exit, |_cli| Exit::Done)
+    Cli::read(args).map_or_else(|exit| exit, |_cli| ExitCode::Ok)
 }
 
 #[test]
@@ -14,24 +14,24 @@ fn the_definition_of_the_commands_is_sound() {
 #[test]
 fn wrong_usage_exits_with_64_and_help_with_0() {
     for (args, expected) in [
-        (&["--help"][..], Exit::Done),
-        (&["--version"], Exit::Done),
-        (&["keys", "create", "--help"], Exit::Done),
-        (&["serve", "--upstream", "http://127.0.0.1:8000"], Exit::Done),
-        (&["serve"], Exit::Done),
-        (&["serve", "--config", "gateway.yaml", "--listen", "127.0.0.1:0"], Exit::Done),
-        (&["explain", "--key", "sk-x", "--model", "m"], Exit::Done),
-        (&["usage", "--since", "7d", "--by", "model"], Exit::Done),
-        (&[], Exit::Usage),
-        (&["sreve"], Exit::Usage),
-        (&["serve", "--upstream", "127.0.0.1:8000"], Exit::Usage),
-        (&["serve", "--upstream", "http://h", "--config", "f"], Exit::Usage),
-        (&["serve", "--upstream", "http://h", "--listen", "8080"], Exit::Usage),
-        (&["keys", "revoke", "not-an-id"], Exit::Usage),
-        (&["keys", "create"], Exit::Usage),
-        (&["keys", "create", "--name", "x", "--models", "a*b"], Exit::Usage),
-        (&["keys", "create", "--name", "x", "--expires", "soon"], Exit::Usage),
-        (&["explain", "--key", "sk-x"], Exit::Usage),
+        (&["--help"][..], ExitCode::Ok),
+        (&["--version"], ExitCode::Ok),
+        (&["keys", "create", "--help"], ExitCode::Ok),
+        (&["serve", "--upstream", "http://127.0.0.1:8000"], ExitCode::Ok),
+        (&["serve"], ExitCode::Ok),
+        (&["serve", "--config", "gateway.yaml", "--listen", "127.0.0.1:0"], ExitCode::Ok),
+        (&["explain", "--key", "sk-x", "--model", "m"], ExitCode::Ok),
+        (&["usage", "--since", "7d", "--by", "model"], ExitCode::Ok),
+        (&[], ExitCode::Usage),
+        (&["sreve"], ExitCode::Usage),
+        (&["serve", "--upstream", "127.0.0.1:8000"], ExitCode::Usage),
+        (&["serve", "--upstream", "http://h", "--config", "f"], ExitCode::Usage),
+        (&["serve", "--upstream", "http://h", "--listen", "8080"], ExitCode::Usage),
+        (&["keys", "revoke", "not-an-id"], ExitCode::Usage),
+        (&["keys", "create"], ExitCode::Usage),
+        (&["keys", "create", "--name", "x", "--models", "a*b"], ExitCode::Usage),
+        (&["keys", "create", "--name", "x", "--expires", "soon"], ExitCode::Usage),
+        (&["explain", "--key", "sk-x"], ExitCode::Usage),
     ] {
         assert_eq!(exit(args), expected, "{args:?}");
     }

@@ -50,7 +50,7 @@ fn count(number: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Exit;
+    use sysexits::ExitCode;
 
     fn check(text: &str) -> Result<String, Failure> {
         let folder = tempfile::tempdir().unwrap();
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_bad_file_is_refused_with_every_mistake_on_its_line() {
         let refused = check("lisen: {}\ndataDir: 7\n").unwrap_err();
-        assert_eq!(refused.exit(), Exit::Config);
+        assert_eq!(refused.exit(), ExitCode::DataErr);
         let text = refused.to_string();
         let lines: Vec<_> =
             text.lines().map(|it| it.split_once("gateway.yaml").unwrap().1).collect();

@@ -11,7 +11,7 @@ use std::io::Write;
 /// # Errors
 /// [`Failure`].
 pub async fn run(args: &ExplainArgs, out: &mut impl Write) -> Result<(), Failure> {
-    Ok(explain::explain(args.admin, key_id(args)?, &args.model, out).await?)
+    Ok(explain::explain(&args.admin, key_id(args)?, &args.model, out).await?)
 }
 
 /// The id that was named; else that of the key, which may be in the environment for other uses.

@@ -1,7 +1,8 @@
 use super::*;
-use crate::cli::{Cli, Command, Exit};
+use crate::cli::{Cli, Command};
 use clap::Parser as _;
 use llm_keys::system_random;
+use sysexits::ExitCode;
 use tempfile::TempDir;
 
 struct Said {
@@ -99,7 +100,7 @@ fn a_data_folder_that_is_not_there_is_named_and_not_made() {
         let Err(failure) = keys(&folder, args) else {
             panic!("{args:?} did something");
         };
-        assert_eq!(failure.exit(), Exit::Unavailable);
+        assert_eq!(failure.exit(), ExitCode::Unavailable);
         assert!(failure.to_string().contains("there is no data folder"), "{failure}");
         assert!(!folder.path().join("data").exists());
     }
@@ -136,10 +137,10 @@ fn what_is_refused_exits_with_a_number_that_says_why() {
         &["create", "--name", "x", "--expires", "2029-01-01T00:00:00Z"],
         &["create", "--name", "x", "--expires", "99999999y"],
     ] {
-        assert_eq!(keys(&folder, args).err().unwrap().exit(), Exit::Usage, "{args:?}");
+        assert_eq!(keys(&folder, args).err().unwrap().exit(), ExitCode::Usage, "{args:?}");
     }
     std::fs::write(folder.path().join("data/keys.json"), "{").unwrap();
-    assert_eq!(keys(&folder, &["list"]).err().unwrap().exit(), Exit::Config);
+    assert_eq!(keys(&folder, &["list"]).err().unwrap().exit(), ExitCode::DataErr);
 }
 
 #[test]
