@@ -214,14 +214,34 @@ impl Election {
 
     /// Gives the lease back, so that another replica need not wait for it to run out.
     async fn release(&mut self) {
-        let Some(Seen { mut lease, .. }) = self.seen.take() else { return };
-        if let Some(spec) = &mut lease.spec {
-            spec.holder_identity = Some(String::new());
-            spec.lease_duration_seconds = Some(1);
-            spec.renew_time = Some(MicroTime(clock::wall()));
+        let released = tokio::time::timeout(REQUEST_WAIT, async {
+            loop {
+                match self.try_release().await {
+                    // A renewal whose answer nobody waited for has arrived meanwhile.
+                    Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                    released => break released,
+                }
+            }
+        });
+        match released.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease was not given back; it runs out"),
+            Err(_elapsed) => tracing::warn!("the lease was not given back in time; it runs out"),
         }
+        self.seen = None;
+    }
+
+    async fn try_release(&self) -> kube::Result<()> {
+        let Some(mut lease) = self.leases.get_opt(&self.name).await? else { return Ok(()) };
+        let Some(spec) = &mut lease.spec else { return Ok(()) };
+        if spec.holder_identity.as_deref() != Some(&self.identity) {
+            return Ok(());
+        }
+        spec.holder_identity = Some(String::new());
+        spec.lease_duration_seconds = Some(1);
+        spec.renew_time = Some(MicroTime(clock::wall()));
         lease.metadata.managed_fields = None;
-        let _ = tokio::time::timeout(REQUEST_WAIT, self.write(&lease)).await;
+        self.write(&lease).await.map(drop)
     }
 }
 

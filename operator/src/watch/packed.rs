@@ -29,8 +29,7 @@ impl PackedKey {
     /// Reads it.
     pub fn key(&self) -> ApiKey {
         // It was written by the same types.
-        let (mut key, exact): (ApiKey, Moments) =
-            serde_json::from_str(&self.0).unwrap_or_default();
+        let (mut key, exact): (ApiKey, Moments) = serde_json::from_str(&self.0).unwrap_or_default();
         for (time, exact) in moments(&mut key.spec).into_iter().zip(exact) {
             if let (Some(time), Some(exact)) = (time, exact) {
                 time.0 = exact;
