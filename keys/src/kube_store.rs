@@ -244,14 +244,17 @@ impl KubeStore {
         by: KeyId,
         overlap_until: Timestamp,
     ) -> Result<Claim, KubeStoreError> {
+        // A write without an answer may be done at any time, so that nothing may be taken back.
+        let mut lost = None;
         for _ in 0..ATTEMPTS_MAX {
             let patch = Patch::Merge(resource::replaced(&old, by, overlap_until));
             match self.api.patch(id.as_str(), &authored(), &patch).await {
                 Ok(_) => return Ok(Claim::Won),
                 Err(kube::Error::Api(status)) if status.is_conflict() => {}
-                Err(error) if is_refused(&error) => return Err(self.failed("patch", KEYS)(error)),
-                // It may have been done all the same.
-                Err(_) => {}
+                Err(error) if is_refused(&error) && lost.is_none() => {
+                    return Err(self.failed("patch", KEYS)(error));
+                }
+                Err(error) => lost = Some(self.failed("patch", KEYS)(error)),
             }
             match self.read(id).await {
                 Ok(read) if resource::replaced_by(&read) == Some(by) => return Ok(Claim::Won),
@@ -261,7 +264,7 @@ impl KubeStore {
                 Err(error) => return Ok(Claim::Unclear(error)),
             }
         }
-        Err(KubeStoreError::Contended { id })
+        lost.map_or(Err(KubeStoreError::Contended { id }), |error| Ok(Claim::Unclear(error)))
     }
 
     /// The key that was made in place of this one, if it is still there.

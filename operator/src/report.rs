@@ -12,7 +12,7 @@ use kube::{
 use llm_contract::ResourceName;
 use llm_crd::{ConditionType, Finding, Reason, set_condition};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     fmt,
     sync::{Arc, Once},
@@ -73,28 +73,28 @@ impl Reporter {
         let resource = ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), name.namespace(), &resource);
-        let body = json!({
+        let mut body = json!({
             "apiVersion": resource.api_version,
             "kind": resource.kind,
             "metadata": {"name": name.name(), "namespace": name.namespace()},
             "status": status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let written = match api.patch_status(name.name(), &params, &Patch::Apply(&body)).await {
-            // The definition is an older release's. A merge leaves out what it does not know.
-            Err(kube::Error::Api(refused)) if refused.message.contains(UNDECLARED) => {
-                self.older.call_once(|| {
-                    tracing::warn!(
-                        kind = resource.kind,
-                        error = refused.message,
-                        "the custom resource definitions are older than this operator, so that \
-                         statuses lack something: apply those of this release"
-                    );
-                });
-                let patch = Patch::Merge(json!({"status": status}));
-                api.patch_status(name.name(), &PatchParams::default(), &patch).await
+        let written = loop {
+            match api.patch_status(name.name(), &params, &Patch::Apply(&body)).await {
+                // The definition is an older release's: what it does not know is left out.
+                Err(kube::Error::Api(refused)) if leave_out(&mut body, &refused.message) => {
+                    self.older.call_once(|| {
+                        tracing::warn!(
+                            kind = resource.kind,
+                            error = refused.message,
+                            "the custom resource definitions are older than this operator, so that \
+                             statuses lack something: apply those of this release"
+                        );
+                    });
+                }
+                written => break written,
             }
-            written => written,
         };
         match written {
             Ok(_) => Ok(()),
@@ -151,6 +151,20 @@ impl Reporter {
             }
         }
     }
+}
+
+/// Takes out of a status what the API server says is not declared, as `.status.name`: it names one
+/// field or several. Says whether there was anything.
+fn leave_out(body: &mut Value, message: &str) -> bool {
+    let Some(status) = body.get_mut("status").and_then(Value::as_object_mut) else { return false };
+    let before = status.len();
+    if message.contains(UNDECLARED) {
+        status.retain(|name, _| {
+            let ends = [":", ".", "["].map(|end| format!(".status.{name}{end}"));
+            !ends.iter().any(|path| message.contains(path))
+        });
+    }
+    status.len() < before
 }
 
 /// What has changed from some conditions to others, as far as a person would ask about it: a

@@ -81,7 +81,7 @@ pub enum KubeStoreError {
     /// A rotation was or was not the last thing that the API server did.
     #[error(
         "it is not known whether key {by} replaced key {id}, and nobody has key {by}; rotate \
-         {id} again"
+         {id} again, and revoke {by} unless that says that it is the one"
     )]
     Unclear {
         /// The key that was to be rotated.

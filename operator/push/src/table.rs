@@ -224,8 +224,8 @@ impl Inner {
     fn put_what_fits(&mut self) -> Vec<Name> {
         let mut fit = Vec::new();
         for (name, document) in self.held_back.waiting() {
-            self.put(&name, document);
-            if self.held_back.why(&name).is_none() {
+            if self.too_large(&name, document.len()).is_none() {
+                self.put(&name, document);
                 fit.push(name);
             }
         }

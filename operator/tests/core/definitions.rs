@@ -2,8 +2,9 @@
 
 use crate::{
     models::model,
-    support::{Cluster, install, is_there, phase},
+    support::{Cluster, DEADLINE, install, is_there, phase},
 };
+use llm_cluster::wait_for;
 use serde_json::Value;
 
 /// What an older release did not know, as patches of its definition.
@@ -18,6 +19,8 @@ const CRD: &str = "crd/llmmodels.llm.nebari.dev";
 async fn an_operator_that_is_there_before_its_kinds_waits_for_them() {
     let cluster = Cluster::bare().await;
     let operator = cluster.operate().await;
+    let asked = async || cluster.requests().iter().any(|it| it.verb == "list" && it.code == 404);
+    wait_for("it has asked for kinds that are not there", DEADLINE, asked).await.unwrap();
     assert!(!*operator.context.world.synced.borrow());
     install(&cluster.plane).await;
     cluster.apply(&model("qwen3", "")).await;

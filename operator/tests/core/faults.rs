@@ -1,4 +1,4 @@
-//! An API server that goes away, a history that is forgotten, kinds that are not there or older.
+//! An API server that goes away, and a history that is forgotten.
 
 use crate::{
     models::model,

@@ -1,6 +1,6 @@
 //! A change in the cluster is soon in force on every proxy.
 
-use crate::support::{CHANGE_MAX, DEADLINE, Place, assert_unnoticed};
+use crate::support::{BUSY_MAX, CHANGE_MAX, DEADLINE, Place, assert_unnoticed};
 use llm_cluster::wait_for;
 use llm_scale::{clock, figures::Figures, reach::reach, resources};
 use std::net::Ipv4Addr;
@@ -27,6 +27,7 @@ async fn a_change_is_in_force_on_five_proxies_within_a_second_and_nobody_else_no
     assert_unnoticed(&load.stop().await);
     place.reaches("change-0", 404).await;
     assert!(figures.per_mille(500) < CHANGE_MAX, "{figures}");
+    assert!(figures.per_mille(990) < BUSY_MAX, "{figures}");
 }
 
 #[tokio::test]
@@ -51,4 +52,5 @@ async fn the_proxies_know_where_the_replicas_of_a_model_are_as_they_move() {
     let table = place.proxies[0].table().await.unwrap().to_string();
     assert!(!table.contains("192.0.2.1:"), "{table}");
     assert!(figures.per_mille(500) < CHANGE_MAX, "{figures}");
+    assert!(figures.per_mille(990) < BUSY_MAX, "{figures}");
 }

@@ -1,6 +1,6 @@
 //! A revoked key is soon refused everywhere.
 
-use crate::support::{CHANGE_MAX, DEADLINE, Place, STEADY, assert_unnoticed};
+use crate::support::{BUSY_MAX, CHANGE_MAX, DEADLINE, Place, STEADY, assert_unnoticed};
 use llm_crd::ApiKey;
 use llm_scale::{clock, figures::Figures, reach::reach, resources};
 
@@ -34,4 +34,5 @@ async fn a_revoked_key_is_refused_by_five_proxies_within_a_second_while_others_g
     println!("revocation in force: {figures}");
     assert_unnoticed(&load.stop().await);
     assert!(figures.per_mille(500) < CHANGE_MAX, "{figures}");
+    assert!(figures.per_mille(990) < BUSY_MAX, "{figures}");
 }

@@ -21,6 +21,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// What a change may take until it is in force everywhere. Of half of them, so that a busy machine
 /// is not taken for a slow program; `llm-scale` measures all.
 pub(crate) const CHANGE_MAX: Duration = Duration::from_secs(1);
+/// What it may take of nearly all, on a busy machine.
+pub(crate) const BUSY_MAX: Duration = Duration::from_secs(5);
 /// The model that is there all the time.
 pub(crate) const STEADY: &str = "steady";
 /// The number of the key that is good all the time.

@@ -53,12 +53,14 @@ pub enum NoAddress {
     },
 }
 
-/// Of clouds whose metadata is not on the link: AWS over IPv6, Google over IPv6, Azure, Alibaba.
-const METADATA: [IpAddr; 4] = [
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+/// Of clouds whose metadata is not on the link: Google and Scaleway over IPv6, Azure, Alibaba,
+/// Oracle.
+const METADATA: [IpAddr; 5] = [
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
 impl Reach {
@@ -114,6 +116,10 @@ fn near_v4(address: Ipv4Addr) -> Option<Near> {
 }
 
 fn near_v6(address: Ipv6Addr) -> Option<Near> {
+    // AWS has its metadata, and more of what is for one machine alone, in fd00:ec2::/32.
+    if address.segments().starts_with(&[0xfd00, 0xec2]) {
+        return Some(Near::Metadata);
+    }
     if address.is_unspecified() {
         return Some(Near::Unspecified);
     }

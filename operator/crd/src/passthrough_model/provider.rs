@@ -21,7 +21,7 @@ pub(super) const RESERVED: &str = "['accept-encoding', 'api-key', 'authorization
 pub struct Provider {
     /// The host name of the provider, without scheme, port and path, for example `openrouter.ai`.
     /// Required unless `backend.type` is `Bedrock`. The proxies send callers' requests there, to
-    /// any host they can reach but themselves and what is on their link: a NetworkPolicy for them
+    /// any host they can reach but for loopback and link-local addresses: a NetworkPolicy for them
     /// says which those are.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 254), extend("x-kubernetes-validations" = [

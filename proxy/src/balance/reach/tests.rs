@@ -41,7 +41,10 @@ fn this_machine_its_link_and_many_at_once_are_not_for_upstreams() {
         ("255.255.255.255", Near::Multicast),
         ("[ff02::1]", Near::Multicast),
         ("[fd00:ec2::254]", Near::Metadata),
+        ("[fd00:ec2::23]", Near::Metadata),
         ("[fd20:ce::254]", Near::Metadata),
+        ("[fd00:42::42]", Near::Metadata),
+        ("192.0.0.192", Near::Metadata),
         ("168.63.129.16", Near::Metadata),
         ("[::ffff:100.100.100.200]", Near::Metadata),
     ] {
