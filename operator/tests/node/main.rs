@@ -2,12 +2,12 @@
 //! container said before it ended. Needs root, as the node does.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams},
 };
-use llm_cluster::{Node, wait_for_some};
+use llm_cluster::{Node, wait_for, wait_for_some};
 use llm_crd::{EndpointUrls, LLMModel};
 use llm_operator::{
     compile::compile,
@@ -133,7 +133,7 @@ fn settings(namespace: &str) -> Settings {
 }
 
 #[tokio::test]
-async fn downloads_and_last_words_are_told_as_they_are() {
+async fn downloads_and_last_words_are_told_as_they_are_and_a_deleted_download_ends() {
     let node = node().await;
     let (client, namespace) = (node.client().await.unwrap(), node.namespace().await.unwrap());
     let models: Api<DynamicObject> =
@@ -186,6 +186,17 @@ async fn downloads_and_last_words_are_told_as_they_are() {
     assert_eq!((&status["phase"], &status["modelSize"]), (&"Downloading".into(), &"120 B".into()));
     assert_eq!(message(&status, "WeightsReady"), "30 B of 120 B");
 
+    // It goes while its weights are fetched.
+    models.delete("endless", &DeleteParams::default()).await.unwrap();
+    let (pods, deployments): (Api<Pod>, Api<Deployment>) =
+        (Api::namespaced(client.clone(), &namespace), Api::namespaced(client, &namespace));
+    let its = ListParams::default().labels("app.kubernetes.io/instance=endless");
+    let gone = async || {
+        let (pods, deployments) = (pods.list(&its).await, deployments.list(&its).await);
+        pods.is_ok_and(|it| it.items.is_empty()) && deployments.is_ok_and(|it| it.items.is_empty())
+    };
+    wait_for("its pod is gone, and all that made it", DEADLINE, gone).await.unwrap();
+
     let failed = |it: &Value| says(it, "WeightsReady", "DownloadFailed");
     let status = until("refused", "the download failed", &failed).await;
     let said = message(&status, "WeightsReady");
@@ -195,7 +206,6 @@ async fn downloads_and_last_words_are_told_as_they_are() {
     let status = until("crashing", "vLLM crashed", &crashed).await;
     let said = message(&status, "ServingReady");
     assert!(said.ends_with("exit code 3: CUDA error: no device"), "{said}");
-    let deployments: Api<Deployment> = Api::namespaced(client, &namespace);
     let template = deployments.get("crashing").await.unwrap().spec.template;
     let hardened = template.spec.unwrap().security_context.unwrap().seccomp_profile;
     assert_eq!(hardened, None, "its pods are still as the first release made them");
