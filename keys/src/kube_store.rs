@@ -57,7 +57,7 @@ enum Claim {
     Won,
     /// The key is not what the rotation went by.
     Moved,
-    /// No answer came, and then it could not be asked.
+    /// No answer came, so that it may be done or yet to be done.
     Unclear(KubeStoreError),
 }
 

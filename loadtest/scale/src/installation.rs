@@ -4,6 +4,7 @@ use crate::{
     clock,
     names::{Hosts, Network},
     operator::{self, Operator},
+    process::Process,
     programs::Programs,
     proxy::Proxy,
 };
@@ -15,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::BTreeMap,
     fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -227,21 +228,30 @@ fn definitions() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Waits until a program answers that it is ready.
+/// Waits until a program answers that it is ready. If it does not, its log says why.
 pub(crate) async fn ready(
-    address: std::net::SocketAddr,
-    mut failed: impl FnMut() -> Option<anyhow::Error>,
+    name: &str,
+    process: &mut Process,
+    admin: SocketAddr,
 ) -> anyhow::Result<()> {
+    let waited = until_ready(name, process, admin).await;
+    waited.map_err(|error| match process.log() {
+        Ok(log) => error.context(format!("{name} wrote: {}", tail(&log))),
+        Err(_unread) => error,
+    })
+}
+
+async fn until_ready(name: &str, process: &mut Process, admin: SocketAddr) -> anyhow::Result<()> {
     let end = clock::now() + DEADLINE;
-    let url = format!("http://{address}/readyz");
+    let url = format!("http://{admin}/readyz");
     let client = crate::caller::client()?;
     loop {
         let answer = client.get(&url).timeout(DEADLINE).send().await;
         if answer.is_ok_and(|answer| answer.status().is_success()) {
             return Ok(());
         }
-        if let Some(error) = failed() {
-            return Err(error);
+        if !process.runs() {
+            bail!("{name} ended");
         }
         if end <= clock::now() {
             bail!("{url} is not ready within {DEADLINE:?}");
@@ -251,7 +261,7 @@ pub(crate) async fn ready(
 }
 
 /// The end of a log, for messages.
-pub(crate) fn tail(log: &str) -> &str {
+fn tail(log: &str) -> &str {
     const BYTES: usize = 4000;
     let start = log.ceil_char_boundary(log.len().saturating_sub(BYTES));
     log.get(start..).unwrap_or_default()

@@ -1,12 +1,11 @@
 //! A replica of the operator.
 
 use crate::{
-    installation::{DEADLINE, Installation, ready, tail, text},
+    installation::{DEADLINE, Installation, ready, text},
     metrics::Metrics,
     names::{self, Hosts},
     process::Process,
 };
-use anyhow::anyhow;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -74,13 +73,7 @@ impl Operator {
     }
 
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
-        let Self { name, process, .. } = self;
-        let ended = || (!process.runs()).then(|| anyhow!("{name} ended"));
-        let waited = ready((self.address, ADMIN_PORT).into(), ended).await;
-        waited.map_err(|error| match self.process.log() {
-            Ok(log) => error.context(format!("{} wrote: {}", self.name, tail(&log))),
-            Err(_unread) => error,
-        })
+        ready(&self.name, &mut self.process, (self.address, ADMIN_PORT).into()).await
     }
 
     /// Where health and metrics are.

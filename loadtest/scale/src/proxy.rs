@@ -1,12 +1,12 @@
 //! A proxy.
 
 use crate::{
-    installation::{DEADLINE, Installation, ready, tail, text},
+    installation::{DEADLINE, Installation, ready, text},
     metrics::Metrics,
     names, operator,
     process::Process,
 };
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use serde_json::Value;
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -71,13 +71,7 @@ impl Proxy {
     /// # Errors
     /// If it has not in time; the message has its log.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
-        let Self { name, process, .. } = self;
-        let ended = || (!process.runs()).then(|| anyhow!("{name} ended"));
-        let waited = ready((self.address, ADMIN_PORT).into(), ended).await;
-        waited.map_err(|error| match self.process.log() {
-            Ok(log) => error.context(format!("{} wrote: {}", self.name, tail(&log))),
-            Err(_unread) => error,
-        })
+        ready(&self.name, &mut self.process, (self.address, ADMIN_PORT).into()).await
     }
 
     /// Kills it, which it cannot notice, and starts it again with what it had written down.

@@ -1,6 +1,6 @@
 //! Keys: whether they are in force, and nothing is written when nothing changes.
 
-use crate::support::Cluster;
+use crate::{providers::OPEN, support::Cluster};
 use jiff::{SignedDuration, Timestamp};
 use llm_contract::push::{Kind, Name};
 use serde_json::Value;
@@ -45,17 +45,6 @@ async fn a_key_has_no_model_left_until_one_comes_and_after_the_last_has_gone() {
     }
 }
 
-const PROVIDER: &str = "
-apiVersion: llm.nebari.dev/v1alpha1
-kind: PassthroughModel
-metadata:
-  name: open
-spec:
-  provider: {hostname: example.org, credential: {type: None}}
-  models: {declared: [example/large]}
-  access: {public: true}
-";
-
 #[tokio::test]
 async fn keys_for_all_models_follow_the_first_and_the_last_one_and_no_other() {
     let cluster = Cluster::shared().await;
@@ -77,7 +66,7 @@ async fn keys_for_all_models_follow_the_first_and_the_last_one_and_no_other() {
         operator.context.world.queues.keys.looks()
     };
     until("NoModelLeft").await;
-    cluster.apply(PROVIDER).await;
+    cluster.apply(OPEN).await;
     let first = until("Active").await;
     cluster.apply(&crate::models::model("qwen3", "")).await;
     cluster.until_says("LLMModel", "qwen3", "Accepted", "Accepted").await;
@@ -86,7 +75,7 @@ async fn keys_for_all_models_follow_the_first_and_the_last_one_and_no_other() {
     assert_eq!(until("Active").await, first, "nobody looked at a key");
     cluster.kubectl(&["delete", "llmmodel", "qwen3"]).await;
     until("NoModelLeft").await;
-    cluster.apply(PROVIDER).await;
+    cluster.apply(OPEN).await;
     until("Active").await;
 }
 

@@ -1,20 +1,12 @@
 //! Which namespaces count.
 
-use crate::support::{Cluster, DEADLINE, Operator};
+use crate::{
+    providers::OPEN,
+    support::{Cluster, DEADLINE, Operator},
+};
 use llm_cluster::wait_for;
 use llm_contract::push::{Kind, Name};
 use llm_operator::settings::{Scope, Settings};
-
-const PROVIDER: &str = "
-apiVersion: llm.nebari.dev/v1alpha1
-kind: PassthroughModel
-metadata:
-  name: open
-spec:
-  provider: {hostname: example.org, credential: {type: None}}
-  models: {declared: [example/large]}
-  access: {public: true}
-";
 
 const KEY: &str = "
 apiVersion: llm.nebari.dev/v1alpha1
@@ -33,7 +25,7 @@ spec:
 async fn where_all_namespaces_are_watched_only_those_with_the_label_are_in_the_table() {
     // Its own: it would tell the resources of other tests that they are not watched.
     let cluster = Cluster::alone().await;
-    cluster.apply(PROVIDER).await;
+    cluster.apply(OPEN).await;
     cluster.apply(KEY).await;
     let settings = Settings { scope: Scope::All, ..cluster.settings() };
     let operator = Operator::start(&cluster.client, settings);

@@ -3,6 +3,17 @@
 use crate::support::{Cluster, phase};
 use serde_json::json;
 
+/// A provider that everybody may use, and that needs no credential.
+pub(crate) const OPEN: &str = "
+apiVersion: llm.nebari.dev/v1alpha1
+kind: PassthroughModel
+metadata:
+  name: open
+spec:
+  provider: {hostname: example.org, credential: {type: None}}
+  models: {declared: [example/large]}
+  access: {public: true}
+";
 const PROVIDER: &str = "
 apiVersion: llm.nebari.dev/v1alpha1
 kind: PassthroughModel
