@@ -18,6 +18,9 @@ use std::{
 
 /// The file's name.
 pub(super) const FILE: &str = "beat";
+/// How long the file is, in bytes: always, so that one write replaces all of it. Who dies between
+/// emptying and writing it would be taken for alive until the silence has been too long.
+const FILE_BYTES: usize = 256;
 
 /// What the file says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,9 +78,9 @@ pub(super) fn read(work: &Path) -> Option<Vec<u8>> {
 /// Writes the beat; makes the file only the first time, so that a folder that was taken from us
 /// stays gone.
 pub(super) fn write(work: &Path, beat: &Beat, first: bool) -> io::Result<()> {
-    let text = serde_json::to_vec(beat)?;
+    let text = format!("{:<FILE_BYTES$}", serde_json::to_string(beat)?);
     let mut options = OpenOptions::new();
-    options.write(true).create_new(first).truncate(!first).open(work.join(FILE))?.write_all(&text)
+    options.write(true).create_new(first).open(work.join(FILE))?.write_all(text.as_bytes())
 }
 
 impl Heart {

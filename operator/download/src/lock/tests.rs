@@ -3,6 +3,8 @@ use std::os::unix::fs::MetadataExt as _;
 use tempfile::TempDir;
 
 const FLOCK: Terms = Terms { takeover_after: Duration::from_secs(600), lease_only: false };
+/// How often a test writes a beat while it is being read.
+const BEATS: u32 = 20_000;
 const LEASE: Terms = Terms { lease_only: true, ..FLOCK };
 
 fn attempt_now(root: &Path, terms: Terms) -> Option<Lock> {
@@ -114,6 +116,27 @@ fn a_holder_under_another_kernel_is_not_taken_for_dead() {
     assert!(attempt_now(root.path(), FLOCK).is_none());
     fs::write(&beat, text).unwrap();
     assert!(attempt_now(root.path(), FLOCK).is_some());
+}
+
+#[test]
+fn a_beat_is_there_at_every_moment_at_which_its_writer_may_die() {
+    let work = TempDir::new().unwrap();
+    let mut beat = Beat::first(Kernel::of(&File::open(work.path()).unwrap()));
+    beat::write(work.path(), &beat, true).unwrap();
+    let file = work.path().join(beat::FILE);
+    let whole = fs::metadata(&file).unwrap().len();
+    std::thread::scope(|threads| {
+        let writer = threads.spawn(|| {
+            for turn in 0..BEATS {
+                beat.released = turn % 2 == 0;
+                beat::write(work.path(), &beat, false).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            assert_eq!(fs::metadata(&file).unwrap().len(), whole);
+        }
+    });
+    assert!(Beat::parse(beat::read(work.path()).as_deref()).is_some());
 }
 
 #[tokio::test]

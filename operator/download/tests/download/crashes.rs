@@ -25,17 +25,14 @@ async fn no_file_is_ever_seen_that_is_not_whole_and_every_restart_completes() {
         let which = random.random_range(0..models.len());
         let (model, revision) = (&models[which], ["main", "v2"][which]);
         let program = || Program::fetch(&hub, &volume).args(["--revision", revision]);
-        let running = program().start();
+        let mut running = program().start();
         // Some are killed before they have begun, some have ended.
         let after = hub.sent() + random.random_range(0..=model.bytes());
-        let mut running = Some(running);
         tokio::select! {
             () = hub.until_sent(after) => {}
-            ended = async { running.take().unwrap().end().await } => assert_eq!(ended.code, Some(0)),
+            ended = running.ended() => assert!(ended.success(), "{ended}"),
         }
-        if let Some(running) = running {
-            running.kill().await;
-        }
+        running.kill().await;
         let said = format!("seed {seed}, round {round}");
         check(&volume, &models, &said);
         under_way += u32::from(volume.unfinished() > 0);

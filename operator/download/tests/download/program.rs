@@ -205,7 +205,12 @@ impl Running {
         kill_process(Pid::from_raw(id.try_into().unwrap()).unwrap(), signal).unwrap();
     }
 
-    /// Kills it, as a power cut would.
+    /// How it ended, when it has. It can still be killed.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+
+    /// Kills it, as a power cut would, unless it has ended. It is dead after that.
     pub(crate) async fn kill(mut self) -> ExitStatus {
         let _ = self.child.start_kill();
         self.child.wait().await.unwrap()
