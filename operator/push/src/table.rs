@@ -236,8 +236,7 @@ impl Inner {
         if DOCUMENT_BYTES_MAX < bytes {
             return Some(TooLarge::Document { name: name.clone(), bytes });
         }
-        let replaced = self.documents.get(name).map_or(0, Bytes::len);
-        let (bytes, bytes_max) = (self.documents.bytes() - replaced + bytes, self.bytes_max);
+        let (bytes, bytes_max) = (self.documents.bytes_with(name, bytes), self.bytes_max);
         (bytes_max < bytes).then(|| TooLarge::Table { name: name.clone(), bytes, bytes_max })
     }
 

@@ -91,11 +91,10 @@ impl Reach {
             Self::Beyond if METADATA.contains(&address) => Some(Near::Metadata),
             Self::Beyond => match address {
                 IpAddr::V4(address) => near_v4(address),
-                IpAddr::V6(address) => near_v6(address).or_else(|| {
-                    // What is wrapped is where a packet may end up.
-                    let inner = wrapped(address)?;
-                    self.near(inner.into())
-                }),
+                // What is wrapped is where a packet may end up.
+                IpAddr::V6(address) => near_v6(address)
+                    .or_else(|| self.near(wrapped(address)?.into()))
+                    .or_else(|| near_behind_local_nat64(address)),
             },
         }
     }
@@ -132,15 +131,26 @@ fn near_v6(address: Ipv6Addr) -> Option<Near> {
     address.is_multicast().then_some(Near::Multicast)
 }
 
+/// NAT64 with a prefix for local use (RFC 8215). How long that is, and so where the IPv4 address
+/// is (RFC 6052, 2.2), only the network's owner knows: none of the places may hold one that is
+/// near. Those that hold nothing look unspecified.
+fn near_behind_local_nat64(address: Ipv6Addr) -> Option<Near> {
+    let [0, 0x64, 0xff, 0x9b, 0, 1, a, b, _, c, d, e, f, g, h, i] = address.octets() else {
+        return None;
+    };
+    let inner = [[a, b, c, d], [b, c, d, e], [c, d, e, f], [f, g, h, i]];
+    let near = inner.map(|octets| Reach::Beyond.near(Ipv4Addr::from_octets(octets).into()));
+    let is_nowhere = near == [Some(Near::Unspecified); 4];
+    near.into_iter().flatten().find(|near| is_nowhere || *near != Near::Unspecified)
+}
+
 /// The IPv4 address that an IPv6 address stands for.
 fn wrapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
         // Compatible and mapped (RFC 4291), translated (RFC 2765).
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => (high, low),
-        // NAT64: the well-known prefix (RFC 6052), and the one for local use (RFC 8215).
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => {
-            (high, low)
-        }
+        // NAT64 at the well-known prefix (RFC 6052).
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (high, low),
         // 6to4 (RFC 3056).
         [0x2002, high, low, ..] => (high, low),
         _ => return None,

@@ -72,21 +72,16 @@ impl Documents {
         if self.held.get(&name).is_some_and(|held| held.digest == digest) {
             return false;
         }
+        self.forget(&name);
+        self.bytes += name.name.len() + document.len();
         self.digest = self.digest.plus(digest);
-        self.bytes += document.len();
-        if let Some(before) = self.held.insert(name, Held { document, digest }) {
-            self.forget(&before);
-        }
+        self.held.insert(name, Held { document, digest });
         true
     }
 
     /// Removes a document. Says whether there was one.
     pub fn remove(&mut self, name: &Name) -> bool {
-        let Some(before) = self.held.remove(name) else {
-            return false;
-        };
-        self.forget(&before);
-        true
+        self.forget(name)
     }
 
     /// Applies a change.
@@ -145,14 +140,27 @@ impl Documents {
         self.held.is_empty()
     }
 
-    /// The size of all documents, in bytes.
+    /// The size of all documents and their names, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    fn forget(&mut self, before: &Held) {
-        self.digest = self.digest.minus(before.digest);
-        self.bytes -= before.document.len();
+    /// What [`bytes`](Self::bytes) would be with a document of that size.
+    pub fn bytes_with(&self, name: &Name, document_bytes: usize) -> usize {
+        self.bytes - self.bytes_of(name) + name.name.len() + document_bytes
+    }
+
+    fn bytes_of(&self, name: &Name) -> usize {
+        self.held.get(name).map_or(0, |held| name.name.len() + held.document.len())
+    }
+
+    fn forget(&mut self, name: &Name) -> bool {
+        self.bytes -= self.bytes_of(name);
+        let before = self.held.remove(name);
+        if let Some(before) = &before {
+            self.digest = self.digest.minus(before.digest);
+        }
+        before.is_some()
     }
 }
 

@@ -26,6 +26,10 @@ fn this_machine_its_link_and_many_at_once_are_not_for_upstreams() {
         ("[::127.0.0.1]", Near::Loopback),
         ("[64:ff9b::7f00:1]", Near::Loopback),
         ("[64:ff9b:1::127.0.0.1]", Near::Loopback),
+        ("[64:ff9b:1:7f00:0:100::]", Near::Loopback),
+        ("[64:ff9b:1:7f:0:1::]", Near::Loopback),
+        ("[64:ff9b:1:0:7f:0:100::]", Near::Loopback),
+        ("[64:ff9b:1:a9fe:a9:fe00::]", Near::LinkLocal),
         ("[2002:7f00:1::]", Near::Loopback),
         ("0.0.0.0", Near::Unspecified),
         ("0.1.2.3", Near::Unspecified),
@@ -69,6 +73,8 @@ fn public_and_private_addresses_are_for_upstreams() {
         "[fec0::1]",
         "[::ffff:10.0.0.1]",
         "[64:ff9b::1.1.1.1]",
+        "[64:ff9b:1::1.1.1.1]",
+        "[64:ff9b:1:101:1:100::]",
     ] {
         assert_eq!(near(host), None, "{host}");
     }

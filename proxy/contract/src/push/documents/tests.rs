@@ -33,7 +33,11 @@ proptest! {
         }
         prop_assert_eq!(&anew, &changed);
         prop_assert_eq!(anew.digest(), changed.digest());
-        prop_assert_eq!(changed.bytes(), changed.len());
+        let bytes = |(name, document): (&Name, &Bytes)| name.name.len() + document.len();
+        prop_assert_eq!(changed.bytes(), changed.iter().map(bytes).sum::<usize>());
+        let mut larger = changed.clone();
+        larger.put(key(0), "a larger one".into());
+        prop_assert_eq!(changed.bytes_with(&key(0), "a larger one".len()), larger.bytes());
     }
 
     #[test]
