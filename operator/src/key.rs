@@ -8,25 +8,43 @@ use crate::{
     watch::{API_KEY, World},
 };
 use jiff::{SignedDuration, Timestamp};
-use llm_contract::{Chain, KeyHash, ResourceName};
+use llm_contract::{
+    Chain, KeyHash, ResourceName,
+    push::{Kind, Name},
+};
 use llm_crd::{ApiKey, ApiKeySpec, ConditionType, Finding, Reason, set_condition};
+use llm_push::{Table, TooLarge};
 use serde::Serialize;
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// How many keys are worked on at a time.
 const AT_A_TIME: usize = 16;
 
 /// Works on keys until told to stop. Everything has been seen once by then.
-pub async fn run(context: &Context, stop: &CancellationToken) {
+pub async fn run(context: &Context, table: &Table, stop: &CancellationToken) {
     let mut first = context.world.keys.names();
     first.extend(context.world.all_unreadable(API_KEY));
     let queue = &context.world.queues.keys;
-    queue.work(AT_A_TIME, first, stop, |name| look(context, name)).await;
+    queue.work(AT_A_TIME, first, stop, |name| look(context, table, name)).await;
 }
 
-async fn look(context: &Context, name: ResourceName) -> Next {
-    match reconcile(context, &name).await {
+/// Has the keys of these ids looked at again, because what the table holds of them has changed.
+pub fn look_again<'a>(context: &Context, changed: impl Iterator<Item = &'a Name>) {
+    let ids: HashSet<&str> =
+        changed.filter(|it| it.kind == Kind::Key).map(|it| &*it.name).collect();
+    if ids.is_empty() {
+        return;
+    }
+    for name in context.world.keys.names() {
+        if ids.contains(name.name()) {
+            context.world.queues.keys.push(name);
+        }
+    }
+}
+
+async fn look(context: &Context, table: &Table, name: ResourceName) -> Next {
+    match reconcile(context, table, &name).await {
         Ok(next) => next,
         Err(error) => {
             tracing::warn!(key = %name, error = %Chain(&error), "a key is tried again");
@@ -43,7 +61,11 @@ struct Status {
     observed_generation: Option<i64>,
 }
 
-async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, kube::Error> {
+async fn reconcile(
+    context: &Context,
+    table: &Table,
+    name: &ResourceName,
+) -> Result<Next, kube::Error> {
     let (world, now) = (&context.world, clock::wall());
     if let Some(why) = world.unreadable(API_KEY, name) {
         let message = format!("it cannot be read: {why}");
@@ -58,7 +80,9 @@ async fn reconcile(context: &Context, name: &ResourceName) -> Result<Next, kube:
         let replacements = replacements.iter().map(|it| &it.spec);
         let asks = |scope: &str| may_ask(scope, name.namespace(), home) && is_there(world, scope);
         let (finding, next) = judge(name.name(), &key.spec, replacements, asks, now);
-        (bounded(finding, name.namespace(), &key.spec, home), next)
+        let finding = bounded(finding, name.namespace(), &key.spec, home);
+        let too_large = table.too_large(&Name::new(Kind::Key, name.name()));
+        (held_back(finding, too_large.as_ref()), next)
     } else {
         let message = format!(
             "namespace {} lacks the label nebari.dev/managed=true: label it, or make the key in {home}",
@@ -140,6 +164,16 @@ fn bounded(finding: Finding, namespace: &str, spec: &ApiKeySpec, home: &str) -> 
         beyond.count()
     );
     Finding { message, ..finding }
+}
+
+/// A key that was not pushed is in force nowhere.
+fn held_back(finding: Finding, too_large: Option<&TooLarge>) -> Finding {
+    match too_large {
+        Some(too_large) if finding.reason == Reason::Active => {
+            Finding::new(ConditionType::Active, Reason::TooLarge, too_large.to_string())
+        }
+        Some(_) | None => finding,
+    }
 }
 
 /// Whether anything is there of what a key names.
@@ -228,6 +262,17 @@ mod tests {
             "the key is in force; 1 of its models do not count, such as *: a key is for models of \
              its own namespace, unless it is in llm"
         );
+    }
+
+    #[test]
+    fn a_key_for_which_the_table_has_no_room_is_not_in_force() {
+        let name = Name::new(Kind::Key, "abcdefgh2345");
+        let full = TooLarge::Table { name, bytes: 11, bytes_max: 10 };
+        let found = |reason| Finding::new(ConditionType::Active, reason, "found");
+        let held = held_back(found(Reason::Active), Some(&full));
+        assert_eq!((held.reason, held.message), (Reason::TooLarge, full.to_string()));
+        assert_eq!(held_back(found(Reason::Active), None), found(Reason::Active));
+        assert_eq!(held_back(found(Reason::Expired), Some(&full)), found(Reason::Expired));
     }
 
     #[test]

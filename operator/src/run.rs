@@ -19,7 +19,7 @@ use llm_contract::{
     ResourceName,
     push::{Change, Documents, Kind, Name},
 };
-use llm_push::{Limits, NotIssued, Published, Push};
+use llm_push::{Limits, NotIssued, Published, Push, TooLarge};
 use parking_lot::Mutex;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch as value};
@@ -151,12 +151,14 @@ impl Operator {
         let changed = upserts.chain(&change.removals).filter(is_routes).cloned();
         let mut routes: Vec<_> = changed.collect();
         let Published { too_large, fits_now } = self.push.table().publish(change, clock::now());
-        for too_large in too_large {
+        for too_large in &too_large {
             tracing::error!(error = %too_large, "a document is not pushed");
         }
         for name in &fits_now {
-            tracing::info!(document = %name, "a document for which there was no room is pushed");
+            tracing::info!(document = %name, "a document that was too large is pushed");
         }
+        let others = too_large.iter().map(TooLarge::name);
+        key::look_again(&self.context, others.chain(&fits_now));
         routes.extend(fits_now.into_iter().filter(|name| is_routes(&name)));
         self.unsaid.extend(routes.iter().filter_map(|it| ResourceName::parse(&it.name).ok()));
     }
@@ -215,7 +217,7 @@ impl Operator {
             tokio::join!(
                 model::run(context, &over),
                 provider::run(context, &over),
-                key::run(context, &over),
+                key::run(context, self.push.table(), &over),
                 edge,
                 legacy::run(context, self.config.legacy.clone(), self.edge.subscribe(), &over),
                 proxies::keep(&self.published, &over),

@@ -43,7 +43,7 @@ struct Inner {
 pub struct Published {
     /// What of the change is too large, and was not published.
     pub too_large: Vec<TooLarge>,
-    /// What was too large before, and is published now that there is room.
+    /// What was too large before, and is published now: another version, or there is room.
     pub fits_now: Vec<Name>,
 }
 
@@ -94,6 +94,15 @@ pub enum TooLarge {
         /// The size that it may have.
         bytes_max: usize,
     },
+}
+
+impl TooLarge {
+    /// Of the document.
+    pub fn name(&self) -> &Name {
+        match self {
+            Self::Document { name, .. } | Self::Table { name, .. } => name,
+        }
+    }
 }
 
 impl Table {
@@ -190,19 +199,25 @@ impl Inner {
                 names.push(name);
             }
         }
-        let mut refused = Vec::new();
+        let (mut refused, mut fits_now) = (Vec::new(), Vec::new());
         for (name, document) in change.upserts {
             let before = self.documents.bytes();
+            let was_held_back = self.held_back.why(&name).is_some();
             if self.put(&name, document) {
                 makes_room |= self.documents.bytes() < before;
                 names.push(name.clone());
             }
             if self.held_back.why(&name).is_some() {
                 refused.push(name);
+            } else if was_held_back {
+                fits_now.push(name);
             }
         }
-        let fits_now = if makes_room { self.put_what_fits() } else { Vec::new() };
-        names.extend(fits_now.iter().cloned());
+        if makes_room {
+            let fit = self.put_what_fits();
+            names.extend(fit.iter().cloned());
+            fits_now.extend(fit);
+        }
         let too_large = refused.iter().filter_map(|name| self.held_back.why(name).cloned());
         (names, Published { too_large: too_large.collect(), fits_now })
     }

@@ -104,7 +104,7 @@ async fn a_key_that_was_replaced_is_not_in_force_again_when_the_new_one_is_delet
     cluster.until_says("ApiKey", ended[0], "Active", "Active").await;
     cluster.settle().await;
     cluster.until_says("ApiKey", ended[1], "Active", "Expired").await;
-    let table = operator.table.lock().unwrap();
+    let table = operator.table.documents();
     let key = table.get(&Name::new(Kind::Key, ended[1])).unwrap();
     let key: Value = serde_json::from_slice(key).unwrap();
     assert_eq!(key["expiresAt"], over);

@@ -36,7 +36,7 @@ async fn where_all_namespaces_are_watched_only_those_with_the_label_are_in_the_t
     let there = |there: bool| {
         let (operator, name, key) = (&operator, &name, &key);
         async move || {
-            let has_key = operator.table.lock().unwrap().get(key).is_some();
+            let has_key = operator.table.documents().get(key).is_some();
             operator.routes().contains(name) == there && has_key == there
         }
     };

@@ -164,7 +164,7 @@ async fn every_replica_compiles_the_same_table() {
         let routed = async || operator.document(&name).contains("http://10.1.2.3:8000");
         llm_cluster::wait_for("the endpoint is in the table", DEADLINE, routed).await.unwrap();
     }
-    assert_eq!(leader.table.lock().unwrap().digest(), other.table.lock().unwrap().digest());
+    assert_eq!(leader.table.digest(), other.table.digest());
     cluster.kubectl(&["delete", "endpointslice", "qwen3-test"]).await;
     let gone = async || !other.document(&name).contains("10.1.2.3");
     llm_cluster::wait_for("the endpoint is gone", DEADLINE, gone).await.unwrap();

@@ -6,7 +6,7 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind, PostParams},
 };
 use llm_cluster::{ControlPlane, Request, wait_for, wait_for_some};
-use llm_contract::push::{Change, Documents, Kind, Name};
+use llm_contract::push::{Change, Kind, Name};
 use llm_crd::EndpointUrls;
 use llm_operator::{
     compile::compile,
@@ -15,12 +15,11 @@ use llm_operator::{
     settings::{Images, Pods, Scope, Settings},
     watch,
 };
+use llm_push::Table;
 use serde_json::{Value, json};
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long anything may take on a busy machine.
@@ -38,7 +37,7 @@ pub(crate) struct Cluster {
 /// An operator that runs until it is stopped.
 pub(crate) struct Operator {
     pub(crate) context: Context,
-    pub(crate) table: Arc<Mutex<Documents>>,
+    pub(crate) table: Arc<Table>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -237,10 +236,11 @@ impl Operator {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (world, feed) = watch::start(client, &settings, model::plan::kinds(), &tasks, &stop);
         let context = Context::new(client, settings, world, Some("operator-0".into()));
-        let table = Arc::new(Mutex::new(Documents::default()));
+        let table = Arc::new(Table::new());
         let (own, publish, ends) = (context.clone(), Arc::clone(&table), stop.clone());
         tasks.spawn(async move {
-            let publish = |change: Change, _| publish.lock().unwrap().apply(change);
+            let publish =
+                |change: Change, _| drop(publish.publish(change, Instant::now().into_std()));
             ends.run_until_cancelled(compile(&own, feed, publish)).await;
         });
         Self { context, table, stop, tasks }
@@ -248,6 +248,7 @@ impl Operator {
 
     pub(crate) fn lead(&self) {
         let (context, stop) = (self.context.clone(), self.stop.clone());
+        let table = Arc::clone(&self.table);
         self.tasks.spawn(async move {
             if !context.world.synced().await {
                 return;
@@ -255,21 +256,21 @@ impl Operator {
             tokio::join!(
                 model::run(&context, &stop),
                 provider::run(&context, &stop),
-                key::run(&context, &stop),
+                key::run(&context, &table, &stop),
             );
         });
     }
 
     /// The resources that have routes in the table.
     pub(crate) fn routes(&self) -> Vec<String> {
-        let table = self.table.lock().unwrap();
+        let table = self.table.documents();
         let names = table.iter().map(|(name, _)| name).filter(|name| name.kind == Kind::Routes);
         names.map(|name| name.name.to_string()).collect()
     }
 
     /// The routes of a resource as they are pushed; nothing if there are none.
     pub(crate) fn document(&self, resource: &str) -> String {
-        let table = self.table.lock().unwrap();
+        let table = self.table.documents();
         let text = table.get(&Name::new(Kind::Routes, resource)).map(|text| text.to_vec());
         String::from_utf8(text.unwrap_or_default()).unwrap()
     }

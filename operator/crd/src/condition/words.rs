@@ -145,8 +145,8 @@ words! {
         Waiting,
         /// A proxy refused the route. The message has why.
         Refused,
-        /// Its routes, or the route table with them, are too large for the proxies. The message
-        /// has the size and the limit. What was in force before stays so.
+        /// Its routes, or the route table with it, are too large for the proxies. The message has
+        /// the size and the limit. Routes that were in force before stay so; a key does not.
         TooLarge,
         /// No proxy is connected to the operator. Look at the proxies.
         NoProxy,
@@ -284,6 +284,7 @@ const ACTIVE: &[Reason] = &[
     Reason::Expired,
     Reason::Suspended,
     Reason::NoModelLeft,
+    Reason::TooLarge,
     Reason::InvalidHash,
     Reason::NamespaceNotWatched,
     Reason::InvalidSpec,
