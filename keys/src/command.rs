@@ -14,7 +14,7 @@ use crate::{
     connect,
 };
 use jiff::Timestamp;
-use llm_contract::ApiKey;
+use llm_contract::{ApiKey, plain};
 use std::io::{self, Write};
 
 /// Where a command writes.
@@ -78,8 +78,8 @@ fn hand_over(made: &KubeKey, key: &ApiKey, to: &mut Output<'_>) -> Result<(), Fa
         to.notes,
         "key {} ({}), models {}, expires {}; it is shown this once:",
         made.id,
-        show::plain(&made.name),
-        show::plain(&show::models(made)),
+        plain(&made.name),
+        plain(&show::models(made)),
         show::time(made.validity.expires_at, "never"),
     )?;
     writeln!(to.out, "{}", key.reveal())?;
@@ -88,6 +88,6 @@ fn hand_over(made: &KubeKey, key: &ApiKey, to: &mut Output<'_>) -> Result<(), Fa
 }
 
 fn note(key: &KubeKey, now: Timestamp, to: &mut Output<'_>) -> Result<(), Failure> {
-    writeln!(to.notes, "key {} ({}) is {}", key.id, show::plain(&key.name), key.standing(now))?;
+    writeln!(to.notes, "key {} ({}) is {}", key.id, plain(&key.name), key.standing(now))?;
     Ok(())
 }

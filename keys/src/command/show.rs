@@ -4,6 +4,7 @@ use super::{Failure, Output};
 use crate::{KubeKey, State, Validity, Verdict};
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
+use llm_contract::plain;
 use llm_crd::{ApiKeyOwner, CallerLimits};
 use serde::Serialize;
 
@@ -132,11 +133,6 @@ fn json(shown: &impl Serialize, to: &mut Output<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A text from the cluster, where others wrote it, without what would steer a terminal.
-pub(super) fn plain(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
 /// The models that a key may ask for.
 pub(super) fn models(key: &KubeKey) -> String {
     if key.models.is_empty() { "none".to_owned() } else { key.models.join(", ") }
@@ -165,11 +161,6 @@ fn age(then: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_others_wrote_does_not_steer_the_terminal() {
-        assert_eq!(plain("ada\u{1b}[2J\u{9b}1m é"), "ada\u{fffd}[2J\u{fffd}1m é");
-    }
 
     #[test]
     fn an_age_is_said_in_its_largest_unit_that_says_enough() {

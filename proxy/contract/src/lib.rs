@@ -32,5 +32,5 @@ pub use route::{Entries, InvalidRoute, Limits, Route, RouteMatch, Served, Upstre
 pub use secret::Secret;
 pub use settings::{CorsOrigins, InvalidSettings, Settings};
 pub use table::{InvalidTable, Table, document};
-pub use text::Chain;
+pub use text::{Chain, plain};
 pub use timeouts::{InvalidTimeouts, Timeouts};

@@ -1,4 +1,4 @@
-//! Errors as one line of text.
+//! Text for people.
 
 use std::{error::Error, fmt};
 
@@ -20,4 +20,20 @@ impl fmt::Display for Chain<'_> {
         }
         Ok(())
     }
+}
+
+/// A text that others wrote, without what would steer a terminal or show it in another order.
+///
+/// ```
+/// assert_eq!(llm_contract::plain("ada\u{1b}[2J \u{202e}toor é"), "ada\u{fffd}[2J \u{fffd}toor é");
+/// ```
+pub fn plain(text: &str) -> String {
+    text.replace(steers, "\u{fffd}")
+}
+
+/// Controls, and the marks that Unicode has for the direction of text (UAX #9, 2).
+fn steers(it: char) -> bool {
+    let directs = matches!(it, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}');
+    directs || it.is_control()
 }

@@ -1,7 +1,7 @@
 //! A table for people and their programs: credentials and hashes are replaced.
 
 use super::{Digest, Kind, Name, redacted};
-use crate::{Entries, document};
+use crate::{Entries, document, plain};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -112,7 +112,7 @@ impl Shown {
         ];
         sections.retain(|section| !section.rows.is_empty());
         for cell in sections.iter_mut().flat_map(|it| &mut it.rows).flatten() {
-            *cell = cell.replace(char::is_control, "\u{fffd}");
+            *cell = plain(cell);
         }
         sections
     }
