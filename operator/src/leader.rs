@@ -5,7 +5,10 @@
 //! that could not renew in time stops before anyone else may start.
 
 use crate::clock;
-use futures::{FutureExt as _, future::FusedFuture as _};
+use futures::{
+    FutureExt as _,
+    future::{Fuse, FusedFuture as _},
+};
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
@@ -19,9 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a leader may be silent before it counts as gone.
 const LEASE: Duration = Duration::from_secs(15);
-/// How long a leader goes on without having renewed. Shorter than [`LEASE`], so that its work has
-/// ended when another's begins.
+/// How long a leader goes on without having renewed.
 const RENEW_WITHIN: Duration = Duration::from_secs(10);
+/// How long after the last renewal writes that are under way may end. Shorter than [`LEASE`], so
+/// that nothing is written any more when another's work begins, also on a busy machine.
+const END_WITHIN: Duration = Duration::from_secs(13);
 /// How often a leader renews, and others look.
 const INTERVAL: Duration = Duration::from_secs(3);
 /// How long one request may take.
@@ -62,7 +67,7 @@ impl Election {
     }
 
     /// Does the work whenever this replica leads, until told to stop. The work is told when it has
-    /// to end, and ended if it does not within [`RENEW_WITHIN`].
+    /// to end, and dropped if it has not when the lease is about to run out.
     pub async fn lead<F: Future<Output = ()>>(
         mut self,
         stop: &CancellationToken,
@@ -95,33 +100,32 @@ impl Election {
         ticks.tick().await;
         loop {
             let lost = renewed + RENEW_WITHIN;
-            tokio::select! {
+            let renew = async {
+                ticks.tick().await;
+                let asked = clock::now();
+                (self.turn().await, asked)
+            };
+            let (holds, asked) = tokio::select! {
                 () = &mut working => break,
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep_until(lost.into()) => {
                     tracing::error!("the lease could not be renewed; another replica may lead");
                     break;
                 }
-                _ = ticks.tick() => {
-                    let asked = clock::now();
-                    let holds = tokio::select! {
-                        holds = self.turn() => holds,
-                        () = &mut working => break,
-                    };
-                    if holds {
-                        renewed = asked;
-                    } else if !self.is_mine() {
-                        tracing::error!("another replica has taken the lease");
-                        break;
-                    }
-                }
+                renewed = renew => renewed,
+            };
+            if holds {
+                renewed = asked;
+            } else if !self.is_mine() {
+                tracing::error!("another replica has taken the lease");
+                break;
             }
         }
         over.cancel();
-        // Writes that are under way end within what is left of the lease, or are dropped.
-        let left = (renewed + LEASE).saturating_duration_since(clock::now());
         if !working.is_terminated() {
-            let _ = tokio::time::timeout(left, &mut working).await;
+            let _ = tokio::time::timeout_at((renewed + END_WITHIN).into(), &mut working).await;
+            // Giving the lease back may take longer than it lasts.
+            working.set(Fuse::terminated());
         }
         if self.is_mine() {
             self.release().await;
