@@ -10,11 +10,14 @@ use std::{
     collections::{BTreeSet, HashMap},
     time::Duration,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::MissedTickBehavior,
+};
 
 /// How much is compiled at a time.
 const BATCH_MAX: usize = 256;
-/// How long to wait before a Secret that could not be read is read again.
+/// How often Secrets that could not be read are read again.
 const READ_AGAIN: Duration = Duration::from_secs(2);
 /// How often, before the table is published without what it is for.
 const READS_MAX: u32 = 15;
@@ -35,6 +38,9 @@ pub async fn compile(
         managed.mark_changed();
     }
     let mut complete = false;
+    // It goes on however much comes in between.
+    let mut again = tokio::time::interval(READ_AGAIN);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             seen = feed.recv_many(&mut batch, BATCH_MAX) => {
@@ -43,7 +49,7 @@ pub async fn compile(
                 }
             }
             () = moved(&mut managed) => {}
-            () = tokio::time::sleep(READ_AGAIN), if !follower.unread.is_empty() => {
+            _ = again.tick(), if !follower.unread.is_empty() => {
                 follower.read_again(context).await;
             }
         }

@@ -21,8 +21,13 @@ use tokio_util::sync::CancellationToken;
 /// How many keys are worked on at a time.
 const AT_A_TIME: usize = 16;
 
-/// Works on keys until told to stop. Everything has been seen once by then.
+/// Works on keys until told to stop, once it is known what there is room for. Everything has been
+/// seen once by then.
 pub async fn run(context: &Context, table: &Table, stop: &CancellationToken) {
+    let mut published = table.watch();
+    if stop.run_until_cancelled(published.wait_for(Option::is_some)).await.is_none() {
+        return;
+    }
     let mut first = context.world.keys.names();
     first.extend(context.world.all_unreadable(API_KEY));
     let queue = &context.world.queues.keys;

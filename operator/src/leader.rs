@@ -25,7 +25,7 @@ const LEASE: Duration = Duration::from_secs(15);
 /// How long a leader goes on without having renewed.
 const RENEW_WITHIN: Duration = Duration::from_secs(10);
 /// How long after the last renewal writes that are under way may end. Shorter than [`LEASE`], so
-/// that nothing is written any more when another's work begins, also on a busy machine.
+/// that nothing is sent any more when another's work begins, also on a busy machine.
 const END_WITHIN: Duration = Duration::from_secs(13);
 /// How often a leader renews, and others look.
 const INTERVAL: Duration = Duration::from_secs(3);

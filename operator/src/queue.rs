@@ -93,6 +93,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         look: impl Fn(K) -> F,
     ) {
         self.0.schedule.lock().open(first, clock::now());
+        let _open = Open(&self.0.schedule);
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < at_a_time
@@ -115,7 +116,15 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
                 () = until(due), if !full => {}
             }
         }
-        self.0.schedule.lock().close();
+    }
+}
+
+/// That somebody works on a queue: also when that work is dropped, what it had begun is nobody's.
+struct Open<'a, K: Clone + Eq + Hash + Ord>(&'a Mutex<Schedule<K>>);
+
+impl<K: Clone + Eq + Hash + Ord> Drop for Open<'_, K> {
+    fn drop(&mut self) {
+        self.0.lock().close();
     }
 }
 
@@ -142,5 +151,23 @@ impl<K> Clone for Queue<K> {
 impl<K> fmt::Debug for Queue<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_being_looked_at_when_the_work_was_dropped_is_looked_at_anew() {
+        let (queue, stop) = (Queue::new(), CancellationToken::new());
+        let never = queue.work(1, ["a"], &stop, |_| std::future::pending());
+        assert!(tokio::time::timeout(Duration::from_millis(1), never).await.is_err());
+        let again = queue.work(1, ["a"], &stop, async |name| {
+            assert_eq!(name, "a");
+            stop.cancel();
+            Next::OnChange
+        });
+        tokio::time::timeout(Duration::from_secs(60), again).await.unwrap();
     }
 }

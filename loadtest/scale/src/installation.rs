@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
@@ -25,7 +26,7 @@ use std::{
     },
     time::Duration,
 };
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// How long anything may take on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -192,7 +193,13 @@ impl Installation {
         let published = async || maps.get_opt(map).await.ok()??.data?.remove(entry);
         let what = "the operators' authority is published";
         let bundle = wait_for_some(what, DEADLINE, published).await?;
-        fs::write(&path, bundle).with_context(|| format!("writing {}", path.display()))?;
+        // Proxies that run already read it.
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let written = NamedTempFile::new_in(folder).and_then(|mut file| {
+            file.write_all(bundle.as_bytes())?;
+            Ok(file.persist(&path)?)
+        });
+        written.with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }
 

@@ -16,7 +16,10 @@ use crate::{
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+};
 
 /// How long a download that is told to stop may take to do so.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -51,7 +54,9 @@ pub async fn run(job: Job) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Start)?;
     let tally = Tally::default();
-    let mut work = pin!(job.run(&tally, &stop));
+    let (runtime, count, ending) = (Handle::current(), tally.clone(), stop.clone());
+    // Beside the rest, because a volume that hangs must not keep us from stopping.
+    let mut work = pin!(beside(move || runtime.block_on(job.run(&count, &ending))));
     tokio::select! {
         done = &mut work => {
             tally.print();

@@ -41,7 +41,8 @@ struct Inner {
 /// What came of publishing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// What of the change is too large, and was not published.
+    /// What of the change is too large, and was not published; what was so before for the same
+    /// reason is not said again.
     pub too_large: Vec<TooLarge>,
     /// What was too large before, and is published now: another version, or there is room.
     pub fits_now: Vec<Name>,
@@ -202,15 +203,15 @@ impl Inner {
         let (mut refused, mut fits_now) = (Vec::new(), Vec::new());
         for (name, document) in change.upserts {
             let before = self.documents.bytes();
-            let was_held_back = self.held_back.why(&name).is_some();
+            let why_before = self.held_back.why(&name).cloned();
             if self.put(&name, document) {
                 makes_room |= self.documents.bytes() < before;
                 names.push(name.clone());
             }
-            if self.held_back.why(&name).is_some() {
-                refused.push(name);
-            } else if was_held_back {
-                fits_now.push(name);
+            match (why_before, self.held_back.why(&name)) {
+                (before, Some(why)) if before.as_ref() != Some(why) => refused.push(why.clone()),
+                (Some(_), None) => fits_now.push(name),
+                (_, _) => {}
             }
         }
         if makes_room {
@@ -218,8 +219,7 @@ impl Inner {
             names.extend(fit.iter().cloned());
             fits_now.extend(fit);
         }
-        let too_large = refused.iter().filter_map(|name| self.held_back.why(name).cloned());
-        (names, Published { too_large: too_large.collect(), fits_now })
+        (names, Published { too_large: refused, fits_now })
     }
 
     /// Puts a document in, or holds it back. Says whether anything changed.

@@ -149,9 +149,10 @@ impl Published {
 /// breaks it. For the leader.
 pub async fn keep(published: &Published, stop: &CancellationToken) {
     let mut touched = pin!(published.touched());
-    while !stop.is_cancelled() {
+    loop {
         let now = clock::wall();
-        let wait = match published.step(now).await {
+        let Some(stepped) = stop.run_until_cancelled(published.step(now)).await else { return };
+        let wait = match stepped {
             Ok(until) => {
                 Duration::try_from(until.duration_since(now)).unwrap_or_default().max(RETRY)
             }
@@ -164,7 +165,7 @@ pub async fn keep(published: &Published, stop: &CancellationToken) {
             }
         };
         tokio::select! {
-            () = stop.cancelled() => {}
+            () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
             Some(()) = touched.next() => {}
         }

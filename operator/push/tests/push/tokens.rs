@@ -1,12 +1,12 @@
 //! Whose token opens a stream, and for how long.
 
-use crate::support::{Operator, Proxy, hello};
+use crate::support::{Operator, Proxy, hasty, hello};
 use llm_contract::push::wire::push_client::PushClient;
 use tonic::Code;
 
 #[tokio::test]
 async fn a_token_that_is_not_accepted_opens_no_stream() {
-    let operator = Operator::start().await;
+    let operator = Operator::with(hasty()).await;
     for (token, code, message) in [
         ("wrong", Code::Unauthenticated, "the token is not accepted: it is nobody's"),
         ("expired", Code::Unauthenticated, "the token is not accepted: it has expired"),
