@@ -1,12 +1,15 @@
 use super::*;
-use std::os::unix::fs::MetadataExt as _;
+use std::{
+    os::unix::fs::MetadataExt as _,
+    sync::atomic::{AtomicU32, Ordering},
+};
 use tempfile::TempDir;
 
 const FLOCK: Terms = Terms { takeover_after: Duration::from_secs(600), lease_only: false };
 /// How often a test writes a beat while it is being read.
 const BEATS: u32 = 20_000;
 /// How often each of several has the lock in turn.
-const TURNS: u32 = 100;
+const TURNS: u32 = 50;
 const LEASE: Terms = Terms { lease_only: true, ..FLOCK };
 
 fn attempt_now(root: &Path, terms: Terms) -> Option<Lock> {
@@ -122,21 +125,25 @@ fn a_holder_under_another_kernel_is_not_taken_for_dead() {
 
 #[test]
 fn whoever_tries_at_the_same_time_gets_the_lock_or_waits_and_never_fails() {
-    let root = TempDir::new().unwrap();
-    let turns = || {
-        let mut turns = 0;
-        while turns < TURNS {
-            let Some(lock) = attempt_now(root.path(), LEASE) else { continue };
-            lock.fence(&Stop::default()).unwrap();
-            lock.release().unwrap();
-            turns += 1;
-        }
-    };
-    std::thread::scope(|threads| {
-        for _ in 0..4 {
-            threads.spawn(turns);
-        }
-    });
+    for terms in [[FLOCK; 4], [LEASE; 4], [FLOCK, LEASE, FLOCK, LEASE]] {
+        let root = TempDir::new().unwrap();
+        let holders = AtomicU32::new(0);
+        let take_turns = |terms| {
+            for _ in 0..TURNS {
+                let mut tries = std::iter::repeat_with(|| attempt_now(root.path(), terms));
+                let lock = tries.find_map(|taken| taken).unwrap();
+                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                lock.fence(&Stop::default()).unwrap();
+                holders.fetch_sub(1, Ordering::SeqCst);
+                lock.release().unwrap();
+            }
+        };
+        std::thread::scope(|threads| {
+            for terms in terms {
+                threads.spawn(move || take_turns(terms));
+            }
+        });
+    }
 }
 
 #[test]
