@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Requests per minute of all callers together, at least 1. Not limited if absent. Beyond it
-    /// callers get status 429 with `Retry-After`.
+    /// Requests per minute of all callers together, at least 1. Not limited if absent. No effect
+    /// yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub requests_per_minute: Option<u32>,
     /// Tokens per minute of all callers together, prompts and answers added, at least 1. Not
-    /// limited if absent.
+    /// limited if absent. No effect yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub tokens_per_minute: Option<u32>,
@@ -23,11 +23,11 @@ pub struct Limits {
     #[schemars(range(min = 1))]
     pub concurrency: Option<u32>,
     /// Where requests wait while the model is busy; it is shared fairly among the callers. Without
-    /// it a request beyond `concurrency` is refused at once.
+    /// it a request beyond `concurrency` is refused at once. No effect yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<Queue>,
     /// How much each caller may use: one key, or one person who comes with a token. A limit of
-    /// the key itself applies in addition.
+    /// the key itself applies in addition. No effect yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_caller: Option<CallerLimits>,
 }
@@ -51,12 +51,12 @@ pub struct Queue {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CallerLimits {
-    /// Requests per minute, at least 1. Not limited if absent. Beyond it the caller gets status
-    /// 429 with `Retry-After`.
+    /// Requests per minute, at least 1. Not limited if absent. No effect yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub requests_per_minute: Option<u32>,
-    /// Tokens per minute, prompts and answers added, at least 1. Not limited if absent.
+    /// Tokens per minute, prompts and answers added, at least 1. Not limited if absent. No effect
+    /// yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub tokens_per_minute: Option<u32>,

@@ -87,7 +87,7 @@ pub struct LLMModelSpec {
     /// Which replica serves a request, and what happens when none can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routing: Option<Routing>,
-    /// What tokens cost, for the usage reports.
+    /// What tokens cost, for the usage reports. No effect yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pricing: Option<Pricing>,
     /// What only a few models need.

@@ -69,7 +69,7 @@ pub struct PassthroughModelSpec {
     /// How much of each model may be used. Not limited if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
-    /// What tokens cost, for the usage reports.
+    /// What tokens cost, for the usage reports. No effect yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pricing: Option<Pricing>,
 }

@@ -136,14 +136,9 @@ pub struct Options {
     /// Where proxies connect to
     #[arg(long, env = "LLM_PUSH_LISTEN", default_value = "0.0.0.0:9443", value_name = "ADDRESS")]
     push_listen: SocketAddr,
-    /// The names by which proxies reach the operator, for its certificate
-    #[arg(
-        long,
-        env = "LLM_PUSH_NAMES",
-        value_delimiter = ',',
-        default_value = "llm-operator",
-        value_name = "NAMES"
-    )]
+    /// The names by which proxies reach the operator, for its certificate [default: those of the
+    /// Service llm-operator in its namespace]
+    #[arg(long, env = "LLM_PUSH_NAMES", value_delimiter = ',', value_name = "NAMES")]
     push_names: Vec<String>,
     /// Whom the proxies' tokens must be for
     #[arg(
@@ -241,7 +236,7 @@ impl Options {
             },
             push: Push {
                 listen: self.push_listen,
-                names: self.push_names,
+                names: push_names(self.push_names, &namespace),
                 audience: self.push_audience,
                 proxies: (namespace.clone(), self.proxy_service_account),
             },
@@ -351,4 +346,18 @@ fn gateway_namespaces(exposure: &Exposure) -> BTreeSet<String> {
         }
         Exposure::Direct => BTreeSet::new(),
     }
+}
+
+/// All that DNS in a cluster calls the operator's Service, unless other names are given.
+fn push_names(given: Vec<String>, namespace: &str) -> Vec<String> {
+    if !given.iter().all(String::is_empty) {
+        return given;
+    }
+    let name = format!("llm-operator.{namespace}");
+    vec![
+        "llm-operator".to_owned(),
+        format!("{name}.svc"),
+        format!("{name}.svc.cluster.local"),
+        name,
+    ]
 }

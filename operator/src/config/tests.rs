@@ -43,6 +43,15 @@ fn the_operator_looks_at_its_own_namespace_unless_it_is_told_of_others() {
 }
 
 #[test]
+fn the_push_s_certificate_is_for_all_that_dns_calls_the_service_unless_names_are_given() {
+    let names = |more: &[&str]| check(more).unwrap().push.names;
+    let service = ["llm-operator", "llm-operator.llm.svc"];
+    assert!(service.iter().all(|name| names(&[]).iter().any(|it| it == name)), "{:?}", names(&[]));
+    assert_eq!(names(&["--push-names="]), names(&[]));
+    assert_eq!(names(&["--push-names=a,b"]), ["a", "b"]);
+}
+
+#[test]
 fn without_an_audience_no_token_is_accepted() {
     assert_eq!(check(&[]).unwrap().issuers.len(), 0);
     let issuers = check(&["--oidc-audience=llm"]).unwrap().issuers;

@@ -21,8 +21,12 @@ pub(super) fn check(node: &Node) -> (Json, Vec<Mistake>) {
     let schema = schema();
     let mut walk = Walk { root: &schema, mistakes: Vec::new() };
     let json = match &node.value {
-        // An empty file says nothing, and may.
-        Value::Null => Json::Object(Map::new()),
+        // More likely cut off while it was written than meant: it would take every model away.
+        Value::Null => {
+            let message = "the file is empty; to serve nothing, write `{}`";
+            walk.mistakes.push(Mistake::new(&FieldPath::default(), message.to_owned()));
+            Json::Object(Map::new())
+        }
         Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
             walk.value(node, &schema, &FieldPath::default())
         }

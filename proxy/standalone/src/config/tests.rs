@@ -45,8 +45,8 @@ fn the_table_of_the_example_is_one_that_the_proxy_takes() {
 }
 
 #[test]
-fn an_empty_file_is_the_defaults() {
-    for text in ["", "# nothing\n", "{}"] {
+fn nothing_is_the_defaults_but_must_be_said() {
+    for text in ["# nothing\n{}", "{}"] {
         let config = good(text);
         assert_eq!(config.listen.external.to_string(), "127.0.0.1:8080");
         assert_eq!(config.listen.internal, None);
@@ -54,6 +54,10 @@ fn an_empty_file_is_the_defaults() {
         assert_eq!(config.data_dir, Path::new("/etc/llm/data"));
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.drain, Duration::from_secs(30));
+    }
+    for text in ["", "# nothing\n"] {
+        let why = "the file is empty; to serve nothing, write `{}`";
+        assert!(mistakes(text).trim_end().ends_with(why), "{}", mistakes(text));
     }
 }
 
@@ -305,7 +309,7 @@ fn keys_go_into_the_table_as_they_are() {
     let key = r#"{"id": "abcdefgh2345", "clientId": "a", "owner": {"name": "me"}, "hash":
         "$argon2id$v=19$m=512,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
     let key: document::Key = serde_json::from_str(key).unwrap();
-    let table = resolved(good("")).table(vec![key], 1);
+    let table = resolved(good("{}")).table(vec![key], 1);
     let table = Table::try_from(table).unwrap();
     assert_eq!(table.keys[0].id, KeyId::parse("abcdefgh2345").unwrap());
 }

@@ -112,7 +112,7 @@ async fn a_port_that_is_taken_is_named_and_nothing_is_left_behind() {
 
 /// A folder with a good configuration, and a start in it that fails.
 fn start_in(home: &Home) -> Ran {
-    home.write(CONFIG, "");
+    home.write(CONFIG, "{}");
     let ran = home.run(&[&["serve"][..], &ANY].concat());
     assert_eq!(ran.out, "");
     ran
