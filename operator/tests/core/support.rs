@@ -18,8 +18,7 @@ use llm_operator::{
 use llm_push::Table;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::{sync::OnceCell, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long anything may take on a busy machine.
