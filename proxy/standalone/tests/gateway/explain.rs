@@ -30,8 +30,10 @@ async fn each_refusal_is_told_by_the_stage_that_makes_it() {
     let key = home.create_key(&["--models", "open"]);
     let stranger = home.create_key(&[]);
     let revoked = home.create_key(&[]);
+    for key in [&key, &stranger, &revoked] {
+        gateway.until_models(key, &Ok(vec!["open".to_owned()])).await;
+    }
     home.ask(&["keys", "revoke", &id(&revoked)]);
-    gateway.until_models(&key, &Ok(vec!["open".to_owned()])).await;
     gateway.until_models(&revoked, &Err(401)).await;
     for (key, model, status, because) in [
         (&key, "open", "200", "1 of 1 endpoints are ready"),
