@@ -83,7 +83,7 @@ async fn every_hostile_request_gets_its_answer_and_goes_no_further() {
     let sim = Sim::start(Config::default()).await.unwrap();
     let mut route = served(MODEL, &[sim.url()]);
     route["upstream"]["served"]["apiKey"] = THEIRS.into();
-    let body_wait = Duration::from_millis(200);
+    let body_wait = Duration::from_secs(2);
     let read = read::Limits { body_bytes: 100_000, body_wait, ..LIMITS.read };
     let proxy = Proxy::with_limits(table(json!([route])), Limits { read, ..LIMITS }).await;
     let mut complaints = Vec::new();

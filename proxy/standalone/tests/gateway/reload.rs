@@ -1,6 +1,6 @@
 //! `serve --config`: what its files say comes into force while it runs.
 
-use crate::support::{CONFIG, Home, IN_FORCE, config, model, sim};
+use crate::support::{ATTEMPTS, CONFIG, Home, assert_in_force_within_a_second, config, model, sim};
 use llm_gateway::watch;
 use llm_proxy::clock;
 use llm_sim::{Role, Sim};
@@ -17,10 +17,15 @@ async fn a_good_edit_is_in_force_within_a_second() {
     home.write(CONFIG, &config("a", &sim.url()));
     let gateway = home.serve();
     assert_eq!(gateway.models(gateway.key()).await, ids(&["a"]));
-    home.write(CONFIG, &format!("{}{}", config("a", &sim.url()), model("b", &sim.url())));
-    let took = gateway.until_models(gateway.key(), &ids(&["a", "b"])).await;
-    assert!(took < IN_FORCE, "{took:?}");
-    assert_eq!(gateway.chat(gateway.key(), "b").await.0, 200);
+    let mut took = Vec::new();
+    for _ in 0..ATTEMPTS {
+        home.write(CONFIG, &format!("{}{}", config("a", &sim.url()), model("b", &sim.url())));
+        took.push(gateway.until_models(gateway.key(), &ids(&["a", "b"])).await);
+        assert_eq!(gateway.chat(gateway.key(), "b").await.0, 200);
+        home.write(CONFIG, &config("a", &sim.url()));
+        took.push(gateway.until_models(gateway.key(), &ids(&["a"])).await);
+    }
+    assert_in_force_within_a_second("an edit", &took);
 }
 
 #[tokio::test(flavor = "multi_thread")]
