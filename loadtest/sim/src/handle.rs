@@ -114,7 +114,8 @@ impl Sim {
         self.shared.inject(None);
     }
 
-    /// Closes the listener, so that new connections are refused; open ones go on.
+    /// Closes the listener, so that new connections are refused; open ones go on. The port stays
+    /// its own.
     pub async fn stop_listening(&self) {
         let (done, closed) = oneshot::channel();
         if self.commands.send(Command::Stop(done)).await.is_ok() {
@@ -126,12 +127,11 @@ impl Sim {
     /// Opens the listener again, on the same port.
     ///
     /// # Errors
-    /// The port was taken in the meantime.
+    /// The port could not be kept, or it listens already.
     pub async fn resume(&self) -> io::Result<()> {
-        let listener = listen(self.addr)?;
         let (done, opened) = oneshot::channel();
-        if self.commands.send(Command::Resume(listener, done)).await.is_ok() {
-            let _answered = opened.await;
+        if self.commands.send(Command::Resume(done)).await.is_ok() {
+            return opened.await.unwrap_or(Ok(()));
         }
         Ok(())
     }

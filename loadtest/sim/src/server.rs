@@ -106,16 +106,21 @@ impl Shared {
 
 /// Opens a listener that can be opened again on the same port.
 pub(crate) fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
+    take(bind)?.listen(BACKLOG)
+}
+
+/// Takes a port, which refuses connections as long as nobody listens on it.
+fn take(bind: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if bind.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(bind)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 /// What the handle asks of the accept loop; each is answered when it is done.
 pub(crate) enum Command {
     Stop(oneshot::Sender<()>),
-    Resume(TcpListener, oneshot::Sender<()>),
+    Resume(oneshot::Sender<io::Result<()>>),
 }
 
 /// Accepts until it is aborted; its connections end with it.
@@ -125,6 +130,8 @@ pub(crate) async fn accept(
     mut commands: mpsc::Receiver<Command>,
 ) {
     let mut listener = Some(listener);
+    // Kept while nobody listens, or the port would soon be somebody else's.
+    let mut taken = None;
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
@@ -136,13 +143,18 @@ pub(crate) async fn accept(
         tokio::select! {
             command = commands.recv() => match command {
                 Some(Command::Stop(done)) => {
-                    listener = None;
+                    if let Some(open) = listener.take() {
+                        let address = open.local_addr();
+                        drop(open);
+                        taken = address.and_then(take).ok();
+                    }
                     // Nobody waiting for the answer is no reason to stop serving.
                     let _nobody_waits = done.send(());
                 }
-                Some(Command::Resume(opened, done)) => {
-                    listener = Some(opened);
-                    let _nobody_waits = done.send(());
+                Some(Command::Resume(done)) => {
+                    let socket = taken.take().ok_or_else(|| io::ErrorKind::AddrInUse.into());
+                    let opened = socket.and_then(|socket: TcpSocket| socket.listen(BACKLOG));
+                    let _nobody_waits = done.send(opened.map(|open| listener = Some(open)));
                 }
                 None => return,
             },

@@ -52,6 +52,7 @@ async fn the_control_paths_show_the_record_and_set_faults() {
     assert_eq!(set.status, 204);
     assert_eq!(post(&sim, "/v1/completions", &json!({"prompt": "Hi"})).await.status, 503);
     assert_eq!(post(&sim, "/v1/completions", &json!({"prompt": "Hi"})).await.status, 200);
+    sim.wait_until(|state| state.completed == 3).await.unwrap();
     let record = get(&sim, "/sim/received").await.json();
     assert_eq!(record.as_array().unwrap().len(), 3);
     assert_eq!(record[0]["body"], r#"{"prompt":"Hi"}"#);
