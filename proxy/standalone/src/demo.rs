@@ -37,10 +37,17 @@ pub async fn run(args: &DemoArgs) -> Result<(), Failure> {
     let servers = [simulate(1, Role::Vllm).await?, simulate(2, Role::Vllm).await?];
     let provider = simulate(3, Role::Provider).await?;
     let out = &mut io::stdout();
-    let listen = free(args.listen, "--listen", out)?;
-    let admin = free(args.admin, "--admin", out)?;
+    let listen = free(args.listen, "--listen")?;
+    let admin = free(args.admin, "--admin")?;
     let config = config(listen, admin, folder.path(), &servers, &provider)?;
     let Started { node, first_key, .. } = Node::start(&config, None).await?;
+    for (asked, free, got) in
+        [(args.listen, listen, node.listen.external), (args.admin, admin, node.listen.admin)]
+    {
+        if free != asked {
+            writeln!(out, "{asked} is taken; the demo listens on {got} instead")?;
+        }
+    }
     let (models, key) = (config.model_ids(), first_key.as_ref());
     Welcome { listen: node.listen, is_tls: false, models: &models, key }.print(out)?;
     signals.next().await;
@@ -84,21 +91,14 @@ fn config(
     config.resolve(&mut |_, _, _| None).ok_or_else(|| mistakes(Vec::new()))
 }
 
-/// The address, or one with another port if that is taken, and says so: a demo should not fail for
-/// want of port 8080.
-fn free(
-    address: SocketAddr,
-    choose: &'static str,
-    out: &mut impl Write,
-) -> Result<SocketAddr, Failure> {
+/// The address, or one with any port if that is taken: a demo should not fail for want of port
+/// 8080.
+fn free(address: SocketAddr, choose: &'static str) -> Result<SocketAddr, Failure> {
     match TcpListener::bind(address) {
-        Ok(_) => return Ok(address),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-        Err(source) => return Err(NoPort { address, choose, source }.into()),
+        Ok(_) => Ok(address),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Ok(SocketAddr::new(address.ip(), 0))
+        }
+        Err(source) => Err(NoPort { address, choose, source }.into()),
     }
-    let other = TcpListener::bind(SocketAddr::new(address.ip(), 0))
-        .and_then(|socket| socket.local_addr())
-        .map_err(|source| NoPort { address, choose, source })?;
-    writeln!(out, "{address} is taken; the demo listens on {other} instead")?;
-    Ok(other)
 }

@@ -13,7 +13,6 @@ use crate::{
 };
 use llm_contract::Chain;
 use llm_keys::Keys;
-use tokio::time::MissedTickBehavior;
 
 /// Reads the configuration anew.
 pub type Read = Box<dyn Fn() -> Result<Loaded, Failure> + Send + Sync>;
@@ -54,12 +53,11 @@ impl Follower {
 
     /// Looks at the files and puts in force what they say, for ever.
     pub async fn run(&mut self, node: &Node) {
-        let mut rounds = tokio::time::interval(INTERVAL);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            rounds.tick().await;
             // Reading many keys takes a while, and is not for a thread that serves requests.
             tokio::task::block_in_place(|| self.round(node));
+            // A whole interval, however late the round was: as long are files left alone.
+            tokio::time::sleep(INTERVAL).await;
         }
     }
 
@@ -69,7 +67,12 @@ impl Follower {
         self.unsettled = changing;
         let mut result = Ok(());
         if settled && let Some(read) = &self.read {
-            result = read().and_then(|loaded| self.use_config(node, loaded));
+            let loaded = read();
+            // What was written to meanwhile may have been read half.
+            self.unsettled = self.config_files.changed();
+            if !self.unsettled {
+                result = loaded.and_then(|loaded| self.use_config(node, loaded));
+            }
             if let Err(Failure::Config(mistakes)) = &result {
                 self.config_files.follow(mistakes.files.iter().cloned());
             }
