@@ -72,6 +72,7 @@ async fn metrics_are_in_the_format_they_say_and_under_the_names_that_dashboards_
     proxy.chat("down").await;
     proxy.chat(MODEL).await;
     proxy.usage().await;
+    proxy.until_metric("llm_proxy_rejections_total{").await;
     let answer = admin.get("/metrics").await;
     assert_eq!(
         answer.headers()["content-type"],

@@ -8,6 +8,7 @@ use crate::{
     },
     support::{Proxy, bearer, served, table},
 };
+use futures::future::join_all;
 use llm_sim::{Config, Fault, Injection};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -135,11 +136,14 @@ async fn a_stream_that_ends_before_its_first_event_is_no_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_falls_silent_or_takes_too_long_ends_in_an_error_event() {
-    for (fault, idle_ms, request_ms, code) in [
-        (Some(Fault::StallAfterEvents(6)), 100, 60_000, "upstream_error"),
-        (Some(Fault::StallAfterEvents(6)), 60_000, 100, "stream_cut"),
-        (None, 60_000, 100, "stream_cut"),
-    ] {
+    // As long as a busy machine may take to begin, so all of them wait at the same time.
+    const WAIT_MS: u64 = 6000;
+    let cases = [
+        (Some(Fault::StallAfterEvents(6)), WAIT_MS, 60_000, "upstream_error"),
+        (Some(Fault::StallAfterEvents(6)), 60_000, WAIT_MS, "stream_cut"),
+        (None, 60_000, WAIT_MS, "stream_cut"),
+    ]
+    .map(async |(fault, idle_ms, request_ms, code)| {
         let itl = if fault.is_some() { Duration::ZERO } else { Duration::from_millis(20) };
         let behind = sim(Config { itl, ..Config::default() }).await;
         let mut route = served(MODEL, &[behind.url()]);
@@ -154,7 +158,8 @@ async fn a_stream_that_falls_silent_or_takes_too_long_ends_in_an_error_event() {
         assert!(tells_of_an_error(CHAT, error) && error.contains(code), "{code}: {text}");
         assert!(0 < proxy.usage().await.output_tokens, "{code}");
         behind.wait_until(|state| state.running == 0).await.unwrap();
-    }
+    });
+    join_all(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! How many requests may run at a time, and that a place is free again however one ends.
 
-use crate::support::{ME, Proxy, bearer, chat, eventually, raw, record, served, table};
+use crate::support::{LIMITS, ME, Proxy, bearer, chat, eventually, raw, record, served, table};
 use llm_contract::KeyId;
+use llm_proxy::{gateway::Limits, stage::read};
 use llm_sim::{Config, Fault, Sim};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const MODEL: &str = "tiny";
 const CHAT: &str = "/v1/chat/completions";
@@ -130,7 +132,9 @@ async fn a_client_that_leaves_gives_its_place_back_and_stops_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_refused_takes_no_place() {
     let sim = sim().await;
-    let proxy = Proxy::start(limited(&sim, Some(1), Some(1))).await;
+    let read = read::Limits { body_wait: Duration::from_secs(2), ..LIMITS.read };
+    let limits = Limits { read, ..LIMITS };
+    let proxy = Proxy::with_limits(limited(&sim, Some(1), Some(1)), limits).await;
     for (body, status) in
         [("{".to_owned(), 400), (chat("unknown", false), 404), (String::new(), 400)]
     {

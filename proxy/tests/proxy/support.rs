@@ -20,7 +20,7 @@ use tokio::{
 };
 
 /// How long a test waits for what should come at once.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A proxy that runs until the test ends.
 pub(crate) struct Proxy {
@@ -38,7 +38,7 @@ pub(crate) const LIMITS: Limits = Limits {
     read: read::Limits {
         body_bytes: 16 * 1024 * 1024,
         bodies_bytes: 256 * 1024 * 1024,
-        body_wait: Duration::from_secs(2),
+        body_wait: PATIENCE,
     },
 };
 

@@ -6,7 +6,7 @@ use super::super::{
     keyset::{LOOKUP_BURST, LOOKUP_INTERVAL, REFRESH_PERIOD, RETRY_MIN},
     token::TOKEN_BYTES_MAX,
 };
-use super::support::{Answer, Idp, Signer, claims, config, eventually, hold_time, now, refusal};
+use super::support::{Answer, Idp, Signer, claims, config, eventually, now, refusal};
 use reqwest::StatusCode;
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use serde_json::json;
@@ -45,7 +45,7 @@ async fn only_the_exact_issuer_is_known() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_issuers_key_is_worth_nothing_at_another() {
     let (ours, theirs) = (ec("1"), ec("2"));
     let (idp, other) = (Idp::start(&[&ours]).await, Idp::start(&[&theirs]).await);
@@ -75,7 +75,7 @@ async fn a_repeated_token_is_verified_once_and_ends_with_its_expiry() {
     assert_eq!(issuers.verify(&token, later), Err(Refused::Expired));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_first_token_of_a_new_key_is_accepted_and_the_old_key_is_gone() {
     let (old, new) = (ec("old"), ec("new"));
     let idp = Idp::start(&[&old]).await;
@@ -89,7 +89,7 @@ async fn the_first_token_of_a_new_key_is_accepted_and_the_old_key_is_gone() {
     assert_eq!(issuers.verify(&old_token, now()), Err(Refused::UnknownKey));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_rotation_is_noticed_by_tokens_without_key_id() {
     let (old, new) = (ec("old"), ec("new"));
     let idp = Idp::start(&[&old]).await;
@@ -126,7 +126,7 @@ async fn a_hundred_requests_with_a_new_key_cause_one_look_up_and_all_succeed() {
     assert_eq!(idp.fetches(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn made_up_keys_cause_no_more_look_ups_than_the_limit_and_never_wait_beyond_it() {
     static IDS: [&str; 4] = ["x", "y", "z", "w"];
     let signer = ec("1");
@@ -165,7 +165,7 @@ async fn an_expired_or_foreign_token_of_an_unknown_key_causes_no_look_up() {
     assert_eq!(idp.fetches(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_made_up_key_just_before_a_rotation_does_not_cost_a_false_refusal() {
     let (old, new) = (ec("old"), ec("new"));
     let idp = Idp::start(&[&old]).await;
@@ -191,7 +191,7 @@ async fn known_keys_survive_an_outage_and_unknown_ones_are_refused_for_now_only(
     issuers.authenticate(&token, now()).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_key_set_that_is_no_good_leaves_the_last_good_one_in_force() {
     for body in ["", "{}", r#"{"keys":[]}"#, "<html>"] {
         let (signer, unknown) = (ec("1"), ec("2"));
@@ -208,7 +208,6 @@ async fn a_key_set_that_is_no_good_leaves_the_last_good_one_in_force() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_for_a_silent_issuer_only_so_long() {
-    let _hold = hold_time();
     let signer = ec("1");
     let idp = Idp::start(&[&signer]).await;
     let issuers = idp.known().await;
@@ -224,7 +223,6 @@ async fn a_request_waits_for_a_silent_issuer_only_so_long() {
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_fetched_again_every_period() {
-    let _hold = hold_time();
     let (old, new) = (ec("old"), ec("new"));
     let idp = Idp::start(&[&old]).await;
     let issuers = idp.known().await;
@@ -242,7 +240,6 @@ async fn keys_are_fetched_again_every_period() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_keys_are_tried_for_until_they_come() {
-    let _hold = hold_time();
     let signer = ec("1");
     let idp = Idp::start(&[&signer]).await;
     let good = idp.published.lock().unwrap().jwks.clone();

@@ -166,11 +166,12 @@ pub(super) struct Published {
     pub(super) jwks_fetches: usize,
 }
 
-/// A server that publishes keys, until it is dropped.
+/// A server that publishes keys, until it is dropped. As long, paused time stands still.
 pub(super) struct Idp {
     pub(super) issuer: String,
     pub(super) published: Arc<Mutex<Published>>,
     server: JoinSet<()>,
+    _hold: mpsc::SyncSender<()>,
 }
 
 impl Answer {
@@ -190,7 +191,7 @@ impl Idp {
         let published = Arc::new(Mutex::new(Published { discovery, ..Published::default() }));
         let mut server = JoinSet::new();
         server.spawn(serve(listener, Arc::clone(&published)));
-        let idp = Self { issuer, published, server };
+        let idp = Self { issuer, published, server, _hold: hold_time() };
         idp.publish(signers);
         idp
     }
@@ -277,7 +278,7 @@ pub(super) async fn eventually(holds: impl Fn() -> bool) {
 
 /// Keeps paused time from running ahead while sockets work: tokio does not advance it while
 /// something blocks. Until the sender is dropped, only `tokio::time::advance` moves it.
-pub(super) fn hold_time() -> mpsc::SyncSender<()> {
+fn hold_time() -> mpsc::SyncSender<()> {
     let (hold, until_dropped) = mpsc::sync_channel(0);
     spawn_blocking(move || until_dropped.recv());
     hold
