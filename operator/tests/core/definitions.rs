@@ -31,9 +31,13 @@ async fn an_operator_that_is_there_before_its_kinds_waits_for_them() {
 #[tokio::test]
 async fn under_older_definitions_models_are_served_and_statuses_lack_only_what_those_do_not_know() {
     let cluster = Cluster::alone().await;
+    let newer = model("qwen3", "  aliases: [q]\n");
+    let aliases = |it: &Value| it["spec"]["aliases"].clone();
+    cluster.apply(&newer).await;
     cluster.kubectl(&["patch", CRD, "--type=json", "-p", OLDER]).await;
+    let older = |it: &Value| is_there(it) && aliases(it).is_null();
+    cluster.until("LLMModel", "qwen3", "it is read as the older release did", older).await;
     let _operator = cluster.operate().await;
-    cluster.apply(&model("qwen3", "")).await;
     cluster.until("Deployment", "qwen3", "it is there", is_there).await;
     cluster.until_says("LLMModel", "qwen3", "ServingReady", "Unschedulable").await;
     let model_now = cluster.until("LLMModel", "qwen3", "it starts", |it| phase(it) == "Starting");
@@ -41,7 +45,11 @@ async fn under_older_definitions_models_are_served_and_statuses_lack_only_what_t
     cluster.settle().await;
 
     install(&cluster.plane).await;
-    cluster.apply(&model("qwen3", "  aliases: [q]\n")).await;
+    let known = async || {
+        cluster.try_apply(&newer).await;
+        is_there(&aliases(&cluster.get("LLMModel", "qwen3").await))
+    };
+    wait_for("the schema is whole", DEADLINE, known).await.unwrap();
     let whole = |it: &Value| it["status"]["replicas"]["desired"] == 1;
     cluster.until("LLMModel", "qwen3", "its status is whole", whole).await;
 }

@@ -128,7 +128,7 @@ async fn a_key_ends_when_its_time_ends_though_nothing_happens() {
     let operator = cluster.operate().await;
     cluster.apply(&crate::models::model("qwen3", "")).await;
     let at = |seconds| Timestamp::now() + SignedDuration::from_secs(seconds);
-    let (begins, ends) = (at(15), at(25));
+    let (begins, ends) = (at(20), at(40));
     let times = format!("  notBefore: {begins:.0}\n  expiresAt: {ends:.0}\n");
     cluster.apply(&key("cbcdefgh2345", &format!("{}/*", cluster.namespace), &times)).await;
     cluster.until_says("ApiKey", "cbcdefgh2345", "Active", "NotYetValid").await;

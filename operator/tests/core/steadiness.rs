@@ -33,7 +33,9 @@ async fn a_hundred_models_and_then_silence_also_from_the_next_operator() {
     cluster.settle().await;
     let asked = cluster.requests().len();
     drop(tokio::time::timeout(QUIET, std::future::pending::<()>()).await);
-    let since = cluster.requests().split_off(asked);
+    let mut since = cluster.requests().split_off(asked);
+    // The API server may end a watch whenever it likes.
+    since.retain(|it| it.verb != "watch");
     assert_eq!(since, [], "of {asked} requests in all");
     // For each of five objects a look and a write; a look at the model; some statuses and events.
     assert!(asked < MODELS * 24, "{asked} requests");
@@ -164,7 +166,8 @@ async fn every_replica_compiles_the_same_table() {
         let routed = async || operator.document(&name).contains("http://10.1.2.3:8000");
         llm_cluster::wait_for("the endpoint is in the table", DEADLINE, routed).await.unwrap();
     }
-    assert_eq!(leader.table.digest(), other.table.digest());
+    let same = async || leader.table.digest() == other.table.digest();
+    llm_cluster::wait_for("both tables are the same", DEADLINE, same).await.unwrap();
     cluster.kubectl(&["delete", "endpointslice", "qwen3-test"]).await;
     let gone = async || !other.document(&name).contains("10.1.2.3");
     llm_cluster::wait_for("the endpoint is gone", DEADLINE, gone).await.unwrap();

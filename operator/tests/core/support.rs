@@ -22,7 +22,9 @@ use tokio::{sync::OnceCell, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long anything may take on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
+/// How long an operator asks for nothing that has nothing left to do, though it may stall.
+const QUIET: Duration = Duration::from_secs(5);
 /// The service account that the operator of a test has.
 const ACCOUNT: &str = "operator";
 
@@ -138,15 +140,13 @@ impl Cluster {
         requests.filter(|request| request.user == user).collect()
     }
 
-    /// Waits until operators have asked for nothing for two seconds.
+    /// Waits until operators have asked for nothing for a while.
     pub(crate) async fn settle(&self) {
         let mut asked = usize::MAX;
         let quiet = async || {
             let before = std::mem::replace(&mut asked, self.requests().len());
             before == asked && {
-                let wait =
-                    tokio::time::timeout(Duration::from_secs(2), std::future::pending::<()>());
-                drop(wait.await);
+                drop(tokio::time::timeout(QUIET, std::future::pending::<()>()).await);
                 self.requests().len() == asked
             }
         };
@@ -290,13 +290,7 @@ impl Drop for Operator {
 
 pub(crate) async fn install(plane: &ControlPlane) {
     plane.apply(CRDS).await.unwrap();
-    for name in ["llmmodels", "passthroughmodels", "apikeys"] {
-        let crd = format!("crd/{name}.llm.nebari.dev");
-        plane
-            .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &crd])
-            .await
-            .unwrap();
-    }
+    plane.until_kinds_are_served().await.unwrap();
 }
 
 /// A condition of an object, or null.

@@ -72,6 +72,7 @@ async fn a_deployment_of_the_first_release_is_taken_over_as_it_is() {
         let older = |it: &&Value| it["manager"] == "manager" && it["subresource"].is_null();
         assert_eq!(managers.iter().find(older), None, "{kind}");
     }
+    cluster.until_says("LLMModel", NAME, "Accepted", "Accepted").await;
     cluster.settle().await;
 
     let after = cluster.get("Deployment", NAME).await;

@@ -29,7 +29,7 @@ const REVOKED_MAX: Duration = Duration::from_secs(5);
 /// Callers at each proxy.
 const CALLERS: usize = 4;
 /// Tokens of a stream that runs for a while: 10 ms each.
-const LONG_TOKENS: u32 = 600;
+const LONG_TOKENS: u32 = 1500;
 
 #[tokio::test]
 async fn from_kubectl_apply_to_a_streamed_answer_and_back() {

@@ -13,7 +13,7 @@ use std::{fs, time::Duration};
 
 const LIFE: Duration = Duration::from_secs(3600);
 /// How long the token is good that runs out during a test.
-const SHORT_LIFE: Duration = Duration::from_secs(10);
+const SHORT_LIFE: Duration = Duration::from_secs(25);
 
 /// Other claims under a token's signature, as only the cluster itself could make them.
 async fn forge(plane: &ControlPlane, token: &SecretString, claims: Value) -> SecretString {
