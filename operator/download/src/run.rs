@@ -156,6 +156,10 @@ impl Job {
     ) -> Result<Weights, Failure> {
         let (ours, ending) = (Arc::clone(lock), stop.clone());
         beside(move || ours.fence(&ending)).await?;
+        // Another process may have brought them and given the lock back since we looked last.
+        if self.serves(&weights) {
+            return Ok(weights);
+        }
         let weights = if lock.waited {
             // What the hub named before may be older than what the other process has brought.
             match self.survey(stop).await? {
@@ -165,9 +169,6 @@ impl Job {
         } else {
             weights
         };
-        if self.serves(&weights) {
-            return Ok(weights);
-        }
         tally.begin(&weights, State::Verifying);
         let here = self.verify(&weights, tally, stop).await?;
         let missing = || weights.files.iter().filter(|(path, _)| !here.contains(*path));

@@ -49,7 +49,7 @@ impl Logs {
         progress(&self.read(namespace, run, false).await?)
     }
 
-    /// What a container said last before it ended. Each run is asked for once.
+    /// What a container said last before it ended. The log of each run is read once.
     pub async fn last_words(&self, namespace: &str, run: &ContainerRun) -> Option<String> {
         let key = (namespace.to_owned(), run.clone());
         if let Some(known) = self.0.last_words.lock().get(&key) {
@@ -60,7 +60,8 @@ impl Logs {
             Some(text) => Some(text),
             None => self.read(namespace, run, false).await,
         };
-        let line = said.as_deref().and_then(super::pods::last_line);
+        // What could not be read is asked for again at the next look.
+        let line = super::pods::last_line(&said?);
         let mut last_words = self.0.last_words.lock();
         if last_words.len() >= REMEMBERED_MAX {
             last_words.clear();
