@@ -10,7 +10,7 @@ need_go
 
 # source_of MODULE: downloads a module, whose checksum go.sum holds; prints its folder.
 source_of() {
-    GOWORK=off GOFLAGS=-mod=readonly go -C "$pins" mod download "$1" >&2
+    GOWORK=off GOFLAGS=-mod=readonly retry go -C "$pins" mod download "$1" >&2
     GOWORK=off GOFLAGS=-mod=readonly go -C "$pins" list -m -f '{{.Dir}}' "$1"
 }
 

@@ -59,11 +59,23 @@ need_go() {
         fail "Go $GO_MIN or newer is needed, this is $(go env GOVERSION)"
 }
 
+# retry COMMAND...: runs a command that fetches, up to three times: Go itself tries only once. What
+# has been fetched stays.
+retry() {
+    local attempt
+    for attempt in 1 2; do
+        "$@" && return
+        echo "${0##*/}: attempt $attempt failed: $*" >&2
+        sleep 5
+    done
+    "$@"
+}
+
 # go_build MODULE TARGET ARGUMENT...: builds what a folder's go.mod and go.sum pin into a file or
 # folder of the cache; the checkout stays as it is.
 go_build() {
     local module=$1 target=$2
     shift 2
     CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly \
-        go build -C "$module" -trimpath -buildvcs=false -o "$target" "$@"
+        retry go build -C "$module" -trimpath -buildvcs=false -o "$target" "$@"
 }

@@ -14,7 +14,7 @@ node -e 'process.exit(parseInt(process.versions.node) < Number(process.argv[1]) 
 
 install() {
     cp "$pins/package.json" "$pins/package-lock.json" "$folder"
-    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error
+    npm ci --prefix "$folder" --ignore-scripts --fetch-retries=5 --no-audit --no-fund --loglevel=error
 }
 
 folder=$cache/node-sdks/$(digest "$(node --version)" "$pins/package.json" "$pins/package-lock.json")
