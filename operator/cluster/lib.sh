@@ -8,7 +8,7 @@ cluster=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 real=$cluster/../../.ci/real
 
 # Seconds until a part that does not become ready counts as broken.
-READY_SECONDS=90
+READY_SECONDS=180
 # Seconds between two looks at what is waited for.
 LOOK_SECONDS=0.1
 # Lines of each log that are shown when something fails.

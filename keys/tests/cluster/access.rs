@@ -1,8 +1,9 @@
 //! Who may do what, and where: what the program says if it is not allowed or not possible.
 
-use crate::support::{Place, id, run_with};
-use llm_cluster::ControlPlane;
-use std::{fs, net::TcpListener};
+use crate::support::{PATIENCE, Place, id, run_with};
+use llm_cluster::{ControlPlane, wait_for_some};
+use std::{fs, net::Ipv4Addr};
+use tokio::net::TcpSocket;
 
 const CREATE: [&str; 7] = ["create", "--name", "x", "--team", "ml", "--models", "*"];
 
@@ -106,7 +107,9 @@ async fn credentials_that_are_not_accepted_are_told_apart_from_rights_that_lack(
     let place = Place::new().await;
     let kubeconfig = place.kubeconfig_with("gone", &rules("list", "get")).await;
     place.kubectl(&["delete", "serviceaccount", "gone"]).await;
-    let ran = run_with(Some(&kubeconfig), &["list"]);
+    // The API server notices in its own time.
+    let refused = async || Some(run_with(Some(&kubeconfig), &["list"])).filter(|ran| ran.code != 0);
+    let ran = wait_for_some("the account is no longer known", PATIENCE, refused).await.unwrap();
     assert_eq!(ran.code, 69);
     let says = "llm-keys: the API server does not accept these credentials; log in again";
     assert!(ran.err.starts_with(says), "{}", ran.err);
@@ -136,8 +139,10 @@ async fn a_context_that_is_not_there_is_named() {
 
 #[test]
 fn a_cluster_that_does_not_answer_is_said_to_be_out_of_reach() {
-    // A port that was free a moment ago.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Bound, and never listened at: nobody answers there, and nobody else takes the port.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let port = nobody.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config");
     let text = CONFIG.replace("PORT", &port.to_string());

@@ -1,7 +1,7 @@
 //! A namespace of a cluster that knows keys, and the program as a child process.
 
 use kube::{Api, Client};
-use llm_cluster::{ControlPlane, Request, wait_for_some};
+use llm_cluster::{ControlPlane, Request, wait_for, wait_for_some};
 use llm_contract::{Group, KeyId};
 use llm_crd::ApiKey;
 use llm_keys::{KubeKey, KubeOwner, KubeStore, NewKey, Scope, StoredLimits, clock, system_random};
@@ -15,7 +15,8 @@ use tokio::{runtime::Handle, sync::OnceCell, task::block_in_place};
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the API server may take for what it does in its own time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A namespace of the cluster that the tests share.
 pub(crate) struct Place {
@@ -137,13 +138,20 @@ impl Place {
         self.ask(&[&always[..], &owner, args].concat()).strip_suffix('\n').unwrap().to_owned()
     }
 
-    /// The kubeconfig of a new service account that may do this.
+    /// The kubeconfig of a new service account that may do this, as soon as the server knows it.
     pub(crate) async fn kubeconfig_with(&self, name: &str, rules: &str) -> PathBuf {
         let manifests = ACCOUNT
             .replace("NAMESPACE", &self.namespace)
             .replace("NAME", name)
             .replace("RULES", rules);
         self.cluster.apply(&manifests).await.unwrap();
+        let account = format!("--as=system:serviceaccount:{}:{name}", self.namespace);
+        let rights = ["auth", "can-i", "--list", &account, "--namespace", &self.namespace];
+        wait_for("the role is in force", PATIENCE, async || {
+            self.cluster.kubectl(&rights).await.is_ok_and(|list| list.contains("apikeys"))
+        })
+        .await
+        .unwrap();
         self.cluster.kubeconfig_for(&self.namespace, name).await.unwrap()
     }
 }
@@ -210,7 +218,5 @@ pub(crate) fn secret(key: &str) -> &str {
 async fn teach(cluster: &ControlPlane) {
     let [_, _, keys] = llm_crd::definitions().unwrap();
     cluster.apply(&serde_json::to_string(&keys).unwrap()).await.unwrap();
-    let established = ["wait", "--for=condition=Established", "--timeout=30s"];
-    let kind = ["crd/apikeys.llm.nebari.dev"];
-    cluster.kubectl(&[&established[..], &kind].concat()).await.unwrap();
+    cluster.until_kinds_are_served().await.unwrap();
 }

@@ -66,14 +66,7 @@ impl Installation {
     /// If the control plane refuses something, or the operator was not built.
     pub async fn on(plane: Arc<ControlPlane>) -> anyhow::Result<Self> {
         plane.apply(&definitions()?).await.context("installing the kinds")?;
-        let established = ["wait", "--for=condition=Established", "--timeout=30s"];
-        let kinds = ["llmmodels", "passthroughmodels", "apikeys"];
-        let kinds = kinds.map(|kind| format!("crd/{kind}.llm.nebari.dev"));
-        let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
-        plane
-            .kubectl(&[&established[..], &kinds].concat())
-            .await
-            .context("waiting for the kinds")?;
+        plane.until_kinds_are_served().await.context("waiting for the kinds")?;
         let namespace = plane.namespace().await?;
         let folder = tempfile::tempdir().context("making a folder")?;
         let mut installation = Self {

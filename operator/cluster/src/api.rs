@@ -20,14 +20,14 @@ use tokio::process::Command;
 use crate::error::ClusterError;
 use crate::request::{Request, sum};
 use crate::script::HOME;
-use crate::wait::wait_for;
+use crate::wait::{wait_for, wait_for_some};
 
 /// How long the API server may take to serve new kinds.
-const ESTABLISHED_WAIT: Duration = Duration::from_secs(30);
+const KINDS_DEADLINE: Duration = Duration::from_secs(90);
 /// How long a service account's kubeconfig is good.
 const KUBECONFIG_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long a namespace may take until Pods can be made in it.
-const NAMESPACE_DEADLINE: Duration = Duration::from_secs(30);
+const NAMESPACE_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Whether there is a controller manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +181,8 @@ impl Api {
         let bin = fs::read_to_string(&path)
             .map_err(|source| ClusterError::File { path: path.clone(), source })?;
         let mut command = Command::new(Path::new(bin.trim_end()).join("kubectl"));
+        // What it remembers of an API server is of no use for a later one on the same port.
+        command.arg("--cache-dir").arg(self.folder.join("kubectl"));
         command.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments);
         Ok(command)
     }
@@ -217,10 +219,23 @@ impl Api {
         let folder = output(Command::new(script)).await?;
         let files = format!("--filename={}", folder.trim_end());
         self.kubectl(&["apply", "--server-side", "--force-conflicts", &files]).await?;
-        // `kubectl wait` fails at once on a definition that has no conditions at all yet.
-        let established = ["wait", "--for=condition=Established", "--timeout=5s", &files];
-        let established = async || self.kubectl(&established).await.is_ok();
-        wait_for("definitions that are established", ESTABLISHED_WAIT, established).await
+        self.until_kinds_are_served().await
+    }
+
+    /// Waits until objects can be made of all kinds that definitions are there for. That one is
+    /// established is known to the parts of the API server one after the other, and last to that
+    /// which lists the kinds; `kubectl wait` fails at once on one that has no conditions yet.
+    ///
+    /// # Errors
+    /// When they are not served in time.
+    pub async fn until_kinds_are_served(&self) -> Result<(), ClusterError> {
+        let served = async || {
+            let defined = self.kubectl(&["get", "crd", "--output=name"]).await.ok()?;
+            let served = self.kubectl(&["api-resources", "--output=name"]).await.ok()?;
+            let mut kinds = defined.lines().filter_map(|line| line.split_once('/'));
+            kinds.all(|(_, kind)| served.lines().any(|it| it == kind)).then_some(())
+        };
+        wait_for_some("the kinds that are defined are served", KINDS_DEADLINE, served).await
     }
 
     /// The API server's metrics, as text.

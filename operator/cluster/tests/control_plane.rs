@@ -12,8 +12,8 @@ use llm_cluster::{ControlPlane, wait_for, wait_for_some};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// A control plane that is slower than this is of no use to anybody.
-const START_DEADLINE: Duration = Duration::from_secs(60);
-const DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_secs(180);
 const TOKEN_LIFE: Duration = Duration::from_secs(600);
 
 fn config_map(name: &str) -> ConfigMap {

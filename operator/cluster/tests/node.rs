@@ -13,7 +13,7 @@ use llm_cluster::{Node, wait_for, wait_for_some};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 const IMAGE: &str = "localhost/greeter:1";
 const GREETER: &str = env!("CARGO_BIN_EXE_greeter");
 
@@ -63,7 +63,8 @@ async fn greeter(node: &Node) -> Greeter {
     node.apply(&MANIFESTS.replace("NAMESPACE", &namespace)).await.unwrap();
     let client = node.client().await.unwrap();
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    let ready = ["-n", &namespace, "wait", "--for=condition=Ready", "pod/greeter", "--timeout=60s"];
+    let ready =
+        ["-n", &namespace, "wait", "--for=condition=Ready", "pod/greeter", "--timeout=180s"];
     node.kubectl(&ready).await.unwrap();
     let services: Api<Service> = Api::namespaced(client, &namespace);
     let address = services.get("greeter").await.unwrap().spec.unwrap().cluster_ip.unwrap();
@@ -94,8 +95,12 @@ async fn a_pod_is_reached_through_its_service_and_its_log_is_read() {
 
     let near = node.forward(greeter.service).await.unwrap();
     assert!(ask(near).await.unwrap().ends_with("hello from greeter\n"));
-    let log = greeter.pods.logs("greeter", &LogParams::default()).await.unwrap();
-    assert!(log.contains("asked for GET /asked"), "{log}");
+    wait_for("the question is in the log", DEADLINE, async || {
+        let log = greeter.pods.logs("greeter", &LogParams::default()).await.unwrap();
+        log.contains("asked for GET /asked")
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
@@ -134,7 +139,7 @@ impl<'a> Asker<'a> {
         node.load_image("localhost/curl:1", 65532, &files).await.unwrap();
         node.apply(&ASKER.replace("NAMESPACE", namespace)).await.unwrap();
         let ready =
-            ["-n", namespace, "wait", "--for=condition=Ready", "pod/asker", "--timeout=60s"];
+            ["-n", namespace, "wait", "--for=condition=Ready", "pod/asker", "--timeout=180s"];
         node.kubectl(&ready).await.unwrap();
         let asker = Self { node, namespace };
         asker.is_answered_at_last().await;

@@ -178,6 +178,27 @@ async fn a_field_that_is_taken_out_is_gone() {
     cluster.until("Deployment", "qwen3", "the variable is gone", gone).await;
 }
 
+/// Says of a pod what a kubelet would, until its model is as wanted: the scheduler, which finds no
+/// node, says its own of the pod every few seconds, and the last word counts.
+async fn kubelet_says(
+    cluster: &Cluster,
+    pod: &str,
+    status: &Value,
+    what: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> Value {
+    let mut last = Value::Null;
+    let said = async || {
+        cluster.set_status("pod", pod, status.clone()).await;
+        last = cluster.get("LLMModel", "qwen3").await;
+        wanted(&last).then(|| last.clone())
+    };
+    match llm_cluster::wait_for_some(what, DEADLINE, said).await {
+        Ok(model) => model,
+        Err(error) => panic!("{error}: {last:#}"),
+    }
+}
+
 #[tokio::test]
 async fn a_status_says_what_the_kubelet_says() {
     let cluster = Cluster::shared().await;
@@ -200,40 +221,45 @@ async fn a_status_says_what_the_kubelet_says() {
     };
     let waits = json!({"state": {"waiting": {"reason": "PodInitializing"}}});
     let done = json!({"state": {"terminated": {"exitCode": 0}}});
+    let says = async |status: Value, about: &str, reason: &str| {
+        let wanted = |it: &Value| condition(it, about)["reason"] == reason;
+        let model = kubelet_says(&cluster, &pod, &status, reason, wanted).await;
+        let said = condition(&model, about)["message"].as_str().unwrap().to_owned();
+        (model, said)
+    };
 
     let running = json!({"state": {"running": {"startedAt": "2030-01-01T00:00:00Z"}}});
-    cluster.set_status("pod", &pod, status(running.clone(), waits.clone(), "False")).await;
-    cluster.until("LLMModel", "qwen3", "it downloads", |it| phase(it) == "Downloading").await;
+    let downloads = status(running, waits.clone(), "False");
+    let wanted = |it: &Value| phase(it) == "Downloading";
+    kubelet_says(&cluster, &pod, &downloads, "it downloads", wanted).await;
 
     let failed = json!({
         "state": {"waiting": {"reason": "CrashLoopBackOff"}},
         "lastState": {"terminated": {"exitCode": 65, "reason": "Error", "message": "the hub refuses example/qwen3 with 403"}},
     });
-    cluster.set_status("pod", &pod, status(failed, waits.clone(), "False")).await;
-    let said = cluster.until_says("LLMModel", "qwen3", "WeightsReady", "DownloadFailed").await;
+    let (_, said) = says(status(failed, waits, "False"), "WeightsReady", "DownloadFailed").await;
     assert!(said.contains("exit code 65): the hub refuses example/qwen3 with 403"), "{said}");
 
     let pull =
         json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}});
-    cluster.set_status("pod", &pod, status(done.clone(), pull, "False")).await;
-    let said = cluster.until_says("LLMModel", "qwen3", "ServingReady", "ImagePullFailed").await;
+    let pull = status(done.clone(), pull, "False");
+    let (_, said) = says(pull, "ServingReady", "ImagePullFailed").await;
     assert_eq!(said, "image i: not found");
 
     let crash = json!({
         "state": {"running": {"startedAt": "2030-01-01T00:00:00Z"}},
         "lastState": {"terminated": {"exitCode": 1, "reason": "OOMKilled", "message": "a\nlast line\n"}},
     });
-    cluster.set_status("pod", &pod, status(done.clone(), crash, "False")).await;
-    let said = cluster.until_says("LLMModel", "qwen3", "ServingReady", "CrashLoop").await;
+    let crash = status(done.clone(), crash, "False");
+    let (model, said) = says(crash, "ServingReady", "CrashLoop").await;
     assert_eq!(said, "vLLM has ended 2 times, last with OOMKilled, exit code 1: last line");
-    cluster.until_says("LLMModel", "qwen3", "WeightsReady", "Downloaded").await;
+    assert_eq!(condition(&model, "WeightsReady")["reason"], "Downloaded");
 
     let fine = json!({"state": {"running": {"startedAt": "2030-01-01T00:00:00Z"}}, "ready": true, "lastState": {}});
     let mut ready = status(done, fine, "True");
     ready["phase"] = json!("Running");
-    cluster.set_status("pod", &pod, ready).await;
-    cluster.until("LLMModel", "qwen3", "it is ready", |it| phase(it) == "Ready").await;
-    cluster.until_says("LLMModel", "qwen3", "ServingReady", "Ready").await;
+    let (model, _) = says(ready, "ServingReady", "Ready").await;
+    assert_eq!(phase(&model), "Ready");
 }
 
 #[tokio::test]

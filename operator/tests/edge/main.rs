@@ -22,7 +22,7 @@ use support::{Cluster, DEADLINE, listeners, names};
 
 const CERTIFICATE: &str = "nebari-llm-shared-tls";
 /// Long enough for many looks, if something polled.
-const QUIET: Duration = Duration::from_secs(3);
+const QUIET: Duration = Duration::from_secs(6);
 
 fn is_there(value: &serde_json::Value) -> bool {
     !value.is_null()

@@ -51,8 +51,7 @@ impl World {
         }
         steps.done("images are loaded");
         node.kubectl(&["apply", "--server-side", "--filename", CRDS]).await.unwrap();
-        let established = ["wait", "--for=condition=Established", "--timeout=30s"];
-        node.kubectl(&[&established[..], &["--filename", CRDS]].concat()).await.unwrap();
+        node.until_kinds_are_served().await.unwrap();
         let namespace = node.namespace().await.unwrap();
         let client = node.client().await.unwrap();
         let mut world = Self { node, namespace, proxies: Vec::new(), client, programs };
@@ -64,7 +63,7 @@ impl World {
         world.apply(include_str!("programs.yaml")).await;
         for program in ["llm-operator", "llm-proxy"] {
             let deployment = format!("deployment/{program}");
-            world.kubectl(&["rollout", "status", &deployment, "--timeout=120s"]).await;
+            world.kubectl(&["rollout", "status", &deployment, "--timeout=300s"]).await;
         }
         world.find_proxies().await;
         steps.done("operators and proxies are ready");

@@ -4,7 +4,7 @@
 
 mod support;
 
-use llm_cluster::{ControlPlane, wait_for};
+use llm_cluster::{ControlPlane, wait_for, wait_for_some};
 use llm_crd::Reason;
 use llm_operator::legacy::Mode;
 use std::{sync::Arc, time::Duration};
@@ -53,18 +53,23 @@ async fn a_model_is_cleaned_up_after_once_the_proxies_serve_it_and_in_a_safe_ord
     assert_eq!(cluster.there(STAYS, "qwen3").await.len(), 7);
     assert_eq!(cluster.there(GOES, "waits").await.len(), 18);
 
-    let deleted = cluster.deleted();
-    let place = |resource: &str, name: &str| {
-        deleted.iter().position(|it| *it == format!("{resource} {name}")).unwrap()
+    let places = async || {
+        let deleted = cluster.deleted();
+        [
+            "aigatewayroutes qwen3-external",
+            "httproutes qwen3-external",
+            "securitypolicies qwen3-external-auth",
+            "inferencepools qwen3",
+            "services qwen3-epp",
+        ]
+        .into_iter()
+        .map(|wanted| deleted.iter().position(|it| it == wanted))
+        .collect::<Option<Vec<_>>>()
     };
-    let order = [
-        place("aigatewayroutes", "qwen3-external"),
-        place("httproutes", "qwen3-external"),
-        place("securitypolicies", "qwen3-external-auth"),
-        place("services", "qwen3-epp"),
-    ];
-    assert!(order.is_sorted(), "{deleted:?}");
-    assert!(place("inferencepools", "qwen3") < place("services", "qwen3-epp"), "{deleted:?}");
+    let places = wait_for_some("all is on record", DEADLINE, places).await.unwrap();
+    let [ai, http, policy, pool, service] = places.as_slice() else { panic!("{places:?}") };
+    assert!([ai, http, policy, service].is_sorted(), "{:?}", cluster.deleted());
+    assert!(pool < service, "{:?}", cluster.deleted());
 
     cluster.program("waits").await;
     cluster.until_gone(GOES, "waits").await;

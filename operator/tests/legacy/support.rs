@@ -1,10 +1,8 @@
 //! A namespace in which the older pack ran.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
-    Api, Client, CustomResourceExt, ResourceExt as _,
-    api::{ListParams, Patch, PatchParams},
-    runtime::{conditions::is_crd_established, wait::await_condition},
+    Api, Client, CustomResourceExt,
+    api::{Patch, PatchParams},
 };
 use llm_cluster::{ControlPlane, wait_for};
 use llm_crd::{
@@ -30,7 +28,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long anything may take on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 /// What should go.
 pub(crate) const GOES: &str = include_str!("goes.yaml");
 /// What should not.
@@ -77,12 +75,7 @@ impl Cluster {
         // JSON is YAML.
         let texts = kinds.map(|kind| serde_json::to_string(&kind).unwrap());
         self.plane.apply(&texts.join("\n---\n")).await.unwrap();
-        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        for kind in api.list(&ListParams::default()).await.unwrap() {
-            let name = kind.name_any();
-            let established = await_condition(api.clone(), &name, is_crd_established());
-            tokio::time::timeout(DEADLINE, established).await.unwrap().unwrap();
-        }
+        self.plane.until_kinds_are_served().await.unwrap();
     }
 
     /// Objects of the older pack, of a model that is there or not.

@@ -4,7 +4,8 @@ use crate::{
     link::{self, Link},
     support::{DEADLINE, Place, STEADY, assert_unnoticed},
 };
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease};
+use kube::api::ListParams;
 use llm_cluster::{Request, wait_for};
 use llm_crd::LLMModel;
 use llm_scale::{clock, resources::model};
@@ -13,15 +14,28 @@ use std::time::Duration;
 /// A leader that is seen to be silent for 15 s counts as gone; others look every 3 s. The rest is
 /// for a busy machine.
 const LEASE_MAX: Duration = Duration::from_secs(40);
-/// A leader that stops gives the lease back; others look every 3 s. Without that it takes a lease.
-const HANDOVER_MAX: Duration = Duration::from_secs(10);
 const PROGRAMMED: &str = "RouteProgrammed";
 
+/// Waits until every operator has every proxy, and the route is said to be in force on them all.
+/// One that comes later is waited for, and until then something else is said.
 async fn programmed(place: &Place) {
-    let programmed = async || {
-        place.condition(STEADY, PROGRAMMED).await.is_some_and(|(status, _)| status == "True")
-    };
+    let proxies = place.proxies.len();
+    for operator in &place.operators {
+        let connected = async || {
+            let metrics = operator.metrics().await.unwrap();
+            metrics.get("llm_operator_proxies_connected") == proxies as f64
+        };
+        wait_for("the proxies are connected", DEADLINE, connected).await.unwrap();
+    }
+    let all = Some(("True".to_owned(), format!("in force on all proxies ({proxies})")));
+    let programmed = async || place.condition(STEADY, PROGRAMMED).await == all;
     wait_for("the route is said to be programmed", DEADLINE, programmed).await.unwrap();
+}
+
+/// Who holds a lease, if anybody does.
+async fn holders(place: &Place) -> Vec<String> {
+    let leases = place.it.api::<Lease>().list(&ListParams::default()).await.unwrap();
+    leases.into_iter().filter_map(|lease| lease.spec?.holder_identity).collect()
 }
 
 #[tokio::test]
@@ -53,13 +67,16 @@ async fn a_leader_that_stops_hands_over_at_once() {
     let load = place.load();
 
     let told = clock::now();
-    place.operators.remove(leader).stop().await.unwrap();
+    let leader = place.operators.remove(leader);
+    let name = leader.name.clone();
+    assert!(holders(&place).await.contains(&name));
+    leader.stop().await.unwrap();
     let stopped = clock::now();
     println!("stopped after {:?}", stopped - told);
 
-    wait_for("the other leads", HANDOVER_MAX, async || place.operators[0].leads().await)
-        .await
-        .unwrap();
+    // It has given the lease back; whoever looks next leads.
+    assert!(!holders(&place).await.contains(&name));
+    wait_for("the other leads", DEADLINE, async || place.operators[0].leads().await).await.unwrap();
     println!("leads after {:?}", clock::now() - stopped);
     place.adds("after").await;
     assert_unnoticed(&load.stop().await);
@@ -68,12 +85,7 @@ async fn a_leader_that_stops_hands_over_at_once() {
 
 #[tokio::test]
 async fn how_many_proxies_have_a_route_is_said_when_all_have_it() {
-    let place = Place::with(2, 3).await;
-    let all = async || {
-        let said = place.condition(STEADY, PROGRAMMED).await;
-        said == Some(("True".into(), "in force on all proxies (3)".into()))
-    };
-    wait_for("it is said of all proxies", DEADLINE, all).await.unwrap();
+    programmed(&Place::with(2, 3).await).await;
 }
 
 /// Waits until a model has been made into a Deployment, and made known.
@@ -138,7 +150,7 @@ async fn a_leader_that_is_cut_off_writes_nothing_while_another_leads() {
         // It leads again, for the next round.
         let other = place.operators.remove(1);
         other.stop().await.unwrap();
-        wait_for("it leads again", HANDOVER_MAX, async || place.operators[0].leads().await)
+        wait_for("it leads again", DEADLINE, async || place.operators[0].leads().await)
             .await
             .unwrap();
         serves(&place, &format!("{round}-again")).await;

@@ -1,6 +1,8 @@
 //! Operators and proxies that end and begin again.
 
-use crate::support::{DEADLINE, Place, STEADY, assert_unnoticed};
+use crate::support::{DEADLINE, OUR_KEY, Place, STEADY, assert_unnoticed};
+use llm_cluster::wait_for;
+use llm_scale::resources;
 use std::time::Duration;
 
 /// How often, and how long after each other, operators are killed.
@@ -9,9 +11,23 @@ const LIFE: Duration = Duration::from_secs(1);
 /// Streams that run when a proxy is told to stop.
 const STREAMS: usize = 20;
 
+/// Waits until the first proxy has on disk what it has in force, which comes after it.
+async fn written_down(place: &Place) {
+    let proxy = &place.proxies.first().unwrap().name;
+    let copy = place.it.path(&format!("{proxy}.state/table/table.journal"));
+    let key = resources::key(OUR_KEY).unwrap().id();
+    let whole = async || {
+        let copy = std::fs::read(&copy).unwrap_or_default();
+        let copy = String::from_utf8_lossy(&copy);
+        copy.contains(STEADY) && copy.contains(key.as_str())
+    };
+    wait_for("the table is on disk", DEADLINE, whole).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_proxy_that_begins_again_serves_without_an_operator() {
     let mut place = Place::with(1, 1).await;
+    written_down(&place).await;
     place.operators.remove(0).kill().unwrap();
 
     let proxy = &mut place.proxies[0];

@@ -1,11 +1,15 @@
 //! Where nothing changes, nothing is asked.
 
 use crate::support::{DEADLINE, Place};
+use kube::api::ListParams;
 use llm_cluster::wait_for;
-use llm_scale::resources;
+use llm_crd::LLMModel;
+use llm_scale::{clock, resources};
 use std::{collections::BTreeMap, time::Duration};
 
 const MODELS: usize = 100;
+/// Longer than the programs stand still on a busy machine, and then go on with what they do.
+const CALM: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(30);
 /// The key is in force, and then each of two proxies says that it was used.
 const KEY_STATUS_MAX: usize = 3;
@@ -25,15 +29,22 @@ async fn where_nothing_changes_nothing_is_asked_but_the_lease() {
     let place = Place::with(2, 2).await;
     let models = (0..MODELS).map(|number| resources::model(&format!("model-{number}")));
     place.it.create_all(models).await.unwrap();
-    let mut before = unexpected(&place);
-    let mut calm = 0;
+    let models = place.it.api::<LLMModel>();
+    let reported = async || {
+        let models = models.list(&ListParams::default()).await.unwrap();
+        let seen = |it: &LLMModel| it.status.as_ref().and_then(|it| it.observed_generation);
+        models.iter().all(|it| seen(it) == it.metadata.generation)
+    };
+    wait_for("every model is reported", DEADLINE, reported).await.unwrap();
+    let (mut before, mut since) = (unexpected(&place), clock::now());
     let settled = async || {
         let now = unexpected(&place);
-        calm = if now == before { calm + 1 } else { 0 };
-        before = now;
-        calm == 60
+        if now != before {
+            (before, since) = (now, clock::now());
+        }
+        CALM <= clock::now() - since
     };
-    wait_for("nothing is asked for three seconds", DEADLINE, settled).await.unwrap();
+    wait_for("nothing is asked for a while", DEADLINE, settled).await.unwrap();
 
     tokio::time::sleep(QUIET).await;
 

@@ -1,5 +1,9 @@
 //! An installation with a provider that everybody may use, and somebody who does.
 
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use kube::{Api, api::PostParams};
 use llm_cluster::{ControlPlane, wait_for};
 use llm_crd::PassthroughModel;
 use llm_scale::{
@@ -21,12 +25,13 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// What a change may take until it is in force everywhere. Of half of them, so that a busy machine
 /// is not taken for a slow program; `llm-scale` measures all.
 pub(crate) const CHANGE_MAX: Duration = Duration::from_secs(1);
-/// What it may take of nearly all, on a busy machine.
+/// What it may take of nine in ten, on a busy machine: that it stands still for once makes no
+/// program slow.
 pub(crate) const BUSY_MAX: Duration = Duration::from_secs(5);
 /// The model that is there all the time.
 pub(crate) const STEADY: &str = "steady";
 /// The number of the key that is good all the time.
-const OUR_KEY: u32 = 1;
+pub(crate) const OUR_KEY: u32 = 1;
 /// Between two tokens of an answer.
 const TOKEN_INTERVAL: Duration = Duration::from_millis(4);
 /// Callers at each proxy.
@@ -49,6 +54,7 @@ impl Place {
 
     pub(crate) async fn on(plane: Arc<ControlPlane>, operators: usize, proxies: usize) -> Self {
         let it = Installation::on(plane).await.unwrap();
+        until_rights(&it).await;
         let config = Config {
             role: Role::Provider,
             models: vec![UPSTREAM_MODEL.into()],
@@ -135,6 +141,37 @@ impl Place {
             None
         };
         llm_cluster::wait_for_some("an operator leads", DEADLINE, leader).await.unwrap()
+    }
+}
+
+/// Waits until the API server knows what the operators may do, which it does in its own time: what
+/// it refuses until then is on record.
+async fn until_rights(it: &Installation) {
+    let reviews: Api<SubjectAccessReview> = Api::all(it.client.clone());
+    // One of each of their roles.
+    for (group, resource, verb) in [
+        ("authentication.k8s.io", "tokenreviews", "create"),
+        ("coordination.k8s.io", "leases", "create"),
+        ("discovery.k8s.io", "endpointslices", "list"),
+    ] {
+        let asked = ResourceAttributes {
+            group: Some(group.into()),
+            namespace: Some(it.namespace.clone()),
+            resource: Some(resource.into()),
+            verb: Some(verb.into()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SubjectAccessReviewSpec {
+            user: Some(it.operators_user()),
+            resource_attributes: Some(asked),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let may = async || {
+            let reviewed = reviews.create(&PostParams::default(), &review).await.unwrap();
+            reviewed.status.is_some_and(|status| status.allowed)
+        };
+        wait_for(&format!("the operators may {verb} {resource}"), DEADLINE, may).await.unwrap();
     }
 }
 

@@ -1,6 +1,11 @@
 //! What kubectl shows.
 
 use crate::support;
+use llm_cluster::wait_for_some;
+use std::time::Duration;
+
+/// How long it may take until what is served is described too.
+const DEADLINE: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn explain_reads_like_documentation() {
@@ -13,7 +18,8 @@ async fn explain_reads_like_documentation() {
         ("passthroughmodel.spec.provider", "What comes in place of `/v1`"),
         ("apikey.spec.owner", "a person, a team, or a service account"),
     ] {
-        let text = cluster.kubectl(&["explain", field]).await.unwrap();
+        let text = async || cluster.kubectl(&["explain", field]).await.ok();
+        let text = wait_for_some("it is explained", DEADLINE, text).await.unwrap();
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains(expected), "{field}: {text}");
     }

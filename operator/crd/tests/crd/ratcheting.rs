@@ -4,8 +4,12 @@ use crate::support;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use llm_cluster::ControlPlane;
+use llm_cluster::{ControlPlane, wait_for};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long it may take until the server goes by a changed definition.
+const DEADLINE: Duration = Duration::from_secs(90);
 
 /// What the first schema did not have.
 const RULES: [&str; 8] = [
@@ -121,6 +125,19 @@ fn api(client: &kube::Client, kind: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), "default", &ApiResource::from_gvk(&kind))
 }
 
+/// A good object but for a patch into its spec, with the finalizer of an older release.
+fn object(kind: &str, name: &str, broken: &Value) -> DynamicObject {
+    let mut spec = good(kind);
+    merge(&mut spec, broken);
+    serde_json::from_value(json!({
+        "apiVersion": "llm.nebari.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "finalizers": ["llm.nebari.dev/cleanup"]},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
 async fn patch(api: &Api<DynamicObject>, name: &str, patch: Value) -> Result<(), String> {
     let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
     patched.map(drop).map_err(|error| error.to_string())
@@ -135,18 +152,18 @@ async fn a_stored_object_that_breaks_a_newer_rule_stays_editable_elsewhere_and_c
     let older: Vec<_> = definitions.iter().map(without_rules).collect();
     support::install(&cluster, &older).await;
     for (kind, (name, broken, ..)) in rows() {
-        let mut spec = good(kind);
-        merge(&mut spec, &broken);
-        let object = json!({
-            "apiVersion": "llm.nebari.dev/v1alpha1",
-            "kind": kind,
-            "metadata": {"name": name, "finalizers": ["llm.nebari.dev/cleanup"]},
-            "spec": spec,
-        });
-        let object = serde_json::from_value(object).unwrap();
+        let object = object(kind, name, &broken);
         api(&client, kind).create(&PostParams::default(), &object).await.unwrap();
     }
     support::install(&cluster, &definitions).await;
+    for (kind, (_, broken, ..)) in
+        [("LLMModel", &models()[0]), ("PassthroughModel", &providers()[0])]
+    {
+        let (api, object) = (api(&client, kind), object(kind, "new", broken));
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        let refused = async || api.create(&dry_run, &object).await.is_err();
+        wait_for("the newer rules are in force", DEADLINE, refused).await.unwrap();
+    }
     for (kind, (name, _, worse, expected)) in rows() {
         let api = api(&client, kind);
         patch(&api, name, json!({"spec": elsewhere(kind)})).await.unwrap();

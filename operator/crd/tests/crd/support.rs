@@ -15,16 +15,12 @@ pub(crate) fn manifests(text: &str) -> Vec<serde_json::Value> {
     serde_saphyr::from_multiple(text).unwrap()
 }
 
-/// Installs definitions, and waits until the server goes by them.
+/// Installs definitions, and waits until the server has their kinds.
 pub(crate) async fn install(api: &Api, definitions: &[CustomResourceDefinition]) {
     for definition in definitions {
         api.apply(&serde_json::to_string(definition).unwrap()).await.unwrap();
-        let name = definition.metadata.name.as_deref().unwrap();
-        let name = format!("crd/{name}");
-        api.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", &name])
-            .await
-            .unwrap();
     }
+    api.until_kinds_are_served().await.unwrap();
 }
 
 /// A control plane that has the kinds, which the tests of this file share.

@@ -1,13 +1,17 @@
 //! Killed at any moment, a hundred times, between two models that take turns on one volume.
 
 use crate::{
-    hub::{Hub, Model},
-    program::{Program, Volume},
+    hub::{Fault, Gate, Hub, Model},
+    program::{Program, Volume, eventually},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use std::time::Duration;
 
-const ROUNDS: u32 = 100;
+const ROUNDS: usize = 100;
+/// The large file of each model.
+const LARGE: [&str; 2] = ["a.bin", "b.bin"];
+/// Less than either has, in bytes.
+const HELD_BYTES_MAX: usize = 50_000;
 
 #[tokio::test]
 async fn no_file_is_ever_seen_that_is_not_whole_and_every_restart_completes() {
@@ -22,20 +26,31 @@ async fn no_file_is_ever_seen_that_is_not_whole_and_every_restart_completes() {
     hub.pace(Duration::from_millis(1));
     let mut under_way = 0;
     for round in 0..ROUNDS {
-        let which = random.random_range(0..models.len());
+        let which = round % models.len();
         let (model, revision) = (&models[which], ["main", "v2"][which]);
         let program = || Program::fetch(&hub, &volume).args(["--revision", revision]);
-        let mut running = program().start();
-        // Some are killed before they have begun, some have ended.
-        let after = hub.sent() + random.random_range(0..=model.bytes());
-        tokio::select! {
-            () = hub.until_sent(after) => {}
-            ended = running.ended() => assert!(ended.success(), "{ended}"),
+        // Half of them are killed while a file is under way; of the others some before they have
+        // begun, and some have ended.
+        if round % 4 < 2 {
+            let (large, held) = (LARGE[which], random.random_range(1..=HELD_BYTES_MAX));
+            let asked = hub.asked_for(large).len();
+            hub.next(large, [Fault::Hold(held, Gate::new())]);
+            let running = program().start();
+            eventually(|| hub.asked_for(large).len() > asked).await;
+            eventually(|| volume.unfinished() >= held as u64).await;
+            running.kill().await;
+        } else {
+            let mut running = program().start();
+            let after = hub.sent() + random.random_range(0..=model.bytes());
+            tokio::select! {
+                () = hub.until_sent(after) => {}
+                ended = running.ended() => assert!(ended.success(), "{ended}"),
+            }
+            running.kill().await;
         }
-        running.kill().await;
         let said = format!("seed {seed}, round {round}");
         check(&volume, &models, &said);
-        under_way += u32::from(volume.unfinished() > 0);
+        under_way += usize::from(volume.unfinished() > 0);
         let ended = program().run().await;
         assert_eq!(ended.code, Some(0), "{said}: {ended:?}");
         volume.serves(model);

@@ -5,6 +5,8 @@ use crate::{
     program::{Program, Volume},
 };
 use serde_json::json;
+use std::net::Ipv4Addr;
+use tokio::net::TcpSocket;
 
 fn one() -> Model {
     Model::new('a', &[("config.json", 300), ("a.bin", 9000), ("same.bin", 0)])
@@ -56,8 +58,10 @@ async fn a_pod_restarts_while_the_hub_is_down() {
     let (model, volume) = (one(), Volume::new());
     let hub = Hub::start(&model).await;
     Program::fetch(&hub, &volume).succeed().await;
-    let down = hub.url.clone();
-    drop(hub);
+    // Bound, and never listened at: nobody answers there, and nobody else takes the port.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let down = format!("http://{}", nobody.local_addr().unwrap());
     let program = Program::bare().env("HF_ENDPOINT", &down).args(["acme/tiny"]).to(&volume.root);
     let ended = program.succeed().await;
     assert!(ended.notes.contains("warning: the hub is not available"), "{}", ended.notes);

@@ -146,7 +146,7 @@ impl Program {
         Self { command }
     }
 
-    /// Fetches `acme/tiny`, with little patience.
+    /// Fetches `acme/tiny`, with little patience for what fails.
     pub(crate) fn fetch(hub: &Hub, volume: &Volume) -> Self {
         Self::bare().env("HF_ENDPOINT", &hub.url).args(["acme/tiny"]).to(&volume.root)
     }
@@ -156,7 +156,8 @@ impl Program {
         std::fs::create_dir_all(root.parent().unwrap()).unwrap();
         std::fs::write(&log, "").unwrap();
         self.args(["--local-dir", root.to_str().unwrap(), "--retry-wait", "1ms", "--retries", "4"])
-            .args(["--idle-timeout", "10s"])
+            // Longer than a test waits: what the hub holds back is given up by no one meanwhile.
+            .args(["--idle-timeout", "10m"])
             .env("LLM_TERMINATION_LOG", log.to_str().unwrap())
     }
 

@@ -57,18 +57,21 @@ async fn a_holder_that_lives_is_not_taken_over_however_slow_it_is() {
     let hub = Hub::start(&model).await;
     let gate = Gate::new();
     hub.next("b.bin", [Fault::Hold(200_000, gate.clone())]);
-    let program = || Program::fetch(&hub, &volume).args(["--takeover-after", "1s", "--lease-only"]);
+    let program = || Program::fetch(&hub, &volume).args(["--takeover-after", "6s", "--lease-only"]);
     let holder = program().start();
     until_held(&volume).await;
+    let asked = hub.asked().len();
     let waiter = program().start();
+    eventually(|| hub.asked().len() > asked).await;
     let beat = || {
         let mut folders = std::fs::read_dir(volume.root.join(".llm-download")).unwrap().flatten();
         let work = folders.find(|item| item.file_name().to_str().unwrap().starts_with("work-"));
         let text = std::fs::read(work?.path().join("beat")).ok()?;
         serde_json::from_slice::<serde_json::Value>(&text).ok()?["count"].as_u64()
     };
-    // Twenty beats are more than two times the time after which it would be given up.
-    eventually(|| beat().is_some_and(|count| 20 <= count)).await;
+    // Twelve beats take half as long again as the time after which it would be given up.
+    let mut first = None;
+    eventually(|| beat().is_some_and(|count| *first.get_or_insert(count) + 12 <= count)).await;
     gate.open();
     assert_eq!(holder.end().await.code, Some(0));
     assert_eq!(waiter.end().await.code, Some(0));

@@ -38,14 +38,15 @@ use tonic::{
 };
 
 /// How long a test waits for what should come at once.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const NAME: &str = "llm-operator-push.llm.svc";
 
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Accepts `good`, and `short`, which ends in a moment; and `pod-NAME`, that proxy's own.
+/// Accepts `good`, and `short`, which ends before the test's patience does; and `pod-NAME`, that
+/// proxy's own.
 struct Tokens;
 
 #[tonic::async_trait]
@@ -55,7 +56,7 @@ impl Authenticate for Tokens {
         let account = || Who::Account("llm:llm-proxy".into());
         match token.reveal() {
             "good" => valid(account(), SignedDuration::from_mins(10)),
-            "short" => valid(account(), SignedDuration::from_secs(3)),
+            "short" => valid(account(), SignedDuration::from_secs(8)),
             pod if pod.starts_with("pod-") => {
                 valid(Who::Proxy(pod.into()), SignedDuration::from_mins(10))
             }
@@ -84,14 +85,22 @@ pub(crate) struct Operator {
     _stops: DropGuard,
 }
 
-/// Nobody is cut off because the machine is busy.
+/// Nobody is cut off, and no word is sent between two changes, because the machine is busy.
 pub(crate) fn limits() -> Limits {
-    Limits { begin_wait: PATIENCE, ..Limits::default() }
+    let ages = Duration::from_secs(600);
+    Limits {
+        begin_wait: PATIENCE,
+        answer_wait: ages,
+        word_interval: ages,
+        ping_interval: ages,
+        ..Limits::default()
+    }
 }
 
-/// Whoever does not begin is cut off before the test's patience ends.
+/// Whoever does not begin is cut off before the test's patience ends, and nobody because the
+/// machine was busy between two steps.
 pub(crate) fn hasty() -> Limits {
-    Limits { begin_wait: Duration::from_millis(500), ..Limits::default() }
+    Limits { begin_wait: Duration::from_secs(6), ..limits() }
 }
 
 pub(crate) fn authority() -> Authority {
