@@ -60,7 +60,7 @@ def run(argv, env):
 
 
 def fetch(url):
-    with urllib.request.urlopen(url, timeout=10) as reply:
+    with urllib.request.urlopen(url, timeout=60) as reply:
         return reply.read()
 
 

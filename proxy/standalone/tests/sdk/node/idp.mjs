@@ -11,7 +11,7 @@ import Provider from 'oidc-provider';
 const GROUPS = { alice: ['ml-team'], bob: ['sales'] };
 const RESOURCES = {
   'https://llm.example/': { audience: 'llm', accessTokenTTL: 3600 },
-  'https://llm.example/brief': { audience: 'llm', accessTokenTTL: 3 },
+  'https://llm.example/brief': { audience: 'llm', accessTokenTTL: 15 },
   'https://elsewhere.example/': { audience: 'elsewhere', accessTokenTTL: 3600 },
 };
 const secret = randomUUID();

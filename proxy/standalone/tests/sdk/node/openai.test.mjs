@@ -31,7 +31,7 @@ test('a chat is answered', async () => {
 
 test('text arrives while the server still writes', async () => {
   const headers = named();
-  const body = { model: 'slow/chat', stream: true, max_tokens: 50, ignore_eos: true };
+  const body = { model: 'slow/chat', stream: true, max_tokens: 300, ignore_eos: true };
   let texts = 0;
   for await (const chunk of await ask('openai', client, body, { headers })) {
     if (!chunk.choices[0].delta.content) continue;

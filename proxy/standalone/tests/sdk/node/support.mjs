@@ -14,7 +14,7 @@ export const messages = [{ role: 'user', content: scenarios.prompt }];
 export const weather = [{ role: 'user', content: 'What is the weather in the land of canaries?' }];
 export const sdks = { openai: OpenAI, anthropic: Anthropic };
 export const dialects = ['chat', 'completions', 'responses', 'messages'];
-const WAIT_MS = 10_000;
+const WAIT_MS = 60_000;
 const POLL_MS = 20;
 
 /** A client with an API key; or, with `internal`, one of the entry for tokens, with a `token`. */

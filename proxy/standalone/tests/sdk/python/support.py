@@ -17,7 +17,7 @@ SCENARIOS = json.loads((Path(__file__).parent.parent / "scenarios.json").read_te
 PROMPT = SCENARIOS["prompt"]
 MESSAGES = [{"role": "user", "content": PROMPT}]
 WEATHER = [{"role": "user", "content": "What is the weather in the land of canaries?"}]
-WAIT_SECONDS = 10
+WAIT_SECONDS = 60
 POLL_SECONDS = 0.02
 
 

@@ -20,14 +20,14 @@ def test_a_message_is_answered(anthropic_client):
 def test_text_arrives_while_the_server_still_writes(anthropic_client, stack):
     name, more = named_request(), {"ignore_eos": True}
     with anthropic_client.messages.stream(
-        model="slow/chat", messages=MESSAGES, max_tokens=50, extra_body=more, extra_headers=name
+        model="slow/chat", messages=MESSAGES, max_tokens=300, extra_body=more, extra_headers=name
     ) as stream:
         first = next(stream.text_stream)
         [seen] = stack.sims["slow"].received(name)
         assert seen["ended"] == "open"
         assert len([first, *stream.text_stream]) > 10
     final = stream.get_final_message()
-    assert final.usage.output_tokens == 50 and final.usage.input_tokens > 0
+    assert final.usage.output_tokens == 300 and final.usage.input_tokens > 0
 
 
 def test_raw_events_come_in_order(anthropic_client):

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from support import MESSAGES, PROMPT
 
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 60
 # Without an answer curl would send after a second all the same; so it would not before it fails.
 ASK_FIRST = ["-H", "expect: 100-continue", "--expect100-timeout", str(2 * TIMEOUT_SECONDS)]
 

@@ -31,7 +31,7 @@ def test_an_alias_stands_for_its_model(openai_client, stack):
 def test_text_arrives_while_the_server_still_writes(openai_client, stack):
     name, more = named_request(), {"ignore_eos": True}
     with chat(
-        openai_client, "slow/chat", stream=True, max_tokens=50, extra_body=more, extra_headers=name
+        openai_client, "slow/chat", stream=True, max_tokens=300, extra_body=more, extra_headers=name
     ) as stream:
         texts = (chunk.choices[0].delta.content for chunk in stream)
         first = next(text for text in texts if text)
