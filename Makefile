@@ -44,7 +44,7 @@ programs:
 	$(CARGO) build --locked --quiet --bins $(PROGRAMS)
 
 integration: real programs ## Everything from outside; wants root for a node in namespaces of its own
-	$(CARGO) test --workspace --locked --quiet --tests
+	$(CARGO) test --workspace --locked --quiet --tests --no-fail-fast
 
 sdk: programs ## The real SDKs, an OIDC provider and curl against a running gateway
 	proxy/standalone/tests/sdk/run
