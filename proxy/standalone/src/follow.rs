@@ -132,3 +132,51 @@ fn needs_restart(before: &Config, after: &Config) -> bool {
         || before.limits != after.limits
         || before.tls.is_some() != after.tls.is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config, node::Started};
+    use std::{
+        fs,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    #[tokio::test]
+    async fn what_is_written_to_while_it_is_read_is_not_used_but_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.yaml");
+        let text = |drain: &str| {
+            let data = folder.path().join("data");
+            format!(
+                "listen: {{external: '127.0.0.1:0', admin: '127.0.0.1:0'}}\n\
+                 dataDir: {}\nshutdown: {{drain: {drain}}}\n",
+                data.display()
+            )
+        };
+        fs::write(&file, text("1s")).unwrap();
+        let load = |file: &std::path::Path| config::load(file, &|_| None);
+        let loaded = load(&file).unwrap();
+        let Started { node, keys, .. } = Node::start(&loaded.config, None).await.unwrap();
+
+        let reads = AtomicUsize::new(0);
+        let (half, whole) = (text("2s"), text("30s"));
+        let edited = file.clone();
+        let read: Read = Box::new(move || {
+            let loaded = load(&edited)?;
+            if reads.fetch_add(1, Ordering::Relaxed) == 0 {
+                fs::write(&edited, &whole).unwrap();
+            }
+            Ok(loaded)
+        });
+        let mut follower = Follower::new(&node, loaded, keys, Some(read));
+        fs::write(&file, half).unwrap();
+        let mut drains = Vec::new();
+        for _ in 0..4 {
+            follower.round(&node);
+            drains.push(follower.config.drain.as_secs());
+        }
+        // Changed; left alone, and written to while it is read; left alone again; nothing new.
+        assert_eq!(drains, [1, 1, 30, 30]);
+    }
+}
