@@ -187,16 +187,8 @@ async fn kubelet_says(
     what: &str,
     wanted: impl Fn(&Value) -> bool,
 ) -> Value {
-    let mut last = Value::Null;
-    let said = async || {
-        cluster.set_status("pod", pod, status.clone()).await;
-        last = cluster.get("LLMModel", "qwen3").await;
-        wanted(&last).then(|| last.clone())
-    };
-    match llm_cluster::wait_for_some(what, DEADLINE, said).await {
-        Ok(model) => model,
-        Err(error) => panic!("{error}: {last:#}"),
-    }
+    let says = async || cluster.set_status("pod", pod, status.clone()).await;
+    cluster.until_while(says, "LLMModel", "qwen3", what, wanted).await
 }
 
 #[tokio::test]

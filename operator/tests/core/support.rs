@@ -171,8 +171,21 @@ impl Cluster {
         what: &str,
         wanted: impl Fn(&Value) -> bool,
     ) -> Value {
+        self.until_while(async || (), kind, name, what, wanted).await
+    }
+
+    /// Waits until an object is as wanted, and does something before each look.
+    pub(crate) async fn until_while(
+        &self,
+        again: impl AsyncFn(),
+        kind: &str,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let mut last = Value::Null;
         let look = async || {
+            again().await;
             last = self.get(kind, name).await;
             wanted(&last).then(|| last.clone())
         };
