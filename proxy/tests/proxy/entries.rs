@@ -406,9 +406,11 @@ async fn the_events_of_a_fast_stream_do_not_come_in_bursts() {
                 gaps.push(now.duration_since(last));
                 last = now;
             }
-            measured.push(percentiles(gaps));
+            // A server that lags merges tokens, so there may be fewer events, never a long wait.
+            if 20 < gaps.len() {
+                measured.push(percentiles(gaps));
+            }
         }
-        // A server that lags merges tokens, so there may be fewer events, never a long wait.
         let limits = (INTERVAL * 2, ACKNOWLEDGEMENT * 7 / 8);
         assert_some_within(limits, &measured, &format!("{speaks:?}"));
     }
