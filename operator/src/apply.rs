@@ -19,6 +19,7 @@ use kube::{
         ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams,
         Preconditions, PropagationPolicy,
     },
+    core::Status,
 };
 use llm_contract::ResourceName;
 use removals::{removals, without_nulls};
@@ -70,6 +71,12 @@ pub enum ApplyError {
     /// What has its name is being deleted.
     #[error("{what} is still being deleted")]
     Leaving {
+        /// Kind and name.
+        what: What,
+    },
+    /// It has gone, or another one has its name, and the news of that has not come yet.
+    #[error("{what} is not there any more as it was seen")]
+    Outdated {
         /// Kind and name.
         what: What,
     },
@@ -161,7 +168,7 @@ impl Applier {
     ) -> Result<(), ApplyError> {
         let (resource, name) = (&object.resource, &object.name);
         let live = self.live(resource, name).await?;
-        let wanted = object.with_hash();
+        let mut wanted = object.with_hash();
         if let Some(live) = &live {
             owner.claim(live, resource, name)?;
             if live.plan_hash.as_deref() == Some(&object.hash())
@@ -171,14 +178,21 @@ impl Applier {
                 return Ok(());
             }
             self.prepare(live, object, &wanted).await?;
+            // So that only what was looked at is written, and nothing is made.
+            wanted["metadata"]["uid"] = live.uid.as_str().into();
         } else if let (Owner::Resource(owner), Makes::Ask) = (owner, &makes) {
             self.is_there(owner, object).await?;
             *makes = Makes::Go;
         }
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let (api, patch) = (self.api(resource, name), Patch::Apply(without_nulls(wanted)));
-        let written = api.patch(name.name(), &params, &patch).await;
-        let written = written.map_err(api_error("writing", resource, name))?;
+        let written = match api.patch(name.name(), &params, &patch).await {
+            Err(kube::Error::Api(status)) if is_outdated(&status) => {
+                let what = What { kind: resource.kind.clone(), name: name.clone() };
+                return Err(ApplyError::Outdated { what });
+            }
+            written => written.map_err(api_error("writing", resource, name))?,
+        };
         tracing::debug!(kind = resource.kind, %name, version = written.resource_version(), "written");
         Ok(())
     }
@@ -304,6 +318,13 @@ impl Owner {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a patch was refused because what it is for has gone, or has another uid. The API server
+/// calls the first a conflict, and the second an invalid field.
+fn is_outdated(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 409 || causes.into_iter().any(|cause| cause.field == "metadata.uid")
 }
 
 fn api_error(

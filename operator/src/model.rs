@@ -125,7 +125,10 @@ fn sort(name: &ResourceName, errors: &[ApplyError]) -> (Option<Refusal>, Option<
             {
                 refused = Some(Chain(error).to_string());
             }
-            ApplyError::Api { .. } | ApplyError::Leaving { .. } | ApplyError::OwnerGone { .. } => {}
+            ApplyError::Api { .. }
+            | ApplyError::Leaving { .. }
+            | ApplyError::Outdated { .. }
+            | ApplyError::OwnerGone { .. } => {}
         }
         tracing::warn!(model = %name, error = %Chain(error), "an object was not written");
     }

@@ -78,31 +78,63 @@ async fn a_model_that_is_deleted_takes_everything_with_it() {
     }
 }
 
-#[tokio::test]
-async fn nothing_is_made_for_a_model_that_has_gone_unnoticed() {
-    let cluster = Cluster::shared().await;
-    let operator = cluster.operate().await;
-    cluster.apply(&model("qwen3", "")).await;
-    let uid = cluster.until("LLMModel", "qwen3", "it is there", is_there).await["metadata"]["uid"]
-        .as_str()
-        .map(str::to_owned);
-    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
-    cluster.api("LLMModel").delete("qwen3", &DeleteParams::default()).await.unwrap();
-    cluster.until_gone("Service", "qwen3").await;
-
+/// A plan for a model, of which a Service differs from any that was written.
+async fn other_plan(cluster: &Cluster) -> Plan {
+    let uid = cluster.get("LLMModel", "qwen3").await["metadata"]["uid"].as_str().map(str::to_owned);
     let owner = OwnerReference {
         api_version: "llm.nebari.dev/v1alpha1".into(),
         kind: "LLMModel".into(),
         name: "qwen3".into(),
         uid: uid.unwrap(),
-        ..OwnerReference::default()
+        controller: Some(true),
+        block_owner_deletion: None,
     };
+    let metadata = json!({"ownerReferences": [owner], "labels": {"other": "yes"}});
+    let service = json!({"metadata": metadata, "spec": {"ports": [{"port": 8000}]}});
+    let service: Service = serde_json::from_value(service).unwrap();
     let name = ResourceName::parse(&format!("{}/qwen3", cluster.namespace)).unwrap();
-    let service = Object::of(name, &Service::default());
-    let plan = Plan { owner: Owner::Resource(owner), objects: vec![service] };
-    let errors = operator.context.applier.apply(&plan).await;
+    Plan { owner: Owner::Resource(owner), objects: vec![Object::of(name, &service)] }
+}
+
+#[tokio::test]
+async fn nothing_is_made_for_a_model_that_has_gone_unnoticed() {
+    let cluster = Cluster::shared().await;
+    let operator = cluster.operate().await;
+    cluster.apply(&model("qwen3", "")).await;
+    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    let plan = other_plan(&cluster).await;
+    cluster.api("LLMModel").delete("qwen3", &DeleteParams::default()).await.unwrap();
+
+    let applier = &operator.context.applier;
+    let Object { resource, name, .. } = &plan.objects[0];
+    let gone = async || matches!(applier.live(resource, name).await, Ok(None));
+    llm_cluster::wait_for("the Service is seen to have gone", DEADLINE, gone).await.unwrap();
+    let errors = applier.apply(&plan).await;
     assert!(matches!(errors[..], [ApplyError::OwnerGone { .. }]), "{errors:?}");
     assert_eq!(cluster.get("Service", "qwen3").await, Value::Null);
+}
+
+#[tokio::test]
+async fn what_has_gone_or_was_replaced_unnoticed_is_not_written() {
+    let cluster = Cluster::shared().await;
+    let operator = cluster.operate().await;
+    cluster.apply(&model("qwen3", "")).await;
+    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    let plan = other_plan(&cluster).await;
+    let applier = operator.context.applier.clone();
+    // What was seen stays seen, whatever happens.
+    operator.stop().await;
+
+    cluster.api("Service").delete("qwen3", &DeleteParams::default()).await.unwrap();
+    cluster.until_gone("Service", "qwen3").await;
+    let errors = applier.apply(&plan).await;
+    assert!(matches!(errors[..], [ApplyError::Outdated { .. }]), "{errors:?}");
+    assert_eq!(cluster.get("Service", "qwen3").await, Value::Null);
+
+    cluster.kubectl(&["create", "service", "clusterip", "qwen3", "--tcp=80"]).await;
+    let errors = applier.apply(&plan).await;
+    assert!(matches!(errors[..], [ApplyError::Outdated { .. }]), "{errors:?}");
+    assert_eq!(cluster.get("Service", "qwen3").await["spec"]["ports"][0]["port"], 80);
 }
 
 #[tokio::test]
