@@ -23,7 +23,7 @@ use kube::{
 };
 use llm_contract::ResourceName;
 use removals::{removals, without_nulls};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// The field manager of everything we write.
@@ -179,7 +179,7 @@ impl Applier {
             }
             self.prepare(live, object, &wanted).await?;
             // So that only what was looked at is written, and nothing is made.
-            wanted["metadata"]["uid"] = live.uid.as_str().into();
+            object::merge(&mut wanted, json!({"metadata": {"uid": live.uid}}));
         } else if let (Owner::Resource(owner), Makes::Ask) = (owner, &makes) {
             self.is_there(owner, object).await?;
             *makes = Makes::Go;

@@ -13,6 +13,7 @@ use llm_contract::{
     InvalidIssuer, document,
     push::{Documents, Kind, Name},
 };
+use rustls::pki_types::InvalidDnsNameError;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// What the operator goes by, checked.
@@ -65,6 +66,14 @@ pub enum InvalidConfig {
         url: String,
         /// What is wrong with it.
         source: InvalidIssuer,
+    },
+    /// Not a name in DNS.
+    #[error("LLM_BASE_DOMAIN {given:?} is no domain such as example.org, without scheme and path")]
+    BaseDomain {
+        /// As given.
+        given: String,
+        /// What is wrong with it.
+        source: InvalidDnsNameError,
     },
     /// The file of the issuer's authorities.
     #[error("reading {}", path.display())]

@@ -3,6 +3,7 @@
 use crate::{
     clock,
     context::Context,
+    ignored,
     queue::Next,
     routes::key::may_ask,
     watch::{API_KEY, World},
@@ -97,10 +98,18 @@ async fn reconcile(
     };
     let before = key.status.as_ref();
     let generation = key.metadata.generation;
+    let mut findings = vec![finding];
+    // Of keys there are many, so that nothing is said where there is nothing to say.
+    let ignored = ignored::of_key(&key.spec);
+    findings.extend((!ignored.is_empty()).then(|| ignored::finding(&ignored)));
     let mut conditions = before.map(|status| status.conditions.clone()).unwrap_or_default();
-    let changed = set_condition(&mut conditions, finding, generation, now);
+    let there = conditions.len();
+    conditions.retain(|it| findings.iter().any(|finding| finding.about.as_str() == it.type_));
+    let mut changed = conditions.len() < there;
+    for finding in findings {
+        changed |= set_condition(&mut conditions, finding, generation, now);
+    }
     if changed || before.and_then(|status| status.observed_generation) != generation {
-        conditions.retain(|it| it.type_ == ConditionType::Active.as_str());
         let status = Status { conditions, observed_generation: generation };
         context.reporter.status::<ApiKey>(name, &status).await?;
     }

@@ -9,6 +9,7 @@ pub mod context;
 pub mod apply;
 pub mod report;
 mod finalizer;
+mod ignored;
 pub mod edge;
 pub mod routes;
 pub mod compile;

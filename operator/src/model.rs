@@ -7,7 +7,6 @@ pub mod plan;
 pub mod pods;
 pub mod progress;
 pub mod phase;
-mod ignored;
 pub mod status;
 
 use crate::{

@@ -75,7 +75,7 @@ pub(super) fn content(value: &Value) -> Value {
 }
 
 /// Puts the fields of one value into another.
-fn merge(value: &mut Value, more: Value) {
+pub(super) fn merge(value: &mut Value, more: Value) {
     match (value, more) {
         (Value::Object(fields), Value::Object(more)) => {
             for (key, more) in more {

@@ -11,9 +11,10 @@ use crate::{
     legacy,
     settings::{Images, Pods, Scope, Settings},
 };
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use llm_contract::{Issuer, document};
 use llm_crd::EndpointUrls;
+use rustls::pki_types::DnsName;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -52,9 +53,17 @@ pub struct Options {
     /// Its namespace
     #[arg(long, env = "LLM_INTERNAL_GATEWAY_NAMESPACE", default_value = GATEWAYS, value_name = "NAMESPACE")]
     internal_gateway_namespace: String,
-    /// Whether the operator keeps the listeners on the Gateways; true, 1, yes or on
-    #[arg(long, env = "LLM_MANAGE_SHARED_LISTENERS", default_value = "true", value_name = "BOOL")]
-    manage_shared_listeners: String,
+    /// Whether the operator keeps the listeners on the Gateways: true, 1, yes or on, or else false,
+    /// 0, no or off
+    #[arg(
+        long,
+        env = "LLM_MANAGE_SHARED_LISTENERS",
+        default_value = "true",
+        value_name = "BOOL",
+        value_parser = yes_or_no,
+        action = ArgAction::Set
+    )]
+    manage_shared_listeners: bool,
     /// The ClusterIssuer that issues the certificate
     #[arg(
         long,
@@ -217,6 +226,7 @@ impl Options {
         if !missing.is_empty() {
             return Err(InvalidConfig::Missing(missing));
         }
+        let base_domain = domain(base_domain)?;
         let exposure = self.exposure(external, internal);
         let edge =
             edge::Settings::check(namespace.clone(), base_domain, self.certificate(), exposure)?;
@@ -257,13 +267,11 @@ impl Options {
             gateway: GatewayName { namespace: namespace.clone(), name },
             port,
         };
-        let manages = ["true", "1", "yes", "on"];
-        let manages = manages.contains(&&*self.manage_shared_listeners.to_ascii_lowercase());
         Exposure::Gateways(Gateways {
             external: hop(external, &self.external_gateway_namespace, self.proxy_external_port),
             internal: hop(internal, &self.internal_gateway_namespace, self.proxy_internal_port),
             service: self.proxy_service.clone(),
-            listeners: if manages || self.manage_shared_listeners.is_empty() {
+            listeners: if self.manage_shared_listeners {
                 ListenerOwner::Operator
             } else {
                 ListenerOwner::Administrator
@@ -339,6 +347,23 @@ impl Options {
     }
 }
 
+/// A switch of the older pack's, which took any other word for no.
+fn yes_or_no(word: &str) -> Result<bool, String> {
+    match word.to_ascii_lowercase().as_str() {
+        "" | "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("say true or false".to_owned()),
+    }
+}
+
+/// The domain as names under it are written: in lower case, without a final dot.
+fn domain(given: String) -> Result<String, InvalidConfig> {
+    let name = given.trim_end_matches('.').to_ascii_lowercase();
+    DnsName::try_from(name.as_str())
+        .map_err(|source| InvalidConfig::BaseDomain { given, source })?;
+    Ok(name)
+}
+
 fn gateway_namespaces(exposure: &Exposure) -> BTreeSet<String> {
     match exposure {
         Exposure::Gateways(gateways) => {
@@ -350,7 +375,8 @@ fn gateway_namespaces(exposure: &Exposure) -> BTreeSet<String> {
 
 /// All that DNS in a cluster calls the operator's Service, unless other names are given.
 fn push_names(given: Vec<String>, namespace: &str) -> Vec<String> {
-    if !given.iter().all(String::is_empty) {
+    let given: Vec<_> = given.into_iter().filter(|name| !name.is_empty()).collect();
+    if !given.is_empty() {
         return given;
     }
     let name = format!("llm-operator.{namespace}");

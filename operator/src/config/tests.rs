@@ -1,5 +1,8 @@
 use super::*;
-use crate::settings::Scope;
+use crate::{
+    edge::settings::{Exposure, ListenerOwner},
+    settings::Scope,
+};
 use clap::Parser;
 
 #[derive(Parser)]
@@ -48,7 +51,7 @@ fn the_push_s_certificate_is_for_all_that_dns_calls_the_service_unless_names_are
     let service = ["llm-operator", "llm-operator.llm.svc"];
     assert!(service.iter().all(|name| names(&[]).iter().any(|it| it == name)), "{:?}", names(&[]));
     assert_eq!(names(&["--push-names="]), names(&[]));
-    assert_eq!(names(&["--push-names=a,b"]), ["a", "b"]);
+    assert_eq!(names(&["--push-names=a,,b"]), ["a", "b"]);
 }
 
 #[test]
@@ -77,4 +80,43 @@ fn gateways_are_needed_only_behind_gateways() {
 fn the_identity_is_the_host_s_name_unless_the_pod_has_one() {
     assert_eq!(check(&[]).unwrap().identity, "host-1");
     assert_eq!(check(&["--identity=pod-1"]).unwrap().identity, "pod-1");
+}
+
+#[test]
+fn the_base_domain_is_a_name_in_dns() {
+    let domain = |given: &str| {
+        let base = format!("--base-domain={given}");
+        let words = ["llm-operator", &base].into_iter().chain(NEEDED[1..].iter().copied());
+        let checked = Command::try_parse_from(words).unwrap().options.check("h");
+        checked.map(|config| config.settings.urls.external.unwrap()).map_err(|it| it.to_string())
+    };
+    assert_eq!(domain("Example.org.").unwrap(), "https://llm.example.org");
+    for given in ["https://example.org", "example.org/", "example.org:443", "a b", "..", "*.org"] {
+        let refusal = domain(given).unwrap_err();
+        assert!(
+            refusal.starts_with(&format!("LLM_BASE_DOMAIN {given:?} is no domain")),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn whether_listeners_are_kept_is_said_in_a_word_that_is_known() {
+    let listeners = |word: &str| {
+        let switch = format!("--manage-shared-listeners={word}");
+        let words = ["llm-operator"].iter().chain(&NEEDED).copied().chain([switch.as_str()]);
+        let options = Command::try_parse_from(words).map_err(|it| it.to_string())?.options;
+        match options.check("h").unwrap().edge.exposure() {
+            Exposure::Gateways(gateways) => Ok(gateways.listeners),
+            Exposure::Direct => Err(String::new()),
+        }
+    };
+    for word in ["", "TRUE", "yes", "1", "on"] {
+        assert_eq!(listeners(word), Ok(ListenerOwner::Operator), "{word}");
+    }
+    for word in ["False", "no", "0", "off"] {
+        assert_eq!(listeners(word), Ok(ListenerOwner::Administrator), "{word}");
+    }
+    let refusal = listeners("flase").unwrap_err();
+    assert!(refusal.contains("'flase'") && refusal.contains("say true or false"), "{refusal}");
 }

@@ -1,6 +1,7 @@
 //! The status of a model: what is known put together. Pure.
 
 use crate::{
+    ignored,
     model::{
         phase::{Seen, human},
         progress::Progress,
@@ -49,7 +50,8 @@ fn findings(
     weights: Finding,
     elsewhere: &[Finding],
 ) -> Vec<Finding> {
-    let mut findings = vec![accepted(seen), weights, seen.serving(), ignored(model)];
+    let ignored = ignored::finding(&ignored::of_model(&model.spec));
+    let mut findings = vec![accepted(seen), weights, seen.serving(), ignored];
     for (about, enabled) in [
         (ConditionType::ExternalEndpointReady, model.spec.external_enabled()),
         (ConditionType::InternalEndpointReady, model.spec.internal_enabled()),
@@ -84,16 +86,6 @@ pub(crate) fn endpoint(
         return Some(Finding::new(about, Reason::EndpointDisabled, "the resource disables it"));
     }
     elsewhere.iter().find(|finding| finding.about == about).cloned()
-}
-
-fn ignored(model: &LLMModel) -> Finding {
-    let ignored = super::ignored::ignored(&model.spec);
-    if ignored.is_empty() {
-        let message = "every field that is set has its effect";
-        return Finding::new(ConditionType::Ignored, Reason::NothingIgnored, message);
-    }
-    let fields: Vec<_> = ignored.iter().map(|it| format!("{} {}", it.path, it.why)).collect();
-    Finding::new(ConditionType::Ignored, Reason::FieldsIgnored, fields.join("; "))
 }
 
 /// How far the download is. A status is not written for less than a hundredth.

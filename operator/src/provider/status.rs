@@ -1,6 +1,7 @@
 //! The status of a provider. Pure.
 
 use crate::{
+    ignored,
     model::status::endpoint,
     routes::{Missing, Verdict},
     settings::Settings,
@@ -39,7 +40,9 @@ pub(super) fn status(
     let mut conditions = provider.status.clone().unwrap_or_default().conditions;
     let known = ConditionType::PASSTHROUGH_MODEL;
     conditions.retain(|it| known.iter().any(|known| known.as_str() == it.type_));
-    let mut findings = vec![accepted, configured, credential(provider, &judgement.verdict)];
+    let ignored = ignored::finding(&ignored::of_provider(spec));
+    let mut findings =
+        vec![accepted, configured, credential(provider, &judgement.verdict), ignored];
     for (about, enabled) in [
         (ConditionType::ExternalEndpointReady, spec.external_enabled()),
         (ConditionType::InternalEndpointReady, spec.internal_enabled()),

@@ -1,6 +1,9 @@
 //! Keys: whether they are in force, and nothing is written when nothing changes.
 
-use crate::{providers::OPEN, support::Cluster};
+use crate::{
+    providers::OPEN,
+    support::{Cluster, condition},
+};
 use jiff::{SignedDuration, Timestamp};
 use llm_contract::push::{Kind, Name};
 use serde_json::Value;
@@ -139,6 +142,28 @@ async fn a_key_ends_when_its_time_ends_though_nothing_happens() {
         "it is said at once"
     );
     drop(operator);
+}
+
+#[tokio::test]
+async fn limits_that_have_no_effect_are_named_on_keys_and_providers_for_as_long_as_they_are_set() {
+    let cluster = Cluster::shared().await;
+    let _operator = cluster.operate().await;
+    cluster.apply(&OPEN.replace("\nspec:", "\nspec:\n  limits: {queue: {size: 9}}")).await;
+    let said = cluster.until_says("PassthroughModel", "open", "Ignored", "FieldsIgnored").await;
+    assert_eq!(said, "spec.limits.queue has no effect in this version");
+    cluster.apply(OPEN).await;
+    cluster.until_says("PassthroughModel", "open", "Ignored", "NothingIgnored").await;
+
+    let (id, all) = ("obcdefgh2345", format!("{}/*", cluster.namespace));
+    let limits = "  limits: {concurrency: 4, tokensPerMinute: 1000}\n";
+    cluster.apply(&key(id, &all, limits)).await;
+    let said = cluster.until_says("ApiKey", id, "Ignored", "FieldsIgnored").await;
+    assert_eq!(said, "spec.limits.tokensPerMinute has no effect in this version");
+    cluster.until_says("ApiKey", id, "Active", "Active").await;
+    cluster.apply(&key(id, &all, "  limits: {concurrency: 4}\n")).await;
+    let nothing = |it: &Value| condition(it, "Ignored").is_null();
+    let key = cluster.until("ApiKey", id, "nothing is ignored", nothing).await;
+    assert_eq!(condition(&key, "Active")["reason"], "Active");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Providers: their routes, and what their status says.
 
-use crate::support::{Cluster, phase};
+use crate::support::{Cluster, DEADLINE, phase};
 use serde_json::json;
 
 /// A provider that everybody may use, and that needs no credential.
@@ -55,7 +55,9 @@ async fn a_provider_is_in_the_table_once_its_credential_is_there() {
     assert_eq!(phase(&provider), "Ready");
     assert_eq!(provider["status"]["providerHostname"], "openrouter.ai");
     assert_eq!(provider["status"]["endpoints"], json!({"external": "https://llm.example.org"}));
-    assert_eq!(operator.routes(), [format!("{}/openrouter", cluster.namespace)]);
+    let name = format!("{}/openrouter", cluster.namespace);
+    let routed = async || operator.routes() == [name.as_str()];
+    llm_cluster::wait_for("it is in the table", DEADLINE, routed).await.unwrap();
 
     cluster.kubectl(&["delete", "secret", "openrouter"]).await;
     cluster
@@ -81,7 +83,7 @@ async fn a_model_and_a_provider_may_not_share_a_name() {
     let later = async || {
         created.as_str() < Some(jiff::Timestamp::now().strftime("%FT%TZ").to_string().as_str())
     };
-    llm_cluster::wait_for("the next second", crate::support::DEADLINE, later).await.unwrap();
+    llm_cluster::wait_for("the next second", DEADLINE, later).await.unwrap();
     cluster.apply(&crate::models::model("openrouter", "")).await;
     cluster.until_says("LLMModel", "openrouter", "Accepted", "NameTaken").await;
     assert!(cluster.get("Deployment", "openrouter").await.is_null());

@@ -195,9 +195,10 @@ impl ConditionType {
         Self::ExternalEndpointReady,
         Self::InternalEndpointReady,
         Self::RouteProgrammed,
+        Self::Ignored,
     ];
-    /// The conditions of an ApiKey.
-    pub const API_KEY: &[Self] = &[Self::Active];
+    /// The conditions of an ApiKey. `Ignored` is there only if something is.
+    pub const API_KEY: &[Self] = &[Self::Active, Self::Ignored];
 
     /// The reasons it gives, the good ones first.
     pub fn reasons(self) -> &'static [Reason] {

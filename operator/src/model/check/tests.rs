@@ -134,7 +134,7 @@ fn fields_without_effect_are_named() {
         "pricing": {"currency": "EUR", "inputPerMillion": 1.0, "outputPerMillion": 1.0},
         "endpoints": {"external": {"subdomain": "x"}},
     }));
-    let ignored = crate::model::ignored::ignored(&model.spec);
+    let ignored = crate::ignored::of_model(&model.spec);
     let paths: Vec<_> = ignored.iter().map(|it| it.path).collect();
     assert_eq!(
         paths,
