@@ -89,6 +89,9 @@ pub enum Rejection {
     /// We cannot take more just now.
     #[error("the service is saturated; try again shortly")]
     Saturated,
+    /// Whom we would know, and what they may use, is not known yet.
+    #[error("the gateway has just started and knows no model yet; try again shortly")]
+    NoTable,
     /// The issuer's keys could not be fetched yet.
     #[error("the identity provider cannot be reached; try again shortly")]
     IssuerUnavailable,
@@ -179,12 +182,14 @@ impl Rejection {
             Self::TooManyAtOnce { .. } => {
                 class(S::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", "rate_limit_error")
             }
-            Self::Saturated | Self::IssuerUnavailable | Self::NoEndpoint { .. } => class(
-                S::SERVICE_UNAVAILABLE,
-                "server_error",
-                "service_unavailable",
-                "overloaded_error",
-            ),
+            Self::Saturated | Self::NoTable | Self::IssuerUnavailable | Self::NoEndpoint { .. } => {
+                class(
+                    S::SERVICE_UNAVAILABLE,
+                    "server_error",
+                    "service_unavailable",
+                    "overloaded_error",
+                )
+            }
             Self::UpstreamFailed | Self::UpstreamCredential => {
                 class(S::BAD_GATEWAY, "server_error", "upstream_error", "api_error")
             }

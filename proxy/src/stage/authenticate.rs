@@ -40,7 +40,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`Rejection::Unauthenticated`] whatever is wrong with the credential;
-    /// [`Rejection::Saturated`] or [`Rejection::IssuerUnavailable`] if it could not be looked at.
+    /// [`Rejection::Saturated`], [`Rejection::IssuerUnavailable`] or [`Rejection::NoTable`] if it
+    /// could not be looked at.
     pub async fn principal(
         &self,
         entry: Entry,
@@ -49,9 +50,13 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Principal, Rejection> {
         let credential = credential(headers).ok_or(Rejection::Unauthenticated)?;
-        match entry {
+        let principal = match entry {
             Entry::External => self.by_key(credential, tables, now).await.map(Principal::Key),
             Entry::Internal => self.by_token(credential, now).await.map(Principal::Token),
+        };
+        match principal {
+            Err(Rejection::Unauthenticated) if !tables.has_come => Err(Rejection::NoTable),
+            principal => principal,
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Snapshot {
     /// What applies to every route.
     pub settings: Settings,
     /// Whether a table has come.
-    pub(super) has_come: bool,
+    pub has_come: bool,
     names: Map<ModelId, Claims>,
     catch_all: Option<Arc<RouteEntry>>,
     /// Each model that is reached by its own id.

@@ -1,7 +1,8 @@
 //! Who gets in, through which entry, and from when on no longer.
 
 use crate::support::{
-    ME, PATIENCE, Proxy, bearer, chat, eventually, key, now, nowhere, raw, record, served, table,
+    LIMITS, ME, PATIENCE, Proxy, bearer, chat, eventually, key, now, nowhere, raw, record, served,
+    table,
 };
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -130,6 +131,25 @@ async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() {
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
     assert!(sim.received().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_a_table_has_come_nobody_is_told_that_their_credential_is_wrong() {
+    let sim = sim().await;
+    let proxy = Proxy::without_table(LIMITS);
+    for address in [proxy.external, proxy.internal] {
+        let answer = chat_at(address, "authorization", &bearer()).await;
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["retry-after"]),
+            (503, &"1".parse().unwrap())
+        );
+        assert!(answer.text().await.unwrap().contains("knows no model yet; try again"));
+        assert_eq!(chat_at(address, "authorization", "").await.status(), 401);
+    }
+    proxy.update(table(json!([served(MODEL, &[sim.url()])])));
+    assert_eq!(status_with(&proxy, &key(ME)).await, 200);
+    assert_eq!(status_with(&proxy, &key("unknownnnnnn")).await, 401);
+    assert_eq!(chat_at(proxy.internal, "authorization", &bearer()).await.status(), 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
