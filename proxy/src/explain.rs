@@ -93,7 +93,10 @@ fn decide(question: &Question, tables: &Snapshot, now: Timestamp, steps: &mut Ve
 
 fn leads_to(route: &RouteEntry) -> String {
     match &route.route.upstream {
-        Upstream::Served(served) => format!("{} model servers", served.endpoints.len()),
+        Upstream::Served(served) => match served.endpoints.len() {
+            1 => "one model server".to_owned(),
+            count => format!("{count} model servers"),
+        },
         Upstream::Provider(provider, _) => format!("the provider {}", provider.name),
     }
 }

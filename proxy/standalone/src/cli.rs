@@ -14,6 +14,9 @@ use std::{
 };
 use sysexits::ExitCode;
 
+/// The configuration that is meant where none is named.
+pub const CONFIG: &str = "gateway.yaml";
+
 /// The text of `llm-gateway --help`.
 #[derive(Debug, Parser)]
 #[command(
@@ -80,7 +83,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub upstream: Option<Upstream>,
     /// The configuration, unless a model server is named; watched for changes
-    #[arg(long, value_name = "FILE", default_value = "gateway.yaml")]
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
     /// The folder for keys and all that is kept [default: the configuration's, or ./data]
     #[arg(long, value_name = "FOLDER")]
@@ -98,7 +101,7 @@ pub struct ServeArgs {
 #[command(after_help = "Example:\n  llm-gateway check --config gateway.yaml")]
 pub struct CheckArgs {
     /// The configuration
-    #[arg(long, value_name = "FILE", default_value = "gateway.yaml")]
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
 }
 
@@ -119,10 +122,10 @@ pub struct KeysArgs {
 /// Where the data is.
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// The data folder [default: the configuration's, or ./data]
+    /// The data folder [default: the configuration's, or ./data if there is none]
     #[arg(long, value_name = "FOLDER", global = true, help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
-    /// The configuration that names the data folder
+    /// The configuration that names the data folder [default: ./gateway.yaml, if it is there]
     #[arg(long, value_name = "FILE", global = true, help_heading = "Data")]
     pub config: Option<PathBuf>,
 }

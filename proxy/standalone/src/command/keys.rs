@@ -5,7 +5,7 @@
 
 use super::Failure;
 use crate::{
-    cli::{CreateArgs, DataArgs, KeysArgs, KeysCommand},
+    cli::{CONFIG, CreateArgs, DataArgs, KeysArgs, KeysCommand},
     config,
 };
 use comfy_table::{Table, presets};
@@ -67,15 +67,19 @@ pub fn run(
     }
 }
 
-/// The data folder that is meant: the one named, the configuration's, or `./data`.
+/// The data folder that is meant: the one named, that of the configuration named, that of the one
+/// here, or `./data`.
 ///
 /// # Errors
 /// [`Failure::Config`].
 pub fn data_dir(args: DataArgs) -> Result<PathBuf, Failure> {
-    match args {
-        DataArgs { data_dir: Some(folder), .. } => Ok(folder),
-        DataArgs { config: Some(file), .. } => Ok(config::data_dir(&file)?),
-        DataArgs { .. } => Ok(DATA_DIR.into()),
+    let here = || Some(PathBuf::from(CONFIG)).filter(|file| file.exists());
+    match args.data_dir {
+        Some(folder) => Ok(folder),
+        None => match args.config.or_else(here) {
+            Some(file) => Ok(config::data_dir(&file)?),
+            None => Ok(DATA_DIR.into()),
+        },
     }
 }
 

@@ -44,9 +44,12 @@ async fn the_configuration_says_where_the_keys_are() {
     let home = Home::new();
     home.write(CONFIG, &format!("dataDir: kept\n{}", config("a", &sim.url())));
     let gateway = home.serve();
-    let key = home.create_key(&["--config", CONFIG]);
-    gateway.until_models(&key, &all()).await;
-    assert_eq!(home.names(), [CONFIG, "kept"]);
+    for args in [&["--config", CONFIG][..], &[]] {
+        let key = home.create_key(args);
+        gateway.until_models(&key, &all()).await;
+    }
+    let usage = home.run(&["usage"]);
+    assert_eq!((usage.code, home.names()), (0, vec![CONFIG.to_owned(), "kept".to_owned()]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
