@@ -51,6 +51,10 @@ fn decide(question: &Question, tables: &Snapshot, now: Timestamp, steps: &mut Ve
         steps.push(Step { stage: stage.to_owned(), passes, because });
         passes
     };
+    if !tables.has_come {
+        say("authenticate", false, "no table is in force yet".to_owned());
+        return 503;
+    }
     let entry = KeyId::parse(&question.key).ok().and_then(|id| tables.keys.get(&id));
     let Some(entry) = entry else {
         say("authenticate", false, "no key of this id is in force here".to_owned());

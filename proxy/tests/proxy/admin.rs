@@ -55,6 +55,8 @@ async fn a_gateway_is_alive_at_once_and_ready_with_its_first_table() {
     let admin = Admin::of(&shared).await;
     assert_eq!(admin.get("/healthz").await.status(), 200);
     assert_eq!(admin.get("/readyz").await.status(), 503);
+    let told = admin.explain(ME, MODEL).await;
+    assert_eq!(told, (503, "authenticate: no table is in force yet".to_owned()));
     let text = table(json!([])).to_string();
     shared.update(Table::parse(text.as_bytes()).unwrap()).unwrap();
     assert_eq!(admin.get("/readyz").await.status(), 200);
