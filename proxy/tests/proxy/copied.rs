@@ -78,7 +78,7 @@ async fn a_damaged_copy_is_not_used_and_replaced_when_the_operator_comes() {
     fs::write(file(folder.path()), &bytes).unwrap();
     let (proxy, feed) = restarted(folder.path());
     assert!(proxy.shared.tables.is_empty(), "not even half of it");
-    assert_eq!(proxy.chat(MODEL).await.status(), 401);
+    assert_eq!(proxy.chat(MODEL).await.status(), 503);
     let metrics = proxy.shared.metrics.text();
     assert!(metrics.contains("\nllm_proxy_table_copy_failures_total 1\n"), "{metrics}");
     drop((proxy, feed));
