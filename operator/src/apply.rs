@@ -19,7 +19,6 @@ use kube::{
         ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams,
         Preconditions, PropagationPolicy,
     },
-    core::Status,
 };
 use llm_contract::ResourceName;
 use removals::{removals, without_nulls};
@@ -79,6 +78,8 @@ pub enum ApplyError {
     Outdated {
         /// Kind and name.
         what: What,
+        /// What came back.
+        source: kube::Error,
     },
     /// The API server said no, or nothing.
     #[error("{action} {what}")]
@@ -178,21 +179,15 @@ impl Applier {
                 return Ok(());
             }
             self.prepare(live, object, &wanted).await?;
-            // So that only what was looked at is written, and nothing is made.
-            object::merge(&mut wanted, json!({"metadata": {"uid": live.uid}}));
+            object::merge(&mut wanted, with_uid(live));
         } else if let (Owner::Resource(owner), Makes::Ask) = (owner, &makes) {
             self.is_there(owner, object).await?;
             *makes = Makes::Go;
         }
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let (api, patch) = (self.api(resource, name), Patch::Apply(without_nulls(wanted)));
-        let written = match api.patch(name.name(), &params, &patch).await {
-            Err(kube::Error::Api(status)) if is_outdated(&status) => {
-                let what = What { kind: resource.kind.clone(), name: name.clone() };
-                return Err(ApplyError::Outdated { what });
-            }
-            written => written.map_err(api_error("writing", resource, name))?,
-        };
+        let written = api.patch(name.name(), &params, &patch).await;
+        let written = written.map_err(not_written(live.as_deref(), resource, name))?;
         tracing::debug!(kind = resource.kind, %name, version = written.resource_version(), "written");
         Ok(())
     }
@@ -225,14 +220,15 @@ impl Applier {
         let Object { resource, name, .. } = object;
         let api = self.api(resource, name);
         if live.held_by_older {
-            let taken = managers::take_over(&api, name.name()).await;
+            let taken = managers::take_over(&api, name.name(), &live.uid).await;
             taken.map_err(api_error("taking over", resource, name))?;
         }
-        if let Some(patch) = removals(&live.value(), wanted) {
+        if let Some(mut patch) = removals(&live.value(), wanted) {
+            object::merge(&mut patch, with_uid(live));
             let params =
                 PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
             let removed = api.patch(name.name(), &params, &Patch::Merge(patch)).await;
-            removed.map_err(api_error("writing", resource, name))?;
+            removed.map_err(not_written(Some(live), resource, name))?;
         }
         Ok(())
     }
@@ -320,11 +316,34 @@ impl Owner {
     }
 }
 
-/// Whether a patch was refused because what it is for has gone, or has another uid. The API server
-/// calls the first a conflict, and the second an invalid field.
-fn is_outdated(status: &Status) -> bool {
+/// What a patch needs so that only what was looked at is written, and nothing is made.
+fn with_uid(live: &Live) -> Value {
+    json!({"metadata": {"uid": live.uid}})
+}
+
+/// Whether a patch with a uid was refused because nothing has it: what it is for has gone, which
+/// the API server calls a conflict or not found, or another one has its name, which it calls an
+/// invalid field.
+fn is_outdated(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    status.code == 409 || causes.into_iter().any(|cause| cause.field == "metadata.uid")
+    [404, 409].contains(&status.code)
+        || causes.into_iter().any(|cause| cause.field == "metadata.uid")
+}
+
+fn not_written(
+    live: Option<&Live>,
+    resource: &ApiResource,
+    name: &ResourceName,
+) -> impl FnOnce(kube::Error) -> ApplyError {
+    let what = What { kind: resource.kind.clone(), name: name.clone() };
+    let was_seen = live.is_some();
+    move |source| {
+        if was_seen && is_outdated(&source) {
+            return ApplyError::Outdated { what, source };
+        }
+        ApplyError::Api { action: "writing", what, source }
+    }
 }
 
 fn api_error(

@@ -9,6 +9,7 @@ use crate::{
     watch::{API_KEY, World},
 };
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use llm_contract::{
     Chain, KeyHash, ResourceName,
     push::{Kind, Name},
@@ -63,7 +64,7 @@ async fn look(context: &Context, table: &Table, name: ResourceName) -> Next {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
-    conditions: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
+    conditions: Vec<Condition>,
     observed_generation: Option<i64>,
 }
 
@@ -103,6 +104,9 @@ async fn reconcile(
     let ignored = ignored::of_key(&key.spec);
     findings.extend((!ignored.is_empty()).then(|| ignored::finding(&ignored)));
     let mut conditions = before.map(|status| status.conditions.clone()).unwrap_or_default();
+    let ours =
+        |it: &Condition| ConditionType::API_KEY.iter().any(|about| about.as_str() == it.type_);
+    conditions.retain(ours);
     let there = conditions.len();
     conditions.retain(|it| findings.iter().any(|finding| finding.about.as_str() == it.type_));
     let mut changed = conditions.len() < there;

@@ -12,10 +12,15 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-/// Makes the older pack's fields ours. If the object changes meanwhile it fails, and is tried
-/// again like everything.
-pub(super) async fn take_over(api: &Api<DynamicObject>, name: &str) -> Result<(), Error> {
-    let Some(object) = api.get_opt(name).await? else { return Ok(()) };
+/// Makes the older pack's fields of an object ours, and of no other that has its name. If the
+/// object changes meanwhile it fails, and is tried again like everything.
+pub(super) async fn take_over(
+    api: &Api<DynamicObject>,
+    name: &str,
+    uid: &str,
+) -> Result<(), Error> {
+    let object = api.get_opt(name).await?.filter(|it| it.metadata.uid.as_deref() == Some(uid));
+    let Some(object) = object else { return Ok(()) };
     let version = object.resource_version();
     let managers = object.metadata.managed_fields.unwrap_or_default();
     let patch = json!({"metadata": {

@@ -348,13 +348,18 @@ impl Options {
 }
 
 /// A switch of the older pack's, which took any other word for no.
-fn yes_or_no(word: &str) -> Result<bool, String> {
+fn yes_or_no(word: &str) -> Result<bool, NeitherYesNorNo> {
     match word.to_ascii_lowercase().as_str() {
         "" | "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err("say true or false".to_owned()),
+        _ => Err(NeitherYesNorNo),
     }
 }
+
+/// A word for neither.
+#[derive(Debug, thiserror::Error)]
+#[error("say true or false")]
+struct NeitherYesNorNo;
 
 /// The domain as names under it are written: in lower case, without a final dot.
 fn domain(given: String) -> Result<String, InvalidConfig> {

@@ -121,20 +121,32 @@ async fn what_has_gone_or_was_replaced_unnoticed_is_not_written() {
     cluster.apply(&model("qwen3", "")).await;
     cluster.until("Deployment", "qwen3", "it is there", is_there).await;
     let plan = other_plan(&cluster).await;
-    let applier = operator.context.applier.clone();
+    let (live, applier) = (operator.context.world.live.clone(), operator.context.applier.clone());
+    let Object { resource, name, .. } = &plan.objects[0];
+    let seen = async || live.get(resource, name).is_some();
+    llm_cluster::wait_for("the Service is seen", DEADLINE, seen).await.unwrap();
     // What was seen stays seen, whatever happens.
     operator.stop().await;
 
+    // The second one also takes something out, which is a patch of its own.
+    let mut plans = [plan.clone(), plan];
+    plans[1].objects[0].value["spec"]["sessionAffinity"] = Value::Null;
+
     cluster.api("Service").delete("qwen3", &DeleteParams::default()).await.unwrap();
     cluster.until_gone("Service", "qwen3").await;
-    let errors = applier.apply(&plan).await;
-    assert!(matches!(errors[..], [ApplyError::Outdated { .. }]), "{errors:?}");
-    assert_eq!(cluster.get("Service", "qwen3").await, Value::Null);
+    for plan in &plans {
+        let errors = applier.apply(plan).await;
+        assert!(matches!(errors[..], [ApplyError::Outdated { .. }]), "{errors:?}");
+        assert_eq!(cluster.get("Service", "qwen3").await, Value::Null);
+    }
 
     cluster.kubectl(&["create", "service", "clusterip", "qwen3", "--tcp=80"]).await;
-    let errors = applier.apply(&plan).await;
-    assert!(matches!(errors[..], [ApplyError::Outdated { .. }]), "{errors:?}");
-    assert_eq!(cluster.get("Service", "qwen3").await["spec"]["ports"][0]["port"], 80);
+    let theirs = cluster.get("Service", "qwen3").await;
+    for plan in &plans {
+        let errors = applier.apply(plan).await;
+        assert!(matches!(errors[..], [ApplyError::Outdated { .. }]), "{errors:?}");
+        assert_eq!(cluster.get("Service", "qwen3").await, theirs);
+    }
 }
 
 #[tokio::test]

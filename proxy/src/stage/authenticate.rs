@@ -50,13 +50,12 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Principal, Rejection> {
         let credential = credential(headers).ok_or(Rejection::Unauthenticated)?;
-        let principal = match entry {
+        if !tables.has_come {
+            return Err(Rejection::NoTable);
+        }
+        match entry {
             Entry::External => self.by_key(credential, tables, now).await.map(Principal::Key),
             Entry::Internal => self.by_token(credential, now).await.map(Principal::Token),
-        };
-        match principal {
-            Err(Rejection::Unauthenticated) if !tables.has_come => Err(Rejection::NoTable),
-            principal => principal,
         }
     }
 

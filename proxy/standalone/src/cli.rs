@@ -120,7 +120,7 @@ pub struct KeysArgs {
 }
 
 /// Where the data is.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct DataArgs {
     /// The data folder [default: the configuration's, or ./data if there is none]
     #[arg(long, value_name = "FOLDER", global = true, help_heading = "Data")]

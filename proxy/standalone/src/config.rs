@@ -221,11 +221,7 @@ const fn loopback(port: u16) -> SocketAddr {
 
 /// Also returns the tree, so that a mistake found later can still be given its line.
 fn parse(text: &str, folder: &Path) -> Result<(Config<Reference>, tree::Node), Vec<Mistake>> {
-    if FILE_BYTES_MAX < text.len() {
-        let message = format!("larger than {FILE_BYTES_MAX} bytes");
-        return Err(vec![Mistake::new(&FieldPath::default(), message)]);
-    }
-    let tree = tree::Node::parse(text).map_err(|mistake| vec![mistake])?;
+    let tree = tree_of(text)?;
     let (json, mut mistakes) = shape::check(&tree);
     // Unknown fields do not hide what else is wrong; a value of the wrong kind may.
     match serde_json::from_value::<file::File>(json) {
@@ -240,6 +236,25 @@ fn parse(text: &str, folder: &Path) -> Result<(Config<Reference>, tree::Node), V
         Err(_) => {}
     }
     Err(locate(mistakes, &tree))
+}
+
+/// The folder that a file names for what is kept. Only what is wrong with the file's own fields
+/// counts: somebody may edit a model while a key must be revoked.
+fn kept_in(text: &str, folder: &Path) -> Result<PathBuf, Vec<Mistake>> {
+    let tree = tree_of(text)?;
+    let (json, mistakes) = shape::check(&tree);
+    if mistakes.iter().any(|mistake| mistake.path.steps().len() < 2) {
+        return Err(locate(mistakes, &tree));
+    }
+    Ok(check::data_dir(json.get("dataDir").and_then(serde_json::Value::as_str), folder))
+}
+
+fn tree_of(text: &str) -> Result<tree::Node, Vec<Mistake>> {
+    if FILE_BYTES_MAX < text.len() {
+        let message = format!("larger than {FILE_BYTES_MAX} bytes");
+        return Err(vec![Mistake::new(&FieldPath::default(), message)]);
+    }
+    tree::Node::parse(text).map_err(|mistake| vec![mistake])
 }
 
 /// Gives each mistake its line, and puts them in the file's order.

@@ -49,7 +49,8 @@ pub async fn run(args: &DemoArgs) -> Result<(), Failure> {
         }
     }
     let (models, key) = (config.model_ids(), first_key.as_ref());
-    Welcome { listen: node.listen, is_tls: false, models: &models, key }.print(out)?;
+    Welcome { listen: node.listen, is_tls: false, models: &models, key, data_dir: None }
+        .print(out)?;
     signals.next().await;
     node.stop(DRAIN, &mut signals).await;
     Ok(folder.close()?)

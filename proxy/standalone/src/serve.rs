@@ -1,8 +1,8 @@
 //! `llm-gateway serve`: runs until it is told to stop.
 
 use crate::{
-    cli::ServeArgs,
-    command::Failure,
+    cli::{DataArgs, ServeArgs},
+    command::{Failure, keys},
     config::{self, Config, Loaded},
     follow::{Follower, Read},
     http,
@@ -28,13 +28,21 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         loaded = loading => loaded?,
         () = signals.next() => return Ok(()),
     };
-    let Started { node, keys, first_key } =
+    let Started { node, keys: known, first_key } =
         Node::start(&loaded.config, loaded.certificate.as_ref()).await?;
     let models = loaded.config.model_ids();
-    Welcome { listen: node.listen, is_tls: node.is_tls, models: &models, key: first_key.as_ref() }
-        .print(&mut io::stdout())?;
+    let (key, data_dir) = (first_key.as_ref(), &loaded.config.data_dir);
+    let is_found = keys::data_dir(DataArgs::default()).is_ok_and(|folder| folder == *data_dir);
+    Welcome {
+        listen: node.listen,
+        is_tls: node.is_tls,
+        models: &models,
+        key,
+        data_dir: (!is_found).then_some(data_dir),
+    }
+    .print(&mut io::stdout())?;
     drop(first_key);
-    let mut follower = Follower::new(&node, loaded, keys, read);
+    let mut follower = Follower::new(&node, loaded, known, read);
     tokio::select! {
         () = follower.run(&node) => {}
         () = signals.next() => {}

@@ -3,7 +3,10 @@
 use crate::config::Listen;
 use llm_contract::{ApiKey, ModelId};
 use llm_proxy::program::explain::reachable;
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 /// How many models are named.
 const MODELS_MAX: usize = 5;
@@ -18,6 +21,8 @@ pub struct Welcome<'a> {
     pub models: &'a [&'a ModelId],
     /// The key made at the first start.
     pub key: Option<&'a ApiKey>,
+    /// Where keys are kept, if `llm-gateway keys` does not find it by itself.
+    pub data_dir: Option<&'a Path>,
 }
 
 impl Welcome<'_> {
@@ -26,7 +31,7 @@ impl Welcome<'_> {
     /// # Errors
     /// If standard output is closed or full.
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { listen, is_tls, models, key } = self;
+        let Self { listen, is_tls, models, key, data_dir } = self;
         let scheme = if *is_tls { "https" } else { "http" };
         let base = format!("{scheme}://{}/v1", reachable(listen.external));
         writeln!(out, "llm-gateway is ready\n")?;
@@ -40,7 +45,10 @@ impl Welcome<'_> {
         match key {
             Some(key) => writeln!(out, "  key       {}  (shown this once)", key.reveal())?,
             None => {
-                writeln!(out, "  key       make one with: llm-gateway keys create --name NAME")?;
+                let folder = data_dir.map(|folder| format!(" --data-dir {}", folder.display()));
+                let folder = folder.unwrap_or_default();
+                let make = "llm-gateway keys create --name NAME";
+                writeln!(out, "  key       make one with: {make}{folder}")?;
             }
         }
         let secret = key.map_or("$KEY", ApiKey::reveal);
@@ -80,7 +88,9 @@ mod tests {
         let models: Vec<_> = models.iter().map(|id| ModelId::parse(id).unwrap()).collect();
         let models: Vec<_> = models.iter().collect();
         let mut out = Vec::new();
-        Welcome { listen, is_tls, models: &models, key: None }.print(&mut out).unwrap();
+        Welcome { listen, is_tls, models: &models, key: None, data_dir: None }
+            .print(&mut out)
+            .unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -105,6 +115,21 @@ mod tests {
         let text = printed(listen("127.0.0.1:8443"), true, &["m"]);
         assert!(text.contains("curl -N https://127.0.0.1:8443/v1/chat/completions"), "{text}");
         assert!(text.contains("  admin     http://127.0.0.1:9090 "), "{text}");
+    }
+
+    #[test]
+    fn where_keys_are_is_said_if_it_would_not_be_found() {
+        let make = |data_dir| {
+            let listen = listen("127.0.0.1:1");
+            let welcome = Welcome { listen, is_tls: false, models: &[], key: None, data_dir };
+            let mut out = Vec::new();
+            welcome.print(&mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            text.lines().find(|line| line.contains("keys create")).unwrap().to_owned()
+        };
+        assert!(make(None).ends_with("keys create --name NAME"), "{}", make(None));
+        let other = make(Some(Path::new("other")));
+        assert!(other.ends_with("keys create --name NAME --data-dir other"), "{other}");
     }
 
     #[test]

@@ -61,7 +61,8 @@ words! {
         InternalEndpointReady,
         /// Whether every ready proxy has this generation of the resource in force.
         RouteProgrammed,
-        /// Whether fields are set that have no effect. `False` is the good news here.
+        /// Whether fields are set that have no effect. `False` is the good news here. An ApiKey has
+        /// this condition only while something is ignored.
         Ignored,
         /// Whether the key is in force.
         Active,
@@ -197,7 +198,7 @@ impl ConditionType {
         Self::RouteProgrammed,
         Self::Ignored,
     ];
-    /// The conditions of an ApiKey. `Ignored` is there only if something is.
+    /// The conditions of an ApiKey.
     pub const API_KEY: &[Self] = &[Self::Active, Self::Ignored];
 
     /// The reasons it gives, the good ones first.

@@ -39,7 +39,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config<Reference>, Vec<
             certificate: within(folder, &certificate),
             key: within(folder, &key),
         }),
-        data_dir: within(folder, data_dir.as_deref().unwrap_or(DATA_DIR)),
+        data_dir: self::data_dir(data_dir.as_deref(), folder),
         models,
         providers,
         issuers,
@@ -355,6 +355,11 @@ impl Check<'_> {
 }
 
 /// A path of the file, without needless `./`.
+/// Where everything is kept, as a file says it or not.
+pub(super) fn data_dir(named: Option<&str>, folder: &Path) -> PathBuf {
+    within(folder, named.unwrap_or(DATA_DIR))
+}
+
 fn within(folder: &Path, path: &str) -> PathBuf {
     folder.join(path).components().collect()
 }

@@ -1,8 +1,8 @@
 //! The rim: reads the file, and the secrets and certificates that it refers to.
 
 use super::{
-    Config, FILE_BYTES_MAX, FieldPath, Mistake, Mistakes, Purpose, Reference, Tls, locate, parse,
-    tree::Node,
+    Config, FILE_BYTES_MAX, FieldPath, Mistake, Mistakes, Purpose, Reference, Tls, kept_in, locate,
+    parse, tree::Node,
 };
 use llm_contract::{Authorities, Chain, Credential, CredentialHeader, Secret};
 use llm_proxy::tls::{Certificate, InvalidCertificate};
@@ -58,21 +58,29 @@ pub fn load(file: &Path, environment: Environment<'_>) -> Result<Loaded, Mistake
     }
 }
 
-/// The folder that a configuration names, without reading any secret.
+/// The folder that a configuration names, without reading any secret. Mistakes in models and the
+/// like do not count.
 ///
 /// # Errors
-/// Everything that is wrong with the file.
+/// What is wrong with the file, so that it cannot be told.
 pub fn data_dir(file: &Path) -> Result<PathBuf, Mistakes> {
-    parse_file(file).map(|(config, _lines)| config.data_dir)
+    with_text(file, kept_in)
 }
 
 fn parse_file(file: &Path) -> Result<(Config<Reference>, Node), Mistakes> {
-    let files = || vec![file.to_owned()];
-    let wrong = |all| Mistakes { file: file.to_owned(), all, files: files() };
+    with_text(file, parse)
+}
+
+/// What becomes of a file's text; paths in it are relative to the file's folder.
+fn with_text<T>(
+    file: &Path,
+    of: impl FnOnce(&str, &Path) -> Result<T, Vec<Mistake>>,
+) -> Result<T, Mistakes> {
+    let wrong = |all| Mistakes { file: file.to_owned(), all, files: vec![file.to_owned()] };
     let text = read(file, FILE_BYTES_MAX)
         .map_err(|problem| format!("the file {problem}"))
         .map_err(|message| wrong(vec![Mistake::new(&FieldPath::default(), message)]))?;
-    parse(&text, file.parent().unwrap_or(Path::new(""))).map_err(wrong)
+    of(&text, file.parent().unwrap_or(Path::new(""))).map_err(wrong)
 }
 
 impl Pem {

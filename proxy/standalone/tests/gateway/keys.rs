@@ -48,6 +48,8 @@ async fn the_configuration_says_where_the_keys_are() {
         let key = home.create_key(args);
         gateway.until_models(&key, &all()).await;
     }
+    home.write(CONFIG, "dataDir: kept\nmodels: [{idd: half-written}]\n");
+    assert_eq!(home.ask(&["keys", "list"]).matches("test").count(), 2);
     let usage = home.run(&["usage"]);
     assert_eq!((usage.code, home.names()), (0, vec![CONFIG.to_owned(), "kept".to_owned()]));
 }

@@ -79,3 +79,17 @@ fn the_data_folder_is_known_without_any_secret() {
     let kept = data_dir(&folder.path().join("gateway.yaml")).unwrap();
     assert_eq!(kept, folder.path().join("kept"));
 }
+
+#[test]
+fn the_data_folder_is_known_while_somebody_edits_a_model_and_not_guessed_otherwise() {
+    let dir = |text: &str| {
+        let folder = folder(text);
+        let dir = data_dir(&folder.path().join("gateway.yaml"));
+        dir.map(|dir| dir.strip_prefix(folder.path()).unwrap().display().to_string())
+    };
+    assert_eq!(dir("dataDir: kept\nmodels: [{idd: x}]\n").unwrap(), "kept");
+    assert_eq!(dir("models: [7]\n").unwrap(), "data");
+    for text in ["", "datadir: kept\n", "dataDir: 7\n", "models: [\n"] {
+        assert!(dir(text).is_err(), "{text}");
+    }
+}
