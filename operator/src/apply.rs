@@ -206,7 +206,7 @@ impl Applier {
         if found.is_some_and(|it| it.uid().as_ref() == Some(&owner.uid)) {
             return Ok(());
         }
-        let what = What { kind: of.kind.clone(), name: name.clone() };
+        let what = What::of(of, name);
         Err(ApplyError::OwnerGone { what, owner: format!("{} {}", owner.kind, owner.name) })
     }
 
@@ -288,7 +288,7 @@ impl Owner {
         resource: &ApiResource,
         name: &ResourceName,
     ) -> Result<(), ApplyError> {
-        let what = || What { kind: resource.kind.clone(), name: name.clone() };
+        let what = || What::of(resource, name);
         let managed = live.labels.get(MANAGED_BY.0).map(String::as_str) == Some(MANAGED_BY.1);
         let controller = live.controller.as_ref();
         let whose = match (self, controller) {
@@ -336,13 +336,12 @@ fn not_written(
     resource: &ApiResource,
     name: &ResourceName,
 ) -> impl FnOnce(kube::Error) -> ApplyError {
-    let what = What { kind: resource.kind.clone(), name: name.clone() };
     let was_seen = live.is_some();
     move |source| {
         if was_seen && is_outdated(&source) {
-            return ApplyError::Outdated { what, source };
+            return ApplyError::Outdated { what: What::of(resource, name), source };
         }
-        ApplyError::Api { action: "writing", what, source }
+        api_error("writing", resource, name)(source)
     }
 }
 
@@ -351,11 +350,14 @@ fn api_error(
     resource: &ApiResource,
     name: &ResourceName,
 ) -> impl FnOnce(kube::Error) -> ApplyError {
-    let what = What { kind: resource.kind.clone(), name: name.clone() };
-    move |source| ApplyError::Api { action, what, source }
+    move |source| ApplyError::Api { action, what: What::of(resource, name), source }
 }
 
 impl What {
+    fn of(resource: &ApiResource, name: &ResourceName) -> Self {
+        Self { kind: resource.kind.clone(), name: name.clone() }
+    }
+
     /// The kind of the object.
     pub fn kind(&self) -> &str {
         &self.kind

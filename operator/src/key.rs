@@ -14,7 +14,9 @@ use llm_contract::{
     Chain, KeyHash, ResourceName,
     push::{Kind, Name},
 };
-use llm_crd::{ApiKey, ApiKeySpec, ConditionType, Finding, Reason, set_condition};
+use llm_crd::{
+    ApiKey, ApiKeySpec, ConditionType, Finding, Reason, retain_conditions, set_condition,
+};
 use llm_push::{Table, TooLarge};
 use serde::Serialize;
 use std::{collections::HashSet, time::Duration};
@@ -104,16 +106,16 @@ async fn reconcile(
     let ignored = ignored::of_key(&key.spec);
     findings.extend((!ignored.is_empty()).then(|| ignored::finding(&ignored)));
     let mut conditions = before.map(|status| status.conditions.clone()).unwrap_or_default();
-    let ours =
-        |it: &Condition| ConditionType::API_KEY.iter().any(|about| about.as_str() == it.type_);
-    conditions.retain(ours);
-    let there = conditions.len();
-    conditions.retain(|it| findings.iter().any(|finding| finding.about.as_str() == it.type_));
-    let mut changed = conditions.len() < there;
+    retain_conditions(&mut conditions, ConditionType::API_KEY);
+    let said_before = conditions.clone();
+    let about: Vec<_> = findings.iter().map(|finding| finding.about).collect();
+    retain_conditions(&mut conditions, &about);
     for finding in findings {
-        changed |= set_condition(&mut conditions, finding, generation, now);
+        set_condition(&mut conditions, finding, generation, now);
     }
-    if changed || before.and_then(|status| status.observed_generation) != generation {
+    if conditions != said_before
+        || before.and_then(|status| status.observed_generation) != generation
+    {
         let status = Status { conditions, observed_generation: generation };
         context.reporter.status::<ApiKey>(name, &status).await?;
     }

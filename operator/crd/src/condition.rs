@@ -69,6 +69,11 @@ pub fn set_condition(
     changed
 }
 
+/// Takes out the conditions that are about something else.
+pub fn retain_conditions(conditions: &mut Vec<Condition>, about: &[ConditionType]) {
+    conditions.retain(|it| about.iter().any(|about| about.as_str() == it.type_));
+}
+
 fn cut(message: String) -> String {
     const MARK: &str = "…";
     if message.len() <= MESSAGE_BYTES_MAX {

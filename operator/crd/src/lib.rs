@@ -22,7 +22,9 @@ pub mod generate;
 
 pub use access::Access;
 pub use api_key::{ApiKey, ApiKeyOwner, ApiKeySpec, ApiKeyStatus, Owner, Replaces};
-pub use condition::{ConditionType, Finding, MESSAGE_BYTES_MAX, Reason, set_condition};
+pub use condition::{
+    ConditionType, Finding, MESSAGE_BYTES_MAX, Reason, retain_conditions, set_condition,
+};
 pub use definition::definitions;
 pub use duration::DurationText;
 pub use limits::{CallerLimits, Limits, Queue};

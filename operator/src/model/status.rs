@@ -10,7 +10,8 @@ use crate::{
 };
 use jiff::Timestamp;
 use llm_crd::{
-    ConditionType, Download, EndpointUrls, Finding, LLMModel, LLMModelStatus, Reason, set_condition,
+    ConditionType, Download, EndpointUrls, Finding, LLMModel, LLMModelStatus, Reason,
+    retain_conditions, set_condition,
 };
 
 /// The status of a model.
@@ -26,7 +27,7 @@ pub fn status(
     let download = download(before.download, seen.progress, weights.reason);
     let generation = model.metadata.generation;
     let mut conditions = before.conditions;
-    conditions.retain(|it| ConditionType::LLM_MODEL.iter().any(|known| known.as_str() == it.type_));
+    retain_conditions(&mut conditions, ConditionType::LLM_MODEL);
     for finding in findings(model, seen, weights, elsewhere) {
         set_condition(&mut conditions, finding, generation, now);
     }

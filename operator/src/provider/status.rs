@@ -9,7 +9,7 @@ use crate::{
 use jiff::Timestamp;
 use llm_crd::{
     ConditionType, CredentialType, EndpointUrls, Finding, PassthroughModel, PassthroughModelStatus,
-    PassthroughPhase, Reason, set_condition,
+    PassthroughPhase, Reason, retain_conditions, set_condition,
 };
 
 /// What is known of a provider.
@@ -38,8 +38,7 @@ pub(super) fn status(
     let works = accepted.reason == Reason::Accepted && configured.reason == Reason::Applied;
     let taken = accepted.reason == Reason::ModelIdTaken && judgement.verdict.is_routed;
     let mut conditions = provider.status.clone().unwrap_or_default().conditions;
-    let known = ConditionType::PASSTHROUGH_MODEL;
-    conditions.retain(|it| known.iter().any(|known| known.as_str() == it.type_));
+    retain_conditions(&mut conditions, ConditionType::PASSTHROUGH_MODEL);
     let ignored = ignored::finding(&ignored::of_provider(spec));
     let mut findings =
         vec![accepted, configured, credential(provider, &judgement.verdict), ignored];

@@ -22,6 +22,9 @@ use std::{
     time::Duration,
 };
 
+/// Where everything is kept that nothing says otherwise of.
+pub const DATA_DIR: &str = "data";
+
 /// The largest file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 

@@ -18,8 +18,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const DATA_DIR: &str = "data";
-
 /// Where a command writes.
 pub struct Output<'a> {
     /// What was asked for; standard output.
@@ -78,7 +76,7 @@ pub fn data_dir(args: DataArgs) -> Result<PathBuf, Failure> {
         Some(folder) => Ok(folder),
         None => match args.config.or_else(here) {
             Some(file) => Ok(config::data_dir(&file)?),
-            None => Ok(DATA_DIR.into()),
+            None => Ok(config::DATA_DIR.into()),
         },
     }
 }

@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-const DATA_DIR: &str = "data";
 const DRAIN: Duration = Duration::from_secs(30);
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -354,12 +353,12 @@ impl Check<'_> {
     }
 }
 
-/// A path of the file, without needless `./`.
 /// Where everything is kept, as a file says it or not.
 pub(super) fn data_dir(named: Option<&str>, folder: &Path) -> PathBuf {
-    within(folder, named.unwrap_or(DATA_DIR))
+    within(folder, named.unwrap_or(super::DATA_DIR))
 }
 
+/// A path of the file, without needless `./`.
 fn within(folder: &Path, path: &str) -> PathBuf {
     folder.join(path).components().collect()
 }
