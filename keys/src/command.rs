@@ -14,7 +14,7 @@ use crate::{
     connect,
 };
 use jiff::Timestamp;
-use llm_contract::{ApiKey, plain};
+use llm_contract::{SecretKey, plain};
 use std::io::{self, Write};
 
 /// Where a command writes.
@@ -73,7 +73,7 @@ fn new_key(args: CreateArgs, now: Timestamp) -> Result<NewKey<KubeOwner, Scope>,
     Ok(NewKey { name, owner, models, not_before: None, expires_at, limits })
 }
 
-fn hand_over(made: &KubeKey, key: &ApiKey, to: &mut Output<'_>) -> Result<(), Failure> {
+fn hand_over(made: &KubeKey, key: &SecretKey, to: &mut Output<'_>) -> Result<(), Failure> {
     writeln!(
         to.notes,
         "key {} ({}), models {}, expires {}; it is shown this once:",

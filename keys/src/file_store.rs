@@ -6,7 +6,7 @@
 
 use crate::{InvalidKeys, Keys, KeysError, MintError, Minted, NewKey, StoredKey, mint};
 use jiff::Timestamp;
-use llm_contract::{ApiKey, KeyId};
+use llm_contract::{SecretKey, KeyId};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
@@ -124,7 +124,7 @@ impl FileStore {
         new: NewKey,
         now: Timestamp,
         random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
-    ) -> Result<(StoredKey, ApiKey), StoreError> {
+    ) -> Result<(StoredKey, SecretKey), StoreError> {
         let minted = mint(random)?;
         let stored = self.change(|keys| keys.create(new, &minted, now))?;
         Ok((stored, minted.key))
@@ -140,7 +140,7 @@ impl FileStore {
         overlap: Duration,
         now: Timestamp,
         random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
-    ) -> Result<(StoredKey, ApiKey), StoreError> {
+    ) -> Result<(StoredKey, SecretKey), StoreError> {
         let minted: Minted = mint(random)?;
         let stored = self.change(|keys| keys.rotate(id, overlap, &minted, now))?;
         Ok((stored, minted.key))

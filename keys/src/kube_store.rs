@@ -29,7 +29,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use llm_contract::KeyId;
-use llm_crd::ApiKey;
+use llm_crd::ApiKeyResource;
 use serde_json::{Value, json};
 use std::{collections::HashMap, io, time::Duration};
 
@@ -48,7 +48,7 @@ const STATUS: &str = "apikeys/status";
 /// The keys in a namespace of a cluster.
 #[derive(Clone, Debug)]
 pub struct KubeStore {
-    api: Api<ApiKey>,
+    api: Api<ApiKeyResource>,
     namespace: String,
 }
 
@@ -119,7 +119,7 @@ impl KubeStore {
         new: NewKey<KubeOwner, Scope>,
         now: Timestamp,
         random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
-    ) -> Result<(KubeKey, llm_contract::ApiKey), KubeStoreError> {
+    ) -> Result<(KubeKey, llm_contract::ApiKeyResource), KubeStoreError> {
         let (made, minted) =
             self.add(random, |minted| resource::create(new.clone(), minted, now)).await?;
         Ok((KubeKey::of(&made, &HashMap::new()), minted.key))
@@ -137,7 +137,7 @@ impl KubeStore {
         overlap: Duration,
         now: Timestamp,
         random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
-    ) -> Result<(KubeKey, llm_contract::ApiKey), KubeStoreError> {
+    ) -> Result<(KubeKey, llm_contract::ApiKeyResource), KubeStoreError> {
         for _ in 0..ATTEMPTS_MAX {
             let old = self.read(id).await?;
             if let Some(by) = resource::replaced_by(&old) {
@@ -199,8 +199,8 @@ impl KubeStore {
     async fn add(
         &self,
         random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
-        resource: impl Fn(&Minted) -> Result<ApiKey, KeysError>,
-    ) -> Result<(ApiKey, Minted), KubeStoreError> {
+        resource: impl Fn(&Minted) -> Result<ApiKeyResource, KeysError>,
+    ) -> Result<(ApiKeyResource, Minted), KubeStoreError> {
         let mut attempts = 1;
         loop {
             let minted = mint(random)?;
@@ -214,7 +214,7 @@ impl KubeStore {
 
     /// Adds a resource, and then its status: the server takes no status with a new resource. In
     /// between the key has no groups, so that it may use less and not more.
-    async fn add_one(&self, id: KeyId, resource: ApiKey) -> Result<ApiKey, KubeStoreError> {
+    async fn add_one(&self, id: KeyId, resource: ApiKeyResource) -> Result<ApiKeyResource, KubeStoreError> {
         let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), dry_run: false };
         let added = match self.api.create(&params, &resource).await {
             Ok(added) => added,
@@ -240,7 +240,7 @@ impl KubeStore {
     async fn claim(
         &self,
         id: KeyId,
-        mut old: ApiKey,
+        mut old: ApiKeyResource,
         by: KeyId,
         overlap_until: Timestamp,
     ) -> Result<Claim, KubeStoreError> {
@@ -268,7 +268,7 @@ impl KubeStore {
     }
 
     /// The key that was made in place of this one, if it is still there.
-    async fn successor(&self, key: &ApiKey) -> Result<Option<ApiKey>, KubeStoreError> {
+    async fn successor(&self, key: &ApiKeyResource) -> Result<Option<ApiKeyResource>, KubeStoreError> {
         let Some(by) = resource::replaced_by(key) else {
             return Ok(None);
         };
@@ -279,7 +279,7 @@ impl KubeStore {
         }
     }
 
-    async fn read(&self, id: KeyId) -> Result<ApiKey, KubeStoreError> {
+    async fn read(&self, id: KeyId) -> Result<ApiKeyResource, KubeStoreError> {
         self.api.get(id.as_str()).await.map_err(self.failed("get", KEYS))
     }
 

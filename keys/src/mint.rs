@@ -2,7 +2,7 @@
 //!
 //! The randomness is an argument, so that a test can say what it is.
 
-use llm_contract::{ApiKey, Hashing, InvalidKey, InvalidKeyHash, KeyHash, KeyId};
+use llm_contract::{SecretKey, Hashing, InvalidKey, InvalidKeyHash, KeyHash, KeyId};
 use std::io;
 use zeroize::Zeroizing;
 
@@ -17,7 +17,7 @@ const SALT_BYTES: usize = 16;
 #[derive(Debug)]
 pub struct Minted {
     /// The key in clear, for the person who asked for it.
-    pub key: ApiKey,
+    pub key: SecretKey,
     /// What it hashes to.
     pub hash: KeyHash,
 }
@@ -60,10 +60,10 @@ pub fn system_random(bytes: &mut [u8]) -> io::Result<()> {
 pub fn mint(random: &mut impl FnMut(&mut [u8]) -> io::Result<()>) -> Result<Minted, MintError> {
     let id = draw::<{ KeyId::BYTES }>(KeyId::ALPHABET, random)?;
     let id = KeyId::parse(&String::from_utf8_lossy(&*id)).map_err(MintError::Id)?;
-    let secret = draw::<{ ApiKey::SECRET_BYTES }>(ApiKey::ALPHABET, random)?;
+    let secret = draw::<{ SecretKey::SECRET_BYTES }>(SecretKey::ALPHABET, random)?;
     let mut salt = [0; SALT_BYTES];
     random(&mut salt).map_err(MintError::Random)?;
-    let key = ApiKey::assemble(&id, &secret);
+    let key = SecretKey::assemble(&id, &secret);
     let hash = KeyHash::of(&key, Hashing::MINTED, salt, None).map_err(MintError::Hash)?;
     Ok(Minted { key, hash })
 }
@@ -118,16 +118,16 @@ mod tests {
 
     #[test]
     fn a_byte_beyond_the_alphabet_is_thrown_away() {
-        let drawn = draw::<3>(ApiKey::ALPHABET, &mut counting(61)).unwrap();
+        let drawn = draw::<3>(SecretKey::ALPHABET, &mut counting(61)).unwrap();
         assert_eq!(&*drawn, b"z01", "62 and 63 stand for no character");
     }
 
     #[test]
     fn every_character_is_drawn_equally_often_from_all_bytes() {
         let mut counts = [0; 256];
-        let drawn = draw::<248>(ApiKey::ALPHABET, &mut counting(0)).unwrap();
+        let drawn = draw::<248>(SecretKey::ALPHABET, &mut counting(0)).unwrap();
         drawn.iter().for_each(|character| counts[usize::from(*character)] += 1);
-        assert!(ApiKey::ALPHABET.iter().all(|character| counts[usize::from(*character)] == 4));
+        assert!(SecretKey::ALPHABET.iter().all(|character| counts[usize::from(*character)] == 4));
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
                 }
                 Ok(())
             }).unwrap();
-            prop_assert_eq!(ApiKey::parse(minted.key.reveal()).unwrap().id(), minted.key.id());
+            prop_assert_eq!(SecretKey::parse(minted.key.reveal()).unwrap().id(), minted.key.id());
             prop_assert!(minted.hash.matches(&minted.key, None));
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{Keys, KeysError, State, Validity};
 use jiff::Timestamp;
-use llm_contract::{ApiKey, Group, KeyHash, KeyId, KeyRecord, ModelPattern, document};
+use llm_contract::{SecretKey, Group, KeyHash, KeyId, KeyRecord, ModelPattern, document};
 use serde::{Deserialize, Serialize};
 
 /// What is stored of one key: never the key itself.
@@ -162,7 +162,7 @@ fn check_name(name: &str) -> Result<(), KeysError> {
 
 /// `<owner>-<key id>`: says who it is to people, and is nobody else's. What no header may hold
 /// becomes `-`.
-pub(crate) fn client_id(owner: &str, key: &ApiKey) -> String {
+pub(crate) fn client_id(owner: &str, key: &SecretKey) -> String {
     const OWNER_BYTES_MAX: usize = KeyRecord::CLIENT_ID_BYTES_MAX - KeyId::BYTES - 1;
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
     let owner: String = owner.chars().map(plain).take(OWNER_BYTES_MAX).collect();

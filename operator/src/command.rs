@@ -9,7 +9,7 @@ use crate::{
 };
 use comfy_table::{Table, presets};
 use kube::Client;
-use llm_contract::push::{Section, Shown};
+use llm_contract::push::{Section, RedactedTable};
 use parking_lot::Mutex;
 use std::{
     io::{self, Write},
@@ -117,7 +117,7 @@ pub async fn table(options: Options, output: Output, out: &mut impl Write) -> Re
         return Err(Failure::NotSeen);
     }
     let documents = documents.into_inner();
-    print(&Shown::of(documents.digest(), documents.iter()), output, out)
+    print(&RedactedTable::of(documents.digest(), documents.iter()), output, out)
 }
 
 /// Prints what the operator must be allowed to do.
@@ -132,7 +132,7 @@ pub fn rbac(options: Options, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(shown: &Shown, output: Output, out: &mut impl Write) -> Result<(), Failure> {
+fn print(shown: &RedactedTable, output: Output, out: &mut impl Write) -> Result<(), Failure> {
     match output {
         Output::Json => {
             serde_json::to_writer_pretty(&mut *out, shown).map_err(io::Error::from)?;

@@ -15,7 +15,7 @@ use llm_contract::{
     push::{Kind, Name},
 };
 use llm_crd::{
-    ApiKey, ApiKeySpec, ConditionType, Finding, Reason, retain_conditions, set_condition,
+    ApiKeyResource, ApiKeySpec, ConditionType, Finding, Reason, retain_conditions, set_condition,
 };
 use llm_push::{Table, TooLarge};
 use serde::Serialize;
@@ -79,7 +79,7 @@ async fn reconcile(
     if let Some(why) = world.unreadable(API_KEY, name) {
         let message = format!("it cannot be read: {why}");
         let finding = Finding::new(ConditionType::Active, Reason::InvalidSpec, message);
-        context.reporter.condition::<ApiKey>(name, finding, now).await?;
+        context.reporter.condition::<ApiKeyResource>(name, finding, now).await?;
         return Ok(Next::OnChange);
     }
     let Some(key) = world.keys.get(name).map(|it| it.key()) else { return Ok(Next::OnChange) };
@@ -117,7 +117,7 @@ async fn reconcile(
         || before.and_then(|status| status.observed_generation) != generation
     {
         let status = Status { conditions, observed_generation: generation };
-        context.reporter.status::<ApiKey>(name, &status).await?;
+        context.reporter.status::<ApiKeyResource>(name, &status).await?;
     }
     Ok(next.map_or(Next::OnChange, |then| Next::After(until(then, now))))
 }

@@ -32,7 +32,7 @@ use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::api::ApiResource;
 use links::KeyLinks;
 use llm_contract::ResourceName;
-use llm_crd::{ApiKey, LLMModel, PassthroughModel};
+use llm_crd::{ApiKeyResource, LLMModel, PassthroughModel};
 use parking_lot::RwLock;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -125,7 +125,7 @@ impl World {
     }
 
     /// The keys that replace one.
-    pub fn replacing(&self, key: &ResourceName) -> Vec<ApiKey> {
+    pub fn replacing(&self, key: &ResourceName) -> Vec<ApiKeyResource> {
         let names = self.links.read().replacing(key);
         names.iter().filter_map(|name| Some(self.keys.get(name)?.key())).collect()
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
-use llm_contract::{ApiKey, KeyRecord, Pepper};
+use llm_contract::{SecretKey, KeyRecord, Pepper};
 use std::{
     collections::{HashSet, VecDeque},
     sync::{
@@ -109,7 +109,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`NotVerified`].
-    pub async fn verify(&self, key: &ApiKey, entry: &Arc<KeyEntry>) -> Result<(), NotVerified> {
+    pub async fn verify(&self, key: &SecretKey, entry: &Arc<KeyEntry>) -> Result<(), NotVerified> {
         let digest = self.digest(key.secret());
         match self.remember(&digest, entry) {
             Some(true) => Ok(()),
@@ -155,7 +155,7 @@ impl Keyring {
 
     async fn hash(
         &self,
-        key: &ApiKey,
+        key: &SecretKey,
         digest: Digest,
         entry: &Arc<KeyEntry>,
     ) -> Result<(), NotVerified> {
@@ -220,8 +220,8 @@ mod tests {
     use super::*;
     use llm_contract::{Hashing, KeyHash, KeyId, Owner};
 
-    fn key(secret: u8) -> ApiKey {
-        ApiKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[secret; 43])
+    fn key(secret: u8) -> SecretKey {
+        SecretKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[secret; 43])
     }
 
     fn record(secret: u8) -> KeyRecord {

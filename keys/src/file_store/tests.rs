@@ -25,7 +25,7 @@ fn laptop() -> NewKey {
     }
 }
 
-fn create(store: &FileStore) -> (StoredKey, ApiKey) {
+fn create(store: &FileStore) -> (StoredKey, SecretKey) {
     store.create(laptop(), now(), &mut system_random).unwrap()
 }
 

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use llm_contract::KeyId;
 use llm_crd::{
-    ApiKey, ApiKeyOwner, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType, Owner, Replaces,
+    ApiKeyResource, ApiKeyOwner, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType, Owner, Replaces,
 };
 use serde_json::{Value, json};
 use std::{
@@ -74,7 +74,7 @@ pub enum Standing<'a> {
 
 impl KubeKey {
     /// Reads a resource; `overlaps` holds those of the keys that replace it.
-    pub(super) fn of(key: &ApiKey, overlaps: &HashMap<&str, Overlap<'_>>) -> Self {
+    pub(super) fn of(key: &ApiKeyResource, overlaps: &HashMap<&str, Overlap<'_>>) -> Self {
         let spec = &key.spec;
         let id = key.name_any();
         let status = key.status.clone().unwrap_or_default();
@@ -126,7 +126,7 @@ pub(super) struct Overlap<'a> {
 /// The overlaps that these keys say there are, by the id of the older key; the one that ends
 /// first counts.
 pub(super) fn overlaps<'a>(
-    keys: impl IntoIterator<Item = &'a ApiKey>,
+    keys: impl IntoIterator<Item = &'a ApiKeyResource>,
 ) -> HashMap<&'a str, Overlap<'a>> {
     let mut overlaps: HashMap<&str, Overlap<'_>> = HashMap::new();
     for key in keys {
@@ -147,7 +147,7 @@ pub(super) fn create(
     new: NewKey<KubeOwner, Scope>,
     minted: &Minted,
     now: Timestamp,
-) -> Result<ApiKey, KeysError> {
+) -> Result<ApiKeyResource, KeysError> {
     new.check(now)?;
     let NewKey { name, owner, models, not_before, expires_at, limits } = new;
     let StoredLimits { concurrency } = limits;
@@ -171,7 +171,7 @@ pub(super) fn create(
 }
 
 /// The resource for a key in place of another: all that was said of the old one holds for it.
-pub(super) fn successor(old: &ApiKey, rotation: Rotation, minted: &Minted) -> ApiKey {
+pub(super) fn successor(old: &ApiKeyResource, rotation: Rotation, minted: &Minted) -> ApiKeyResource {
     let Rotation { overlap_until, expires_at } = rotation;
     let owner = old.spec.owner.who().as_ref().map(Owner::name).unwrap_or_default();
     let spec = ApiKeySpec {
@@ -193,14 +193,14 @@ fn resource(
     minted: &Minted,
     owner_groups: Vec<String>,
     owner_checked_at: Option<Time>,
-) -> ApiKey {
-    let mut key = ApiKey::new(minted.key.id().as_str(), spec);
+) -> ApiKeyResource {
+    let mut key = ApiKeyResource::new(minted.key.id().as_str(), spec);
     key.status = Some(ApiKeyStatus { owner_groups, owner_checked_at, ..ApiKeyStatus::default() });
     key
 }
 
 /// When the key is in force by its own words.
-pub(super) fn validity(key: &ApiKey) -> Validity {
+pub(super) fn validity(key: &ApiKeyResource) -> Validity {
     let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
     Validity {
         // The server gives every resource this time.
@@ -213,13 +213,13 @@ pub(super) fn validity(key: &ApiKey) -> Validity {
 }
 
 /// The key that won the place of this one.
-pub(super) fn replaced_by(key: &ApiKey) -> Option<KeyId> {
+pub(super) fn replaced_by(key: &ApiKeyResource) -> Option<KeyId> {
     key.annotations().get(REPLACED_BY).and_then(|id| KeyId::parse(id).ok())
 }
 
 /// What is written into a key that another one replaces, if it still is as it was read. It ends
 /// with the overlap by its own words: those of the other one go when that one goes.
-pub(super) fn replaced(old: &ApiKey, by: KeyId, overlap_until: Timestamp) -> Value {
+pub(super) fn replaced(old: &ApiKeyResource, by: KeyId, overlap_until: Timestamp) -> Value {
     let end = validity(old).expires_at.map_or(overlap_until, |end| end.min(overlap_until));
     json!({
         "metadata": {
@@ -232,8 +232,8 @@ pub(super) fn replaced(old: &ApiKey, by: KeyId, overlap_until: Timestamp) -> Val
 
 /// Whether nothing changed between these two readings that a rotation goes by. What the operator
 /// writes of a key does not count: it may do so at any time.
-pub(super) fn is_same(one: &ApiKey, other: &ApiKey) -> bool {
-    let facts = |key: &ApiKey| (key.metadata.uid.clone(), key.metadata.generation);
+pub(super) fn is_same(one: &ApiKeyResource, other: &ApiKeyResource) -> bool {
+    let facts = |key: &ApiKeyResource| (key.metadata.uid.clone(), key.metadata.generation);
     facts(one) == facts(other) && replaced_by(one) == replaced_by(other)
 }
 

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Unit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams, PostParams};
 use llm_contract::{Group, KeyHash, KeyId, ResourceName};
-use llm_crd::{ApiKey, ApiKeySpec};
+use llm_crd::{ApiKeyResource, ApiKeySpec};
 use llm_keys::{
     KeysError, KubeOwner, KubeStoreError, NewKey, State, StoredLimits, clock, system_random,
 };
@@ -227,7 +227,7 @@ async fn more_keys_than_a_page_holds_are_listed_oldest_first() {
     let one = place.resource(id.as_str()).await;
     let resources = place.resources();
     let added = stream::iter(0..KEYS).map(|number| {
-        let key = ApiKey::new(&base32(number), one.spec.clone());
+        let key = ApiKeyResource::new(&base32(number), one.spec.clone());
         let resources = resources.clone();
         async move { resources.create(&PostParams::default(), &key).await.unwrap() }
     });

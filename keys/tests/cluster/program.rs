@@ -2,7 +2,7 @@
 
 use crate::support::{Place, id, secret};
 use kube::api::{Patch, PatchParams};
-use llm_contract::{ApiKey, KeyHash};
+use llm_contract::{SecretKey, KeyHash};
 use serde_json::{Value, json};
 
 fn words(line: &str) -> Vec<&str> {
@@ -13,7 +13,7 @@ fn words(line: &str) -> Vec<&str> {
 async fn a_new_key_stands_alone_on_standard_output_and_matches_what_is_stored() {
     let place = Place::new().await;
     let ran = place.run(&["create", "--name", "laptop", "--team", "ml", "--models", "a/*,b/c"]);
-    let key = ApiKey::parse(ran.out.strip_suffix('\n').unwrap()).unwrap();
+    let key = SecretKey::parse(ran.out.strip_suffix('\n').unwrap()).unwrap();
     let id = key.id();
     assert_eq!(
         ran.err,

@@ -3,7 +3,7 @@
 use kube::{Api, Client};
 use llm_cluster::{ControlPlane, Request, wait_for, wait_for_some};
 use llm_contract::{Group, KeyId};
-use llm_crd::ApiKey;
+use llm_crd::ApiKeyResource;
 use llm_keys::{KubeKey, KubeOwner, KubeStore, NewKey, Scope, StoredLimits, clock, system_random};
 use std::{
     path::{Path, PathBuf},
@@ -56,16 +56,16 @@ impl Place {
     }
 
     /// The resources themselves.
-    pub(crate) fn resources(&self) -> Api<ApiKey> {
+    pub(crate) fn resources(&self) -> Api<ApiKeyResource> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    pub(crate) async fn resource(&self, id: &str) -> ApiKey {
+    pub(crate) async fn resource(&self, id: &str) -> ApiKeyResource {
         self.resources().get(id).await.unwrap()
     }
 
     /// Makes a key.
-    pub(crate) async fn create(&self) -> (KeyId, llm_contract::ApiKey) {
+    pub(crate) async fn create(&self) -> (KeyId, llm_contract::ApiKeyResource) {
         let made = self.store.create(laptop(), clock::wall(), &mut system_random).await;
         let (_, key) = made.unwrap();
         (key.id(), key)
@@ -206,7 +206,7 @@ pub(crate) fn laptop() -> NewKey<KubeOwner, Scope> {
 
 /// The public part of a key.
 pub(crate) fn id(key: &str) -> String {
-    llm_contract::ApiKey::parse(key).unwrap().id().to_string()
+    llm_contract::ApiKeyResource::parse(key).unwrap().id().to_string()
 }
 
 /// The part of a key that nobody else may see.

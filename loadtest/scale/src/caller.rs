@@ -2,7 +2,7 @@
 
 use crate::clock;
 use anyhow::{Context as _, bail, ensure};
-use llm_contract::ApiKey;
+use llm_contract::SecretKey;
 use reqwest::{Client, Response, redirect::Policy};
 use serde_json::json;
 use std::{net::SocketAddr, time::Duration};
@@ -42,13 +42,13 @@ impl Caller {
     ///
     /// # Errors
     /// If there cannot be a client.
-    pub fn new(key: &ApiKey) -> anyhow::Result<Self> {
+    pub fn new(key: &SecretKey) -> anyhow::Result<Self> {
         Ok(Self { client: client()?, bearer: bearer(key), tokens: None })
     }
 
     /// Somebody else, with this key.
     #[must_use]
-    pub fn with(&self, key: &ApiKey) -> Self {
+    pub fn with(&self, key: &SecretKey) -> Self {
         Self { bearer: bearer(key), ..self.clone() }
     }
 
@@ -120,6 +120,6 @@ impl Caller {
     }
 }
 
-fn bearer(key: &ApiKey) -> String {
+fn bearer(key: &SecretKey) -> String {
     format!("Bearer {}", key.reveal())
 }

@@ -4,7 +4,7 @@ use crate::report::{Report, mib, ms};
 use anyhow::{Context as _, ensure};
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use llm_cluster::{ControlPlane, wait_for};
-use llm_contract::ApiKey;
+use llm_contract::SecretKey;
 use llm_crd::PassthroughModel;
 use llm_scale::{
     caller::Caller,
@@ -289,7 +289,7 @@ impl Run {
     async fn revocations(&mut self, count: u32) -> anyhow::Result<()> {
         let addresses = externals(&self.proxies);
         let keys = (FIRST_REVOKED..FIRST_REVOKED + count).map(resources::key);
-        let keys: Vec<ApiKey> = keys.collect::<anyhow::Result<_>>()?;
+        let keys: Vec<SecretKey> = keys.collect::<anyhow::Result<_>>()?;
         for key in &keys {
             // Each proxy has seen that it is good.
             reach(&addresses, &self.caller.with(key), STEADY, 200, LOST).await?;
@@ -297,7 +297,7 @@ impl Run {
         let load = self.callers();
         let mut figures = Figures::default();
         for key in &keys {
-            self.it.delete::<llm_crd::ApiKey>(key.id().as_str()).await?;
+            self.it.delete::<llm_crd::ApiKeyResource>(key.id().as_str()).await?;
             let accepted = clock::now();
             let reached = reach(&addresses, &self.caller.with(key), STEADY, 401, LOST).await?;
             figures.extend(reached.into_iter().map(|at| at.saturating_duration_since(accepted)));

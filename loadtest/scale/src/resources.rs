@@ -8,7 +8,7 @@ use kube::{
     Api, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use llm_contract::{ApiKey, Hashing, KeyHash, KeyId};
+use llm_contract::{SecretKey, Hashing, KeyHash, KeyId};
 use llm_crd::{LLMModel, PassthroughModel};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -103,20 +103,20 @@ pub fn endpoints(model: &str, addresses: &[Ipv4Addr]) -> anyhow::Result<Endpoint
 ///
 /// # Errors
 /// If what keys look like has changed.
-pub fn key(number: u32) -> anyhow::Result<ApiKey> {
+pub fn key(number: u32) -> anyhow::Result<SecretKey> {
     let digit = |place: u32| {
         let digit = number.checked_shr(5 * place).unwrap_or_default() as usize % BASE32.len();
         BASE32.get(digit).copied().map_or('a', char::from)
     };
     let id: String = (0..12).rev().map(digit).collect();
-    Ok(ApiKey::assemble(&KeyId::parse(&id).context("making a key")?, &[b'k'; ApiKey::SECRET_BYTES]))
+    Ok(SecretKey::assemble(&KeyId::parse(&id).context("making a key")?, &[b'k'; SecretKey::SECRET_BYTES]))
 }
 
 /// What a key hashes to.
 ///
 /// # Errors
 /// If it cannot be hashed.
-pub fn hash(key: &ApiKey) -> anyhow::Result<String> {
+pub fn hash(key: &SecretKey) -> anyhow::Result<String> {
     Ok(KeyHash::of(key, Hashing::MINTED, SALT, None).context("hashing a key")?.to_string())
 }
 
@@ -124,7 +124,7 @@ pub fn hash(key: &ApiKey) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// As [`provider`].
-pub fn key_resource(key: &ApiKey, hash: &str) -> anyhow::Result<llm_crd::ApiKey> {
+pub fn key_resource(key: &SecretKey, hash: &str) -> anyhow::Result<llm_crd::ApiKeyResource> {
     let id = key.id();
     parse(json!({
         "apiVersion": "llm.nebari.dev/v1alpha1",

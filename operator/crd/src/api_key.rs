@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
     group = "llm.nebari.dev",
     version = "v1alpha1",
     kind = "ApiKey",
+    struct = "ApiKeyResource",
     plural = "apikeys",
     singular = "apikey",
     category = "llm",

@@ -1,7 +1,7 @@
 //! The definitions of the three kinds, as a cluster gets them.
 
 use crate::{
-    ApiKey, LLMModel, PassthroughModel,
+    ApiKeyResource, LLMModel, PassthroughModel,
     rule::{at_creation, rule},
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -42,7 +42,7 @@ pub fn definitions() -> Result<[CustomResourceDefinition; 3], serde_json::Error>
     Ok([
         finish(LLMModel::crd(), json!([service]))?,
         finish(PassthroughModel::crd(), json!([label]))?,
-        finish(ApiKey::crd(), json!([key_id, itself]))?,
+        finish(ApiKeyResource::crd(), json!([key_id, itself]))?,
     ])
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use llm_contract::{
     Table,
-    push::{Change, Digest, Parts, wire},
+    push::{Change, Digest, UpdateChunks, wire},
 };
 use prost::Message as _;
 use std::{sync::Arc, time::Instant};
@@ -99,11 +99,11 @@ impl Session {
         let (table, limits) = (&shared.table, &shared.limits);
         let mut published = table.watch();
         let mut course = Course::new(digest, clock::now());
-        let mut parts: Option<Parts> = None;
+        let mut chunks: Option<UpdateChunks> = None;
         let mut read_at = clock::now();
         loop {
             let (in_force, sent) = (course.in_force, course.sent());
-            let may_begin = follows && sent.is_none() && parts.is_none();
+            let may_begin = follows && sent.is_none() && chunks.is_none();
             let word_at = course.since + limits.word_interval;
             let answer_at = sent.unwrap_or(course.since) + limits.answer_wait;
             tokio::select! {
@@ -114,17 +114,17 @@ impl Session {
                 }
                 () = due(&mut published, in_force, word_at), if may_begin => {
                     let delta = table.since(in_force).or_else(|| in_force.map(unchanged));
-                    parts = delta.map(|delta| self.begin(delta, place, &mut course));
+                    chunks = delta.map(|delta| self.begin(delta, place, &mut course));
                 }
-                room = self.updates.reserve(), if parts.is_some() => {
-                    let part = parts.as_mut().and_then(Iterator::next);
-                    match (room, part) {
-                        (Ok(room), Some(part)) => {
-                            shared.numbers.sent(part.encoded_len());
-                            room.send(Ok(part));
+                room = self.updates.reserve(), if chunks.is_some() => {
+                    let chunk = chunks.as_mut().and_then(Iterator::next);
+                    match (room, chunk) {
+                        (Ok(room), Some(chunk)) => {
+                            shared.numbers.sent(chunk.encoded_len());
+                            room.send(Ok(chunk));
                         }
                         // All is sent; or the stream has ended, and reading from it says why.
-                        (Ok(_) | Err(_), _) => parts = None,
+                        (Ok(_) | Err(_), _) => chunks = None,
                     }
                 }
                 () = sleep_until(answer_at.into()), if sent.is_some() => {
@@ -172,7 +172,7 @@ impl Session {
         place.reported(report, sent).map_err(|error| invalid(&error))
     }
 
-    fn begin(&self, delta: Delta, place: &Place, course: &mut Course) -> Parts {
+    fn begin(&self, delta: Delta, place: &Place, course: &mut Course) -> UpdateChunks {
         let now = clock::now();
         let sequence = course.sends(&delta, now);
         place.awaits(Some(now));
@@ -180,7 +180,7 @@ impl Session {
         if whole || !delta.change.is_empty() {
             self.shared.numbers.update(whole);
         }
-        delta.change.into_parts(sequence, delta.from, delta.digest)
+        delta.change.into_chunks(sequence, delta.from, delta.digest)
     }
 }
 

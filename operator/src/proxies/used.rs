@@ -9,7 +9,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use llm_contract::{KeyId, ResourceName};
-use llm_crd::ApiKey;
+use llm_crd::ApiKeyResource;
 use llm_push::Push;
 use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
@@ -60,7 +60,7 @@ fn newer(context: &Context, used: &BTreeMap<KeyId, Timestamp>) -> Vec<(ResourceN
 
 async fn note(context: &Context, name: &ResourceName, at: Timestamp) {
     let client = context.applier.client().clone();
-    let api: Api<ApiKey> = Api::namespaced(client, name.namespace());
+    let api: Api<ApiKeyResource> = Api::namespaced(client, name.namespace());
     let patch = json!({"status": {"lastUsedAt": Time(at)}});
     // Not applied like the rest of the status: what one apply leaves out it takes away.
     let params =

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use llm_contract::{
     Chain, Group, KeyHash, KeyId, KeyRecord, ModelPattern, ResourceName, ResourcePattern, document,
 };
-use llm_crd::{ApiKey, ApiKeySpec, Owner};
+use llm_crd::{ApiKeyResource, ApiKeySpec, Owner};
 
 /// Of several keys of one id, the least counts: one of the operator's own namespace, or the oldest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +15,7 @@ pub(super) struct Seniority {
 }
 
 impl Seniority {
-    pub(super) fn of(name: &ResourceName, key: &ApiKey, home: &str) -> Self {
+    pub(super) fn of(name: &ResourceName, key: &ApiKeyResource, home: &str) -> Self {
         let created = key.metadata.creation_timestamp.as_ref().map(|it| it.0);
         let is_from_elsewhere = name.namespace() != home;
         Self { is_from_elsewhere, created, name: name.clone() }
@@ -38,7 +38,7 @@ pub fn may_ask(scope: &str, namespace: &str, home: &str) -> bool {
 /// # Errors
 /// What is wrong with it, for people; never the hash.
 pub(super) fn compile<'a>(
-    key: &ApiKey,
+    key: &ApiKeyResource,
     home: &str,
     replacements: impl IntoIterator<Item = &'a ApiKeySpec>,
 ) -> Result<document::Key, String> {

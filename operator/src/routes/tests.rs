@@ -1,6 +1,6 @@
 use super::*;
 use llm_contract::push::{Documents, Resource};
-use llm_crd::ApiKey;
+use llm_crd::ApiKeyResource;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn provider(name: &str, created: u8, models: Value) -> Arc<PassthroughModel> {
     object(name, created, spec)
 }
 
-fn key(name: &str, spec: Value) -> ApiKey {
+fn key(name: &str, spec: Value) -> ApiKeyResource {
     let mut whole = json!({"displayName": "laptop", "clientId": "ada", "hash": HASH,
         "owner": {"team": "ml-team"}, "models": ["models/*"]});
     let Value::Object(spec) = spec else { panic!("an object expected") };
@@ -37,7 +37,7 @@ fn key(name: &str, spec: Value) -> ApiKey {
     Arc::unwrap_or_clone(object(name, 1, whole))
 }
 
-fn tell(compiler: &mut Compiler, key: ApiKey) {
+fn tell(compiler: &mut Compiler, key: ApiKeyResource) {
     let name = resource_name(&key.metadata).unwrap();
     compiler.key(&name, Arc::new(PackedKey::of(key)));
 }

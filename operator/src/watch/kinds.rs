@@ -13,7 +13,7 @@ use kube::{
     core::{DeserializeGuard, PartialObjectMeta},
 };
 use llm_contract::ResourceName;
-use llm_crd::{ApiKey, LLMModel, PassthroughModel};
+use llm_crd::{ApiKeyResource, LLMModel, PassthroughModel};
 use std::sync::Arc;
 
 /// The label by which pods and Services name their model.
@@ -111,7 +111,7 @@ impl Watched for Providers {
 }
 
 impl Watched for Keys {
-    type Object = DeserializeGuard<ApiKey>;
+    type Object = DeserializeGuard<ApiKeyResource>;
     type Kept = PackedKey;
 
     fn kind(&self) -> &str {

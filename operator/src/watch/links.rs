@@ -1,7 +1,7 @@
 //! Which keys name which models, and which keys they replace.
 
 use llm_contract::ResourceName;
-use llm_crd::ApiKey;
+use llm_crd::ApiKeyResource;
 use std::collections::{BTreeSet, HashMap};
 
 /// Which keys are to be looked at when a model or another key changes.
@@ -18,10 +18,10 @@ impl KeyLinks {
     pub(crate) fn moved(
         &mut self,
         name: &ResourceName,
-        old: Option<&ApiKey>,
-        new: Option<&ApiKey>,
+        old: Option<&ApiKeyResource>,
+        new: Option<&ApiKeyResource>,
     ) -> BTreeSet<ResourceName> {
-        let scopes = |key: Option<&ApiKey>| -> BTreeSet<Box<str>> {
+        let scopes = |key: Option<&ApiKeyResource>| -> BTreeSet<Box<str>> {
             let scopes = key.iter().flat_map(|key| &key.spec.models);
             scopes.map(|scope| scope.as_str().into()).collect()
         };
@@ -53,7 +53,7 @@ impl KeyLinks {
     }
 }
 
-fn replaced(name: &ResourceName, key: Option<&ApiKey>) -> Option<ResourceName> {
+fn replaced(name: &ResourceName, key: Option<&ApiKeyResource>) -> Option<ResourceName> {
     let id = &key?.spec.replaces.as_ref()?.id;
     ResourceName::parse(&format!("{}/{id}", name.namespace())).ok()
 }

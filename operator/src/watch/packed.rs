@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use llm_crd::{ApiKey, ApiKeySpec};
+use llm_crd::{ApiKeyResource, ApiKeySpec};
 use std::fmt;
 
 /// An `ApiKey`, packed as JSON. There may be a hundred thousand of them, and all are kept; this is
@@ -16,7 +16,7 @@ type Moments = [Option<Timestamp>; 3];
 
 impl PackedKey {
     /// Packs a key, without what nobody asks for.
-    pub fn of(mut key: ApiKey) -> Self {
+    pub fn of(mut key: ApiKeyResource) -> Self {
         key.metadata.labels = None;
         key.metadata.annotations = None;
         key.metadata.uid = None;
@@ -27,9 +27,9 @@ impl PackedKey {
     }
 
     /// Reads it.
-    pub fn key(&self) -> ApiKey {
+    pub fn key(&self) -> ApiKeyResource {
         // It was written by the same types.
-        let (mut key, exact): (ApiKey, Moments) = serde_json::from_str(&self.0).unwrap_or_default();
+        let (mut key, exact): (ApiKeyResource, Moments) = serde_json::from_str(&self.0).unwrap_or_default();
         for (time, exact) in moments(&mut key.spec).into_iter().zip(exact) {
             if let (Some(time), Some(exact)) = (time, exact) {
                 time.0 = exact;
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_counts_of_a_key_is_there_when_it_is_read() {
-        let key: ApiKey = serde_json::from_value(json!({
+        let key: ApiKeyResource = serde_json::from_value(json!({
             "apiVersion": "llm.nebari.dev/v1alpha1",
             "kind": "ApiKey",
             "metadata": {

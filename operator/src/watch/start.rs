@@ -181,7 +181,7 @@ impl Starter {
             let api: Api<DeserializeGuard<llm_crd::PassthroughModel>> = self.api(here);
             self.follow(kinds::Providers, here, watcher(api, config()), synced);
             let synced = self.first.one_more();
-            let api: Api<DeserializeGuard<llm_crd::ApiKey>> = self.api(here);
+            let api: Api<DeserializeGuard<llm_crd::ApiKeyResource>> = self.api(here);
             self.follow(kinds::Keys, here, watcher(api, config()), synced);
             let synced = self.first.one_more();
             let api: Api<v1::Pod> = self.api(here);

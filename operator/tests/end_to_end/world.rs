@@ -7,7 +7,7 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
 };
 use llm_cluster::{Node, wait_for};
-use llm_contract::ApiKey;
+use llm_contract::SecretKey;
 use llm_scale::{
     caller::{Caller, Streamed},
     programs::Programs,
@@ -185,9 +185,9 @@ impl World {
         String::from_utf8(ran.stdout).unwrap()
     }
 
-    pub(crate) fn create_key(&self, arguments: &[&str]) -> ApiKey {
+    pub(crate) fn create_key(&self, arguments: &[&str]) -> SecretKey {
         let printed = self.keys(&[&["create"], arguments].concat());
-        ApiKey::parse(printed.trim_end()).unwrap()
+        SecretKey::parse(printed.trim_end()).unwrap()
     }
 
     /// A streamed answer comes in parts, one after the other.

@@ -6,7 +6,7 @@ use kube::{
 };
 use llm_cluster::{ControlPlane, wait_for};
 use llm_crd::{
-    ApiKey, ConditionType, EndpointUrls, Finding, LLMModel, PassthroughModel, Reason, set_condition,
+    ApiKeyResource, ConditionType, EndpointUrls, Finding, LLMModel, PassthroughModel, Reason, set_condition,
 };
 use llm_operator::{
     context::Context,
@@ -71,7 +71,7 @@ impl Cluster {
     }
 
     pub(crate) async fn install_own_kinds(&self) {
-        let kinds = [LLMModel::crd(), PassthroughModel::crd(), ApiKey::crd()];
+        let kinds = [LLMModel::crd(), PassthroughModel::crd(), ApiKeyResource::crd()];
         // JSON is YAML.
         let texts = kinds.map(|kind| serde_json::to_string(&kind).unwrap());
         self.plane.apply(&texts.join("\n---\n")).await.unwrap();

@@ -1,7 +1,7 @@
 //! A revoked key is soon refused everywhere.
 
 use crate::support::{BUSY_MAX, CHANGE_MAX, DEADLINE, Place, STEADY, assert_unnoticed};
-use llm_crd::ApiKey;
+use llm_crd::ApiKeyResource;
 use llm_scale::{clock, figures::Figures, reach::reach, resources};
 
 const KEYS: u32 = 200;
@@ -14,7 +14,7 @@ async fn a_revoked_key_is_refused_by_five_proxies_within_a_second_while_others_g
     let addresses = place.addresses();
     let keys: Vec<_> = (FIRST..FIRST + KEYS).map(|it| resources::key(it).unwrap()).collect();
     let made = keys.iter().map(|key| resources::key_resource(key, &resources::hash(key)?));
-    place.it.create_all::<ApiKey>(made).await.unwrap();
+    place.it.create_all::<ApiKeyResource>(made).await.unwrap();
     // Each is used everywhere, so that each proxy remembers that it is good.
     for key in &keys {
         let holder = place.caller.with(key);
@@ -25,7 +25,7 @@ async fn a_revoked_key_is_refused_by_five_proxies_within_a_second_while_others_g
 
     for key in &keys {
         let holder = place.caller.with(key);
-        place.it.delete::<ApiKey>(key.id().as_str()).await.unwrap();
+        place.it.delete::<ApiKeyResource>(key.id().as_str()).await.unwrap();
         let accepted = clock::now();
         let refused = reach(&addresses, &holder, STEADY, 401, DEADLINE).await.unwrap();
         figures.extend(refused.into_iter().map(|at| at - accepted));

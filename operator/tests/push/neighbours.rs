@@ -2,7 +2,7 @@
 
 use crate::support::{DEADLINE, Place, STEADY, assert_unnoticed};
 use llm_cluster::wait_for;
-use llm_crd::{ApiKey, PassthroughModel};
+use llm_crd::{ApiKeyResource, PassthroughModel};
 use llm_scale::{reach::reach, resources};
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn two_installations_in_one_cluster_do_not_disturb_each_other() {
     one.it.delete::<PassthroughModel>(STEADY).await.unwrap();
     one.reaches(STEADY, 404).await;
     let ours = resources::key(1).unwrap();
-    one.it.delete::<ApiKey>(ours.id().as_str()).await.unwrap();
+    one.it.delete::<ApiKeyResource>(ours.id().as_str()).await.unwrap();
     one.reaches("mine", 401).await;
 
     let [proxy] = other.addresses()[..] else { panic!("one proxy") };

@@ -22,7 +22,7 @@ pub mod push;
 pub use access::{Access, Group, InvalidAccess, InvalidGroup};
 pub use issuer::{ClaimPath, InvalidIssuer, Issuer};
 pub use key::{
-    ApiKey, Hashing, InvalidKey, InvalidKeyHash, InvalidKeyRecord, KeyHash, KeyId, KeyRecord,
+    SecretKey, Hashing, InvalidKey, InvalidKeyHash, InvalidKeyRecord, KeyHash, KeyId, KeyRecord,
     KeyState, Owner, Pepper,
 };
 pub use model::{InvalidModelId, ModelId, ModelPattern};

@@ -5,11 +5,11 @@
 
 pub mod wire;
 mod documents;
-mod parts;
+mod chunks;
 mod resource;
-mod shown;
+mod redacted;
 
 pub use documents::{Change, Digest, DocumentHash, Documents, InvalidChange};
-pub use parts::Parts;
+pub use chunks::UpdateChunks;
 pub use resource::{InvalidResource, Kind, Name, Resource, redacted};
-pub use shown::{Section, Shown, ShownRefusal, ShownResource};
+pub use redacted::{RedactedResource, RedactedTable, RefusedResource};

@@ -296,8 +296,8 @@ impl Place {
 }
 
 /// One number is as good as another: nobody answers a file.
-fn records(update: Update) -> push::Parts {
-    update.change.into_parts(0, update.from, update.digest)
+fn records(update: Update) -> push::UpdateChunks {
+    update.change.into_chunks(0, update.from, update.digest)
 }
 
 fn write(file: &mut File, update: Update) -> io::Result<()> {

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use llm_contract::push::Shown;
+use llm_contract::push::RedactedTable;
 use std::sync::Arc;
 
 /// The path that shows the table.
@@ -27,13 +27,13 @@ async fn table(State(feed): State<Arc<Feed>>) -> Response {
 }
 
 impl Feed {
-    fn shown(&self) -> Shown {
+    fn shown(&self) -> RedactedTable {
         let held = self.held.lock();
         let digest = held.received.digest();
         let in_force: Vec<_> = held.received.in_force().collect();
         let refused = held.received.refused();
         let refused: Vec<_> = refused.map(|(name, why)| (name.clone(), why.to_string())).collect();
         drop(held);
-        Shown::of(digest, in_force.iter().map(|(name, text)| (name, text))).and_refused(refused)
+        RedactedTable::of(digest, in_force.iter().map(|(name, text)| (name, text))).and_refused(refused)
     }
 }

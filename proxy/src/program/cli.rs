@@ -3,7 +3,7 @@
 use super::{admin::Admin, certificate::Files, failure::Failure};
 use crate::{balance::Reach, feed::address::Address};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use llm_contract::{ApiKey, KeyId, Secret};
+use llm_contract::{SecretKey, KeyId, Secret};
 use rustls::pki_types::ServerName;
 use std::{
     convert::Infallible, ffi::OsString, net::SocketAddr, num::NonZeroUsize, path::PathBuf,
@@ -213,7 +213,7 @@ impl ExplainArgs {
             return Ok(id);
         }
         let key = self.key.as_ref().ok_or(Failure::NoKey)?;
-        Ok(ApiKey::parse(key.reveal()).map_err(Failure::Key)?.id())
+        Ok(SecretKey::parse(key.reveal()).map_err(Failure::Key)?.id())
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     failure::Failure,
 };
 use comfy_table::{Table, presets};
-use llm_contract::push::{Section, Shown};
+use llm_contract::push::{Section, RedactedTable};
 use std::io::{self, Write};
 
 /// Asks the admin listener and prints what it says. It has replaced credentials and hashes.
@@ -16,7 +16,7 @@ use std::io::{self, Write};
 /// [`Failure`].
 pub async fn run(args: TableArgs, usually: Output, out: &mut impl Write) -> Result<(), Failure> {
     let TableArgs { admin, output } = args;
-    let shown: Shown = ask(&admin, "/table", &[]).await?;
+    let shown: RedactedTable = ask(&admin, "/table", &[]).await?;
     match output.unwrap_or(usually) {
         Output::Json => {
             serde_json::to_writer_pretty(&mut *out, &shown).map_err(io::Error::from)?;

@@ -10,7 +10,7 @@ use crate::{
 use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
-use llm_contract::{ApiKey, Entries, KeyState};
+use llm_contract::{SecretKey, Entries, KeyState};
 use std::{fmt::Write, sync::Arc};
 
 /// Who asks, after authentication.
@@ -65,7 +65,7 @@ impl Authenticator {
         tables: &Snapshot,
         now: Timestamp,
     ) -> Result<Arc<KeyEntry>, Rejection> {
-        let Ok(key) = ApiKey::parse(credential) else {
+        let Ok(key) = SecretKey::parse(credential) else {
             return Err(Rejection::Unauthenticated);
         };
         let entry = tables.keys.get(&key.id()).ok_or(Rejection::Unauthenticated)?;

@@ -169,14 +169,14 @@ fn an_endpoint_that_nothing_leads_to_is_forgotten() {
 
 mod any {
     use super::*;
-    use llm_contract::{ApiKey, Hashing, KeyHash};
+    use llm_contract::{SecretKey, Hashing, KeyHash};
     use proptest::prelude::*;
     use std::sync::LazyLock;
 
     /// A resource, and the routes it declares now: kind, id, alias; nothing if it is gone.
     type Declared = (u8, Option<Vec<(bool, u8, Option<u8>)>>);
     static HASH: LazyLock<KeyHash> = LazyLock::new(|| {
-        let key = ApiKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
+        let key = SecretKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
         KeyHash::of(&key, Hashing::MINTED, [7; 16], None).unwrap()
     });
 

@@ -7,7 +7,7 @@ use crate::{
     signals::Signals,
 };
 use jiff::Timestamp;
-use llm_contract::{ApiKey, ModelPattern, Table};
+use llm_contract::{SecretKey, ModelPattern, Table};
 use llm_keys::{FileStore, Keys, NewKey, StoredLimits, StoredOwner};
 use llm_proxy::{
     admin,
@@ -42,7 +42,7 @@ pub struct Started {
     /// The keys in force.
     pub keys: Keys,
     /// The key made because there was none; to be shown once.
-    pub first_key: Option<ApiKey>,
+    pub first_key: Option<SecretKey>,
 }
 
 /// A gateway that runs.
@@ -143,7 +143,7 @@ impl Node {
 
 /// Makes a key, so that the first start is not a dead end. Who starts the gateway decides what it
 /// serves, so that key may use all of it.
-fn first_key(keys: &FileStore, config: &Config, now: Timestamp) -> Result<ApiKey, Failure> {
+fn first_key(keys: &FileStore, config: &Config, now: Timestamp) -> Result<SecretKey, Failure> {
     let new = NewKey {
         name: FIRST_KEY.to_owned(),
         owner: StoredOwner { name: FIRST_OWNER.to_owned(), groups: config.groups() },

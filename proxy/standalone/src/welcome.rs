@@ -1,7 +1,7 @@
 //! What somebody sees who has just started a gateway.
 
 use crate::config::Listen;
-use llm_contract::{ApiKey, ModelId};
+use llm_contract::{SecretKey, ModelId};
 use llm_proxy::program::explain::reachable;
 use std::{
     io::{self, Write},
@@ -20,7 +20,7 @@ pub struct Welcome<'a> {
     /// The models it serves.
     pub models: &'a [&'a ModelId],
     /// The key made at the first start.
-    pub key: Option<&'a ApiKey>,
+    pub key: Option<&'a SecretKey>,
     /// Where keys are kept, if `llm-gateway keys` does not find it by itself.
     pub data_dir: Option<&'a Path>,
 }
@@ -51,7 +51,7 @@ impl Welcome<'_> {
                 writeln!(out, "  key       make one with: {make}{folder}")?;
             }
         }
-        let secret = key.map_or("$KEY", ApiKey::reveal);
+        let secret = key.map_or("$KEY", SecretKey::reveal);
         // In double quotes a shell replaces `$KEY`.
         let quote = if key.is_some() { '\'' } else { '"' };
         let model = models.first().map_or("MODEL", |model| model.as_str()).replace('\'', r"'\''");

@@ -9,7 +9,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use llm_contract::{ApiKey, Hashing, KeyHash, KeyId};
+use llm_contract::{SecretKey, Hashing, KeyHash, KeyId};
 use llm_sim::{Config, Sim};
 use serde_json::{Value, json};
 use std::{
@@ -38,11 +38,11 @@ fn restricted(sim: &Sim, keys: &[Value]) -> Value {
 }
 
 /// The same key id with another secret: what rotation makes.
-fn rotated(id: &str) -> ApiKey {
-    ApiKey::assemble(&KeyId::parse(id).unwrap(), &[b'r'; 43])
+fn rotated(id: &str) -> SecretKey {
+    SecretKey::assemble(&KeyId::parse(id).unwrap(), &[b'r'; 43])
 }
 
-fn hash(key: &ApiKey) -> Value {
+fn hash(key: &SecretKey) -> Value {
     serde_json::to_value(KeyHash::of(key, Hashing::MINTED, [9; 16], None).unwrap()).unwrap()
 }
 
@@ -62,7 +62,7 @@ async fn chat_at(address: SocketAddr, header: &str, value: &str) -> reqwest::Res
         .unwrap()
 }
 
-async fn status_with(proxy: &Proxy, key: &ApiKey) -> u16 {
+async fn status_with(proxy: &Proxy, key: &SecretKey) -> u16 {
     chat_with(proxy, "x-api-key", key.reveal()).await.status().as_u16()
 }
 

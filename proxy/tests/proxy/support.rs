@@ -1,7 +1,7 @@
 //! A whole proxy on ports of its own, simulated model servers behind it, and a client.
 
 use jiff::Timestamp;
-use llm_contract::{ApiKey, Hashing, KeyHash, KeyId, Table};
+use llm_contract::{SecretKey, Hashing, KeyHash, KeyId, Table};
 use llm_proxy::{
     balance::Reach,
     gateway::{Limits, Shared},
@@ -104,8 +104,8 @@ impl Proxy {
 }
 
 /// A key whose public part is `id` and whose secret is nobody's.
-pub(crate) fn key(id: &str) -> ApiKey {
-    ApiKey::assemble(&KeyId::parse(id).unwrap(), &[b'c'; 43])
+pub(crate) fn key(id: &str) -> SecretKey {
+    SecretKey::assemble(&KeyId::parse(id).unwrap(), &[b'c'; 43])
 }
 
 /// The id of the key that tests use when it does not matter which.

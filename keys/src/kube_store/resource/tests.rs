@@ -31,20 +31,20 @@ fn laptop() -> NewKey<KubeOwner, Scope> {
 }
 
 /// As the server stores it, which gives it a time.
-fn stored(new: NewKey<KubeOwner, Scope>) -> ApiKey {
+fn stored(new: NewKey<KubeOwner, Scope>) -> ApiKeyResource {
     let mut key = create(new, &minted(), now()).unwrap();
     key.metadata.creation_timestamp = Some(Time(now()));
     key.metadata.generation = Some(1);
     key
 }
 
-fn rotated(old: &ApiKey) -> ApiKey {
+fn rotated(old: &ApiKeyResource) -> ApiKeyResource {
     let id = KeyId::parse(&old.name_any()).unwrap();
     let later = now().checked_add(1.hour()).unwrap();
     successor(old, validity(old).rotate(id, DAY, later).unwrap(), &minted())
 }
 
-fn with_condition(mut key: ApiKey, status: &str, reason: &str, seen: i64) -> ApiKey {
+fn with_condition(mut key: ApiKeyResource, status: &str, reason: &str, seen: i64) -> ApiKeyResource {
     let condition = Condition {
         type_: "Active".into(),
         status: status.into(),
@@ -57,7 +57,7 @@ fn with_condition(mut key: ApiKey, status: &str, reason: &str, seen: i64) -> Api
     key
 }
 
-fn standing(key: &ApiKey) -> String {
+fn standing(key: &ApiKeyResource) -> String {
     KubeKey::of(key, &HashMap::new()).standing(now()).to_string()
 }
 

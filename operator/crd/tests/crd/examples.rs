@@ -4,7 +4,7 @@ use crate::support;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use llm_contract::{KeyHash, KeyId};
-use llm_crd::{ApiKey, LLMModel, PassthroughModel};
+use llm_crd::{ApiKeyResource, LLMModel, PassthroughModel};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf};
@@ -42,7 +42,7 @@ fn through_types(stored: &Value) -> Value {
     match kind(stored) {
         "LLMModel" => through::<LLMModel>(stored),
         "PassthroughModel" => through::<PassthroughModel>(stored),
-        "ApiKey" => through::<ApiKey>(stored),
+        "ApiKey" => through::<ApiKeyResource>(stored),
         other => panic!("{other} is none of ours"),
     }
 }
@@ -175,7 +175,7 @@ async fn whatever_the_server_stores_can_be_read() {
 fn the_keys_of_the_examples_are_keys() {
     let text = fs::read_to_string(support::project().join("docs/examples/api-keys.yaml")).unwrap();
     for manifest in support::manifests(&text) {
-        let key: ApiKey = serde_json::from_value(manifest).unwrap();
+        let key: ApiKeyResource = serde_json::from_value(manifest).unwrap();
         assert!(KeyHash::parse(&key.spec.hash).is_ok(), "{}", key.spec.hash);
         assert!(KeyId::parse(&key.metadata.name.unwrap()).is_ok());
         assert!(key.spec.owner.who().is_some());

@@ -7,21 +7,21 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 const PREFIX: &str = "sk-nb-";
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// An API key in clear. It cannot be printed; it leaves this type by [`ApiKey::reveal`] only.
+/// An API key in clear. It cannot be printed; it leaves this type by [`SecretKey::reveal`] only.
 ///
 /// The text is `sk-nb-`, a public id of 12 base32 characters, `-`, a secret of 43 base62
 /// characters (256 bits), and 6 base62 characters of CRC-32 over all before them, so that a
 /// typo is refused without hashing.
 ///
 /// ```
-/// use llm_contract::{ApiKey, KeyId};
+/// use llm_contract::{SecretKey, KeyId};
 /// let id = KeyId::parse("abcdefgh2345").unwrap();
-/// let key = ApiKey::assemble(&id, &[b'x'; ApiKey::SECRET_BYTES]);
-/// assert_eq!(ApiKey::parse(key.reveal()).unwrap().id(), id);
-/// assert_eq!(format!("{key:?}"), "ApiKey(abcdefgh2345, [redacted])");
+/// let key = SecretKey::assemble(&id, &[b'x'; SecretKey::SECRET_BYTES]);
+/// assert_eq!(SecretKey::parse(key.reveal()).unwrap().id(), id);
+/// assert_eq!(format!("{key:?}"), "SecretKey(abcdefgh2345, [redacted])");
 /// ```
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct ApiKey {
+pub struct SecretKey {
     text: [u8; Self::BYTES],
 }
 
@@ -49,7 +49,7 @@ pub enum InvalidKey {
     Id,
 }
 
-impl ApiKey {
+impl SecretKey {
     /// The characters of the secret part.
     pub const SECRET_BYTES: usize = 43;
     /// The characters of a whole key.
@@ -109,7 +109,7 @@ impl ApiKey {
     }
 }
 
-impl fmt::Debug for ApiKey {
+impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ApiKey({}, [redacted])", self.id())
     }
@@ -184,13 +184,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn key() -> ApiKey {
-        ApiKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43])
+    fn key() -> SecretKey {
+        SecretKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43])
     }
 
     #[test]
     fn a_key_is_read_back_as_it_was_put_together() {
-        assert_eq!(ApiKey::parse(key().reveal()).unwrap().reveal(), key().reveal());
+        assert_eq!(SecretKey::parse(key().reveal()).unwrap().reveal(), key().reveal());
     }
 
     #[test]
@@ -201,22 +201,22 @@ mod tests {
     #[test]
     fn what_is_not_of_the_form_is_refused() {
         for text in ["", "sk-nb-", "sk-abc", &"x".repeat(68), &key().reveal().to_uppercase()] {
-            assert!(ApiKey::parse(text).is_err(), "{text}");
+            assert!(SecretKey::parse(text).is_err(), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_single_typo_is_refused(at in 0..ApiKey::BYTES, byte in 33u8..127) {
+        fn any_single_typo_is_refused(at in 0..SecretKey::BYTES, byte in 33u8..127) {
             let mut text = key().reveal().as_bytes().to_vec();
             prop_assume!(text[at] != byte);
             text[at] = byte;
-            prop_assert!(ApiKey::parse(std::str::from_utf8(&text).unwrap()).is_err());
+            prop_assert!(SecretKey::parse(std::str::from_utf8(&text).unwrap()).is_err());
         }
 
         #[test]
         fn no_text_makes_the_reader_panic(text in ".{0,80}") {
-            let _ = ApiKey::parse(&text);
+            let _ = SecretKey::parse(&text);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How keys are stored: argon2id, as a PHC string.
 
-use crate::{ApiKey, Secret};
+use crate::{SecretKey, Secret};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,8 @@ const OUTPUT_BYTES: usize = 32;
 /// What is stored of a key: `$argon2id$v=19$m=..,t=..,p=..$<salt>$<output>`.
 ///
 /// ```
-/// use llm_contract::{ApiKey, Hashing, KeyHash, KeyId};
-/// let key = ApiKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
+/// use llm_contract::{SecretKey, Hashing, KeyHash, KeyId};
+/// let key = SecretKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
 /// let hash = KeyHash::of(&key, Hashing::MINTED, [7; 16], None).unwrap();
 /// assert!(KeyHash::parse(&hash.to_string()).unwrap().matches(&key, None));
 /// ```
@@ -95,7 +95,7 @@ impl KeyHash {
     /// # Errors
     /// [`InvalidKeyHash::Cost`] if the cost is out of range.
     pub fn of(
-        key: &ApiKey,
+        key: &SecretKey,
         cost: Hashing,
         salt: [u8; 16],
         pepper: Option<&Pepper>,
@@ -106,7 +106,7 @@ impl KeyHash {
 
     /// Whether this is the hash of that key. Takes as long as making it; compares in constant
     /// time.
-    pub fn matches(&self, key: &ApiKey, pepper: Option<&Pepper>) -> bool {
+    pub fn matches(&self, key: &SecretKey, pepper: Option<&Pepper>) -> bool {
         digest(key, self.cost, &self.salt, pepper)
             .is_ok_and(|output| output.ct_eq(&self.output).into())
     }
@@ -135,7 +135,7 @@ impl KeyHash {
 }
 
 fn digest(
-    key: &ApiKey,
+    key: &SecretKey,
     cost: Hashing,
     salt: &[u8],
     pepper: Option<&Pepper>,
@@ -199,8 +199,8 @@ mod tests {
     use super::*;
     use crate::KeyId;
 
-    fn key(secret: u8) -> ApiKey {
-        ApiKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[secret; 43])
+    fn key(secret: u8) -> SecretKey {
+        SecretKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[secret; 43])
     }
 
     fn hash(pepper: Option<&Pepper>) -> KeyHash {

@@ -73,7 +73,7 @@ impl KeyRecord {
     ///
     /// ```
     /// # use llm_contract::*;
-    /// # let key = ApiKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
+    /// # let key = SecretKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
     /// # let hash = KeyHash::of(&key, Hashing::MINTED, [7; 16], None).unwrap();
     /// let text = format!(r#"{{"id": "abcdefgh2345", "clientId": "laptop", "hash": "{hash}",
     ///     "owner": {{"name": "me"}}, "models": ["*"], "expiresAt": "2030-01-01T00:00:00Z"}}"#);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Access, ApiKey, Hashing, KeyHash};
+use crate::{Access, SecretKey, Hashing, KeyHash};
 use std::{error::Error as _, time::Duration};
 
 fn refusal(text: &str) -> String {
@@ -124,7 +124,7 @@ fn a_refusal_never_holds_a_credential() {
 fn ten_thousand_models_and_a_hundred_thousand_keys_are_read_well_within_a_second() {
     use std::fmt::Write;
     let id = KeyId::parse("aaaaaaaaaaaa").unwrap();
-    let hash = KeyHash::of(&ApiKey::assemble(&id, &[b'x'; 43]), Hashing::MINTED, [7; 16], None);
+    let hash = KeyHash::of(&SecretKey::assemble(&id, &[b'x'; 43]), Hashing::MINTED, [7; 16], None);
     let hash = hash.unwrap();
     let mut text = r#"{"version": 1, "keys": ["#.to_owned();
     for key in 0..100_000u32 {

@@ -154,7 +154,7 @@ async fn what_could_not_be_written_is_counted_and_written_as_soon_as_it_can_be()
 #[test]
 fn an_update_of_many_records_is_read_whole_or_not_at_all() {
     let mut operator = Documents::default();
-    let parts = [change(0, push::Parts::BYTES), change(1, push::Parts::BYTES), change(2, 100)];
+    let parts = [change(0, push::UpdateChunks::BYTES), change(1, push::UpdateChunks::BYTES), change(2, 100)];
     let upserts = parts.into_iter().flat_map(|it| it.upserts).collect();
     let update = said(&mut operator, Change { upserts, removals: Vec::new() });
     assert_eq!(records(update.clone()).count(), 3);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::tables::Tables;
-use llm_contract::{ApiKey, Hashing, KeyHash, KeyId, Table};
+use llm_contract::{SecretKey, Hashing, KeyHash, KeyId, Table};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -78,7 +78,7 @@ enum Said {
 }
 
 static HASH: LazyLock<KeyHash> = LazyLock::new(|| {
-    let key = ApiKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
+    let key = SecretKey::assemble(&KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
     KeyHash::of(&key, Hashing::MINTED, [7; 16], None).unwrap()
 });
 

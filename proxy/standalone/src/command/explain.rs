@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::cli::ExplainArgs;
-use llm_contract::{ApiKey, KeyId};
+use llm_contract::{SecretKey, KeyId};
 use llm_proxy::program::explain;
 use std::io::Write;
 
@@ -20,5 +20,5 @@ fn key_id(args: &ExplainArgs) -> Result<KeyId, Failure> {
         return Ok(id);
     }
     let key = args.key.as_ref().ok_or(Failure::NoKey)?;
-    Ok(ApiKey::parse(key.reveal()).map_err(Failure::Key)?.id())
+    Ok(SecretKey::parse(key.reveal()).map_err(Failure::Key)?.id())
 }

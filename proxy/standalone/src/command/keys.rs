@@ -10,7 +10,7 @@ use crate::{
 };
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
-use llm_contract::{ApiKey, KeyId, ModelPattern};
+use llm_contract::{SecretKey, KeyId, ModelPattern};
 use llm_keys::{FileStore, NewKey, State, StoredKey, StoredLimits, StoredOwner};
 use serde::Serialize;
 use std::{
@@ -97,7 +97,7 @@ fn new_key(args: CreateArgs, now: Timestamp) -> Result<NewKey, Failure> {
     Ok(NewKey { name, owner, models, not_before: None, expires_at, limits })
 }
 
-fn show(stored: &StoredKey, key: &ApiKey, to: &mut Output<'_>) -> Result<(), Failure> {
+fn show(stored: &StoredKey, key: &SecretKey, to: &mut Output<'_>) -> Result<(), Failure> {
     writeln!(
         to.notes,
         "key {} ({}), models {}, expires {}; it is shown this once:",

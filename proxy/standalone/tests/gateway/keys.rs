@@ -31,7 +31,7 @@ async fn a_key_stands_alone_on_standard_output_and_works_within_a_second() {
     for _ in 0..ATTEMPTS {
         let ran = home.run(&["keys", "create", "--name", "laptop"]);
         let key = ran.out.strip_suffix('\n').unwrap();
-        assert!(llm_contract::ApiKey::parse(key).is_ok(), "{}", ran.out);
+        assert!(llm_contract::SecretKey::parse(key).is_ok(), "{}", ran.out);
         assert!(!ran.err.contains(key), "{}", ran.err);
         took.push(gateway.until_models(key, &all()).await);
     }

@@ -1,7 +1,7 @@
 //! Canaries: what is secret is found nowhere but where it belongs.
 
 use crate::support::{CONFIG, Home, client, sim};
-use llm_contract::ApiKey;
+use llm_contract::SecretKey;
 use llm_sim::{Fault, Received, Role, Sim};
 use std::{fs, path::Path};
 
@@ -69,8 +69,8 @@ async fn a_secret_is_in_no_log_metric_file_or_answer() {
     for (key, model) in [(&mine, "a"), (&made, "gpt"), (&mine, "nothing")] {
         seen.push_str(&gateway.chat(key, model).await.1.to_string());
     }
-    let public = ApiKey::parse(&made).unwrap().id();
-    let wrong = ApiKey::assemble(&public, &[b'w'; ApiKey::SECRET_BYTES]).reveal().to_owned();
+    let public = SecretKey::parse(&made).unwrap().id();
+    let wrong = SecretKey::assemble(&public, &[b'w'; SecretKey::SECRET_BYTES]).reveal().to_owned();
     seen.push_str(&gateway.chat(&wrong, "a").await.1.to_string());
     for fault in [Fault::Status(401), Fault::Status(500), Fault::ResetBeforeHeaders] {
         engine.inject(fault);
@@ -102,7 +102,7 @@ async fn a_secret_is_in_no_log_metric_file_or_answer() {
     for key in [&mine, &made, &wrong] {
         // The secret without the check behind it would be as good.
         let secret: String =
-            key.rsplit('-').next().unwrap().chars().take(ApiKey::SECRET_BYTES).collect();
+            key.rsplit('-').next().unwrap().chars().take(SecretKey::SECRET_BYTES).collect();
         let secret = secret.as_str();
         assert!(!seen.contains(secret), "{}", around(&seen, secret));
         assert!(!received(&engine).contains(secret) && !received(&provider).contains(secret));

@@ -347,7 +347,7 @@ pub(crate) fn config(id: &str, url: &str) -> String {
 
 /// The public part of a key.
 pub(crate) fn id(key: &str) -> String {
-    llm_contract::ApiKey::parse(key).unwrap().id().to_string()
+    llm_contract::SecretKey::parse(key).unwrap().id().to_string()
 }
 
 /// A server that answers everything with this text, as long as the test runs.

@@ -28,9 +28,9 @@ fn keys(folder: &TempDir, args: &[&str]) -> Result<Said, Failure> {
     Ok(Said { out: text(out), notes: text(notes) })
 }
 
-fn create(folder: &TempDir) -> ApiKey {
+fn create(folder: &TempDir) -> SecretKey {
     let said = keys(folder, &["create", "--name", "laptop"]).unwrap();
-    ApiKey::parse(said.out.trim_end()).unwrap()
+    SecretKey::parse(said.out.trim_end()).unwrap()
 }
 
 fn folder() -> TempDir {
@@ -56,7 +56,7 @@ fn a_new_key_stands_alone_on_standard_output() {
         ],
     )
     .unwrap();
-    let key = ApiKey::parse(said.out.strip_suffix('\n').unwrap()).unwrap();
+    let key = SecretKey::parse(said.out.strip_suffix('\n').unwrap()).unwrap();
     assert_eq!(
         said.notes,
         format!(
@@ -88,7 +88,7 @@ fn a_first_key_may_come_before_its_data_folder_and_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let said = keys(&folder, &["create", "--name", "laptop"]).unwrap();
     assert!(said.notes.contains("data is new: no gateway has used it yet\n"), "{}", said.notes);
-    assert!(ApiKey::parse(said.out.trim_end()).is_ok());
+    assert!(SecretKey::parse(said.out.trim_end()).is_ok());
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_key_is_rotated_suspended_resumed_and_revoked_by_its_id() {
     let id = create(&folder).id().to_string();
     let said = keys(&folder, &["rotate", &id, "--overlap", "1h"]).unwrap();
     assert!(said.notes.starts_with(&format!("key {id} is valid for 1h more")), "{}", said.notes);
-    let new = ApiKey::parse(said.out.trim_end()).unwrap().id().to_string();
+    let new = SecretKey::parse(said.out.trim_end()).unwrap().id().to_string();
     for (verb, state) in [("suspend", "suspended"), ("resume", "active"), ("revoke", "revoked")] {
         let said = keys(&folder, &[verb, &new]).unwrap();
         assert_eq!(said.notes, format!("key {new} (laptop) is {state}\n"));

@@ -12,19 +12,19 @@ const NAMED_MAX: usize = 3;
 
 /// A table as it is told. Its documents are without secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Shown {
+pub struct RedactedTable {
     /// Stands for all of it.
     pub digest: String,
     /// What it says.
-    pub resources: Vec<ShownResource>,
+    pub resources: Vec<RedactedResource>,
     /// What was refused, by whoever has the table in force.
     #[serde(default)]
-    pub refused: Vec<ShownRefusal>,
+    pub refused: Vec<RefusedResource>,
 }
 
 /// A document of a table, without its secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ShownResource {
+pub struct RedactedResource {
     /// What it says.
     pub kind: Kind,
     /// See [`Name`].
@@ -35,7 +35,7 @@ pub struct ShownResource {
 
 /// A document that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShownRefusal {
+pub struct RefusedResource {
     /// What it says.
     pub kind: Kind,
     /// See [`Name`].
@@ -53,13 +53,13 @@ pub struct Section {
     pub rows: Vec<Vec<String>>,
 }
 
-impl Shown {
+impl RedactedTable {
     /// Replaces what is secret in these documents.
     pub fn of<'a>(
         digest: Digest,
         documents: impl IntoIterator<Item = (&'a Name, &'a Bytes)>,
     ) -> Self {
-        let resources = documents.into_iter().map(|(name, text)| ShownResource {
+        let resources = documents.into_iter().map(|(name, text)| RedactedResource {
             kind: name.kind,
             name: name.name.as_ref().to_owned(),
             document: redacted(text),
@@ -73,7 +73,7 @@ impl Shown {
         mut self,
         refused: impl IntoIterator<Item = (Name, impl Into<String>)>,
     ) -> Self {
-        self.refused.extend(refused.into_iter().map(|(name, reason)| ShownRefusal {
+        self.refused.extend(refused.into_iter().map(|(name, reason)| RefusedResource {
             kind: name.kind,
             name: name.name.as_ref().to_owned(),
             reason: reason.into(),
@@ -94,7 +94,7 @@ impl Shown {
     /// assert_eq!(shown.sections()[0].rows[0][..2], ["qwen3", "models/qwen3"]);
     /// ```
     pub fn sections(&self) -> Vec<Section> {
-        let of = |kind, head, rows: fn(&ShownResource) -> Option<Vec<Vec<String>>>| {
+        let of = |kind, head, rows: fn(&RedactedResource) -> Option<Vec<Vec<String>>>| {
             let resources = self.resources.iter().filter(|it| it.kind == kind);
             let rows = resources.flat_map(|it| rows(it).unwrap_or_else(|| vec![it.unreadable()]));
             Section { head, rows: rows.collect() }
@@ -118,24 +118,24 @@ impl Shown {
     }
 }
 
-impl ShownResource {
+impl RedactedResource {
     fn unreadable(&self) -> Vec<String> {
         vec![self.name.clone(), "cannot be read here: see it as JSON".to_owned()]
     }
 }
 
-fn settings(shown: &ShownResource) -> Option<Vec<Vec<String>>> {
+fn settings(shown: &RedactedResource) -> Option<Vec<Vec<String>>> {
     let document::Settings { cors_origins } = read(shown)?;
     Some(vec![vec![cors_origins.map_or_else(|| "any".to_owned(), |origins| list(&origins))]])
 }
 
-fn issuers(shown: &ShownResource) -> Option<Vec<Vec<String>>> {
+fn issuers(shown: &RedactedResource) -> Option<Vec<Vec<String>>> {
     let issuers: Vec<document::Issuer> = read(shown)?;
     let row = |it: document::Issuer| vec![it.issuer, list(&it.audiences), it.groups_claim];
     Some(issuers.into_iter().map(row).collect())
 }
 
-fn routes(shown: &ShownResource) -> Option<Vec<Vec<String>>> {
+fn routes(shown: &RedactedResource) -> Option<Vec<Vec<String>>> {
     let document::Routes { provider, routes } = read(shown)?;
     let url = provider.map(|it| it.url).unwrap_or_default();
     let row = |route: document::Route| {
@@ -174,7 +174,7 @@ struct Key {
     suspended: bool,
 }
 
-fn key(shown: &ShownResource) -> Option<Vec<Vec<String>>> {
+fn key(shown: &RedactedResource) -> Option<Vec<Vec<String>>> {
     let Key { owner, models, resources, not_before, expires_at, suspended } = read(shown)?;
     let minute = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M").to_string();
     let valid = match (not_before.map(minute), expires_at.map(minute)) {
@@ -189,7 +189,7 @@ fn key(shown: &ShownResource) -> Option<Vec<Vec<String>>> {
     Some(vec![vec![shown.name.clone(), owner.name, list(&owner.groups), models, valid]])
 }
 
-fn read<'a, T: Deserialize<'a>>(shown: &'a ShownResource) -> Option<T> {
+fn read<'a, T: Deserialize<'a>>(shown: &'a RedactedResource) -> Option<T> {
     T::deserialize(&shown.document).ok()
 }
 
@@ -223,7 +223,7 @@ mod tests {
     fn rows(kind: Kind, name: &str, document: &Value) -> Vec<Vec<String>> {
         let mut documents = Documents::default();
         documents.put(Name::new(kind, name), document.to_string().into());
-        let sections = Shown::of(documents.digest(), documents.iter()).sections();
+        let sections = RedactedTable::of(documents.digest(), documents.iter()).sections();
         sections.into_iter().flat_map(|it| it.rows).collect()
     }
 
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn what_was_refused_comes_last_with_its_reason() {
         let refused = [(Name::new(Kind::Routes, "n/m"), "it holds a line\nbreak")];
-        let shown = Shown::of(Digest::default(), []).and_refused(refused);
+        let shown = RedactedTable::of(Digest::default(), []).and_refused(refused);
         let rows: Vec<_> = shown.sections().into_iter().flat_map(|it| it.rows).collect();
         assert_eq!(rows, [["routes", "n/m", "it holds a line\u{fffd}break"]]);
     }

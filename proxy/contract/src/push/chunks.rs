@@ -9,7 +9,7 @@ const RESOURCE_BYTES: usize = 24;
 
 /// The messages of one update; one at least.
 #[derive(Debug)]
-pub struct Parts {
+pub struct UpdateChunks {
     sequence: u64,
     from: Vec<u8>,
     digest: Vec<u8>,
@@ -20,8 +20,8 @@ pub struct Parts {
 
 impl Change {
     /// The change as messages that make table `digest` of table `from`.
-    pub fn into_parts(self, sequence: u64, from: Option<Digest>, digest: Digest) -> Parts {
-        Parts {
+    pub fn into_chunks(self, sequence: u64, from: Option<Digest>, digest: Digest) -> UpdateChunks {
+        UpdateChunks {
             sequence,
             from: from.map_or_else(Vec::new, Digest::to_vec),
             digest: digest.to_vec(),
@@ -32,12 +32,12 @@ impl Change {
     }
 }
 
-impl Parts {
+impl UpdateChunks {
     /// The size from which on a message is not added to. It is passed by one document at most.
     pub const BYTES: usize = 1024 * 1024;
 }
 
-impl Iterator for Parts {
+impl Iterator for UpdateChunks {
     type Item = wire::Update;
 
     fn next(&mut self) -> Option<wire::Update> {
@@ -84,18 +84,18 @@ mod tests {
 
     #[test]
     fn an_update_of_nothing_is_one_message() {
-        let parts: Vec<_> = Change::default().into_parts(3, None, Digest::default()).collect();
-        assert_eq!(parts.len(), 1);
-        assert_eq!((parts[0].sequence, parts[0].more), (3, false));
+        let chunks: Vec<_> = Change::default().into_chunks(3, None, Digest::default()).collect();
+        assert_eq!(chunks.len(), 1);
+        assert_eq!((chunks[0].sequence, chunks[0].more), (3, false));
     }
 
     #[test]
     fn removals_are_bounded_too() {
         let name = |index: usize| Name::new(Kind::Routes, format!("models/{index:0>250}"));
         let change = Change { upserts: Vec::new(), removals: (0..20_000).map(name).collect() };
-        let parts: Vec<_> = change.into_parts(1, None, Digest::default()).collect();
-        assert!(parts.iter().all(|part| part.encoded_len() <= Parts::BYTES + 1024));
-        assert_eq!(parts.iter().map(|part| part.removals.len()).sum::<usize>(), 20_000);
+        let chunks: Vec<_> = change.into_chunks(1, None, Digest::default()).collect();
+        assert!(chunks.iter().all(|chunk| chunk.encoded_len() <= UpdateChunks::BYTES + 1024));
+        assert_eq!(chunks.iter().map(|chunk| chunk.removals.len()).sum::<usize>(), 20_000);
     }
 
     proptest! {
@@ -110,13 +110,13 @@ mod tests {
                 documents.put(name, vec![b' '; *size].into());
             }
             let change = documents.since(&Documents::default());
-            let parts: Vec<_> = change.into_parts(1, None, documents.digest()).collect();
-            let last = parts.len() - 1;
+            let chunks: Vec<_> = change.into_chunks(1, None, documents.digest()).collect();
+            let last = chunks.len() - 1;
             let mut gathered = Change::default();
-            for (index, part) in parts.into_iter().enumerate() {
-                prop_assert!(part.encoded_len() <= Parts::BYTES + 1024);
-                prop_assert_eq!(part.more, index < last);
-                gathered.extend(part.upserts, part.removals).unwrap();
+            for (index, chunk) in chunks.into_iter().enumerate() {
+                prop_assert!(chunk.encoded_len() <= UpdateChunks::BYTES + 1024);
+                prop_assert_eq!(chunk.more, index < last);
+                gathered.extend(chunk.upserts, chunk.removals).unwrap();
             }
             let mut received = Documents::default();
             received.apply(gathered);
