@@ -6,7 +6,7 @@
 
 use crate::{InvalidKeys, Keys, KeysError, MintError, Minted, NewKey, StoredKey, mint};
 use jiff::Timestamp;
-use llm_contract::{SecretKey, KeyId};
+use llm_contract::{KeyId, SecretKey};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},

@@ -119,7 +119,7 @@ impl KubeStore {
         new: NewKey<KubeOwner, Scope>,
         now: Timestamp,
         random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
-    ) -> Result<(KubeKey, llm_contract::ApiKeyResource), KubeStoreError> {
+    ) -> Result<(KubeKey, llm_contract::SecretKey), KubeStoreError> {
         let (made, minted) =
             self.add(random, |minted| resource::create(new.clone(), minted, now)).await?;
         Ok((KubeKey::of(&made, &HashMap::new()), minted.key))
@@ -137,7 +137,7 @@ impl KubeStore {
         overlap: Duration,
         now: Timestamp,
         random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
-    ) -> Result<(KubeKey, llm_contract::ApiKeyResource), KubeStoreError> {
+    ) -> Result<(KubeKey, llm_contract::SecretKey), KubeStoreError> {
         for _ in 0..ATTEMPTS_MAX {
             let old = self.read(id).await?;
             if let Some(by) = resource::replaced_by(&old) {
@@ -214,7 +214,11 @@ impl KubeStore {
 
     /// Adds a resource, and then its status: the server takes no status with a new resource. In
     /// between the key has no groups, so that it may use less and not more.
-    async fn add_one(&self, id: KeyId, resource: ApiKeyResource) -> Result<ApiKeyResource, KubeStoreError> {
+    async fn add_one(
+        &self,
+        id: KeyId,
+        resource: ApiKeyResource,
+    ) -> Result<ApiKeyResource, KubeStoreError> {
         let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), dry_run: false };
         let added = match self.api.create(&params, &resource).await {
             Ok(added) => added,
@@ -268,7 +272,10 @@ impl KubeStore {
     }
 
     /// The key that was made in place of this one, if it is still there.
-    async fn successor(&self, key: &ApiKeyResource) -> Result<Option<ApiKeyResource>, KubeStoreError> {
+    async fn successor(
+        &self,
+        key: &ApiKeyResource,
+    ) -> Result<Option<ApiKeyResource>, KubeStoreError> {
         let Some(by) = resource::replaced_by(key) else {
             return Ok(None);
         };

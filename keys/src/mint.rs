@@ -2,7 +2,7 @@
 //!
 //! The randomness is an argument, so that a test can say what it is.
 
-use llm_contract::{SecretKey, Hashing, InvalidKey, InvalidKeyHash, KeyHash, KeyId};
+use llm_contract::{Hashing, InvalidKey, InvalidKeyHash, KeyHash, KeyId, SecretKey};
 use std::io;
 use zeroize::Zeroizing;
 

@@ -2,7 +2,7 @@
 
 use crate::{Keys, KeysError, State, Validity};
 use jiff::Timestamp;
-use llm_contract::{SecretKey, Group, KeyHash, KeyId, KeyRecord, ModelPattern, document};
+use llm_contract::{Group, KeyHash, KeyId, KeyRecord, ModelPattern, SecretKey, document};
 use serde::{Deserialize, Serialize};
 
 /// What is stored of one key: never the key itself.

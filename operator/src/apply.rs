@@ -11,7 +11,7 @@ mod removals;
 pub use covers::covers;
 pub use object::{KEEP, Object};
 
-use crate::watch::{Live, LiveObjects, MANAGED_BY, Place};
+use crate::cluster_state::{Live, LiveObjects, MANAGED_BY, Place};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, ResourceExt as _,

@@ -1,11 +1,11 @@
 //! What every part of the control plane shares.
 
 use crate::{
+    app::settings::Settings,
     apply::Applier,
-    report::Reporter,
+    cluster_state::World,
+    resources::report::Reporter,
     routes::{Declares, Verdict},
-    settings::Settings,
-    watch::World,
 };
 use kube::Client;
 use llm_contract::ResourceName;

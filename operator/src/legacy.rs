@@ -13,7 +13,7 @@ mod find;
 use crate::{
     context::Context,
     edge::{EdgeState, settings::Entry},
-    report::News,
+    resources::report::News,
 };
 use find::Finder;
 use known::Leftover;

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use llm_contract::Chain;
-use llm_operator::{
+use llm_operator::app::{
     cli::{Cli, Command, Output},
     command::{self, Failure},
     telemetry,

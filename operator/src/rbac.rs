@@ -4,7 +4,11 @@
 //! over what people write are given in the watched namespaces only; the whole cluster is read for
 //! definitions of kinds and, if every namespace is watched, for namespaces.
 
-use crate::{config::Config, edge::settings::Exposure, legacy, proxies, run, settings::Scope};
+use crate::{
+    app::{config::Config, run, settings::Scope},
+    edge::settings::Exposure,
+    legacy, proxies,
+};
 use k8s_openapi::{
     api::rbac::v1::{
         ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
@@ -191,7 +195,7 @@ fn value(object: &impl serde::Serialize) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::app::cli::{Cli, Command};
     use clap::Parser;
 
     fn objects_of(namespace: &str) -> Vec<Value> {

@@ -2,8 +2,8 @@
 
 use crate::{
     clock,
-    explain::{self, Explanation, Question},
     gateway::Shared,
+    request::explain::{self, Explanation, Question},
 };
 use axum::{
     Json, Router,

@@ -3,16 +3,20 @@
 //! Pingora accepts connections, speaks HTTP/1.1 and HTTP/2 and hands over one request at a time.
 
 use crate::{
-    answer::{self, Stamp, models, preflight},
-    balance::{Reach, probe},
+    auth::oidc::{InvalidIssuer, IssuerConfig},
     clock,
-    exchange::{End, Exchange},
-    halt::Halt,
-    ids,
     metrics::Metrics,
-    oidc::{InvalidIssuer, IssuerConfig},
-    rejection::Rejection,
-    responses::Responses,
+    random_id,
+    request::{
+        exchange::{End, Exchange},
+        list_models, preflight,
+        stored_responses::Responses,
+    },
+    response::{
+        rejection::Rejection,
+        request_error::Halt,
+        writer::{self, Stamp},
+    },
     stage::{
         accept::{self, Entry, Request},
         authenticate::Authenticator,
@@ -20,7 +24,7 @@ use crate::{
         record::{Recorder, UsageEvent},
     },
     tables::{Snapshot, Tables},
-    upstream::Connector,
+    upstream::{Reach, connection::Connector, probe},
 };
 use bytes::Bytes;
 use http::HeaderValue;
@@ -144,7 +148,7 @@ impl Shared {
     ) -> Result<End, Halt> {
         let request = self.accept(session)?;
         if request == Request::Preflight {
-            Box::pin(answer::send(session, preflight::answer(&exchange.stamp)?, Bytes::new()))
+            Box::pin(writer::send(session, preflight::answer(&exchange.stamp)?, Bytes::new()))
                 .await?;
             return Ok(exchange.answered());
         }
@@ -161,14 +165,14 @@ impl Shared {
                 let asked = self.ask_home(session, exchange, tables, &principal, operation, &id);
                 return Box::pin(asked).await;
             }
-            Request::ListModels => models::list(tables, &principal, dialect, self.started_at),
+            Request::ListModels => list_models::list(tables, &principal, dialect, self.started_at),
             Request::ShowModel(id) => {
-                models::one(tables, &principal, &id, dialect, self.started_at)?
+                list_models::one(tables, &principal, &id, dialect, self.started_at)?
             }
             Request::Preflight => return Err(Rejection::Defect.into()),
         };
-        let header = answer::json_header(http::StatusCode::OK, body.len(), &exchange.stamp)?;
-        Box::pin(answer::send(session, header, body.into())).await?;
+        let header = writer::json_header(http::StatusCode::OK, body.len(), &exchange.stamp)?;
+        Box::pin(writer::send(session, header, body.into())).await?;
         Ok(exchange.answered())
     }
 
@@ -186,5 +190,5 @@ impl Shared {
 
 /// `req-` and 32 hexadecimal digits.
 pub(crate) fn fresh_request_id() -> HeaderValue {
-    HeaderValue::from_str(&ids::fresh("req-")).unwrap_or(HeaderValue::from_static("req-0"))
+    HeaderValue::from_str(&random_id::fresh("req-")).unwrap_or(HeaderValue::from_static("req-0"))
 }

@@ -1,6 +1,6 @@
 //! `llm-proxy`: arguments, runtime, exit code.
 
-use llm_proxy::program::{
+use llm_proxy::app::{
     cli::{Cli, Command, Output},
     explain,
     failure::Failure,

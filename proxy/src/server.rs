@@ -1,10 +1,12 @@
 //! Listening, and stopping without breaking what runs.
 
 use crate::{
-    answer::{self, Stamp},
     clock,
     gateway::{Shared, fresh_request_id},
-    rejection::Rejection,
+    response::{
+        rejection::Rejection,
+        writer::{self, Stamp},
+    },
     stage::accept::{Dialect, Entry},
     tls::Certificate,
 };
@@ -286,6 +288,6 @@ async fn refuse_header(session: &mut ServerSession) -> pingora_core::Result<()> 
     let rejection = Rejection::Framing("its header is not HTTP, or far too large");
     let body = rejection.body(dialect, request_id.to_str().unwrap_or_default());
     let stamp = Stamp { dialect, request_id, allow_origin: None };
-    let header = answer::json_header(rejection.status(dialect), body.len(), &stamp)?;
+    let header = writer::json_header(rejection.status(dialect), body.len(), &stamp)?;
     session.write_error_response(header, body.into()).await
 }

@@ -14,7 +14,7 @@ mod snapshot;
 pub use entry::RouteEntry;
 pub use snapshot::Snapshot;
 
-use crate::keyring::KeyEntry;
+use crate::auth::key_verifier::KeyEntry;
 use arc_swap::ArcSwap;
 use llm_contract::{
     KeyId, Route, Settings, Table,

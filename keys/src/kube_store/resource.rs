@@ -10,7 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use llm_contract::KeyId;
 use llm_crd::{
-    ApiKeyResource, ApiKeyOwner, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType, Owner, Replaces,
+    ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType, Owner,
+    Replaces,
 };
 use serde_json::{Value, json};
 use std::{
@@ -171,7 +172,11 @@ pub(super) fn create(
 }
 
 /// The resource for a key in place of another: all that was said of the old one holds for it.
-pub(super) fn successor(old: &ApiKeyResource, rotation: Rotation, minted: &Minted) -> ApiKeyResource {
+pub(super) fn successor(
+    old: &ApiKeyResource,
+    rotation: Rotation,
+    minted: &Minted,
+) -> ApiKeyResource {
     let Rotation { overlap_until, expires_at } = rotation;
     let owner = old.spec.owner.who().as_ref().map(Owner::name).unwrap_or_default();
     let spec = ApiKeySpec {

@@ -2,7 +2,7 @@
 
 use crate::support::{Place, id, secret};
 use kube::api::{Patch, PatchParams};
-use llm_contract::{SecretKey, KeyHash};
+use llm_contract::{KeyHash, SecretKey};
 use serde_json::{Value, json};
 
 fn words(line: &str) -> Vec<&str> {

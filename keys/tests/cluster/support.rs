@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// Makes a key.
-    pub(crate) async fn create(&self) -> (KeyId, llm_contract::ApiKeyResource) {
+    pub(crate) async fn create(&self) -> (KeyId, llm_contract::SecretKey) {
         let made = self.store.create(laptop(), clock::wall(), &mut system_random).await;
         let (_, key) = made.unwrap();
         (key.id(), key)
@@ -206,7 +206,7 @@ pub(crate) fn laptop() -> NewKey<KubeOwner, Scope> {
 
 /// The public part of a key.
 pub(crate) fn id(key: &str) -> String {
-    llm_contract::ApiKeyResource::parse(key).unwrap().id().to_string()
+    llm_contract::SecretKey::parse(key).unwrap().id().to_string()
 }
 
 /// The part of a key that nobody else may see.

@@ -8,7 +8,7 @@ use kube::{
     Api, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use llm_contract::{SecretKey, Hashing, KeyHash, KeyId};
+use llm_contract::{Hashing, KeyHash, KeyId, SecretKey};
 use llm_crd::{LLMModel, PassthroughModel};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -109,7 +109,10 @@ pub fn key(number: u32) -> anyhow::Result<SecretKey> {
         BASE32.get(digit).copied().map_or('a', char::from)
     };
     let id: String = (0..12).rev().map(digit).collect();
-    Ok(SecretKey::assemble(&KeyId::parse(&id).context("making a key")?, &[b'k'; SecretKey::SECRET_BYTES]))
+    Ok(SecretKey::assemble(
+        &KeyId::parse(&id).context("making a key")?,
+        &[b'k'; SecretKey::SECRET_BYTES],
+    ))
 }
 
 /// What a key hashes to.

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
     group = "llm.nebari.dev",
     version = "v1alpha1",
     kind = "ApiKey",
-    struct = "ApiKeyResource",
+    root = "ApiKeyResource",
     plural = "apikeys",
     singular = "apikey",
     category = "llm",

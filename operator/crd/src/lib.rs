@@ -21,7 +21,7 @@ mod api_key;
 pub mod generate;
 
 pub use access::Access;
-pub use api_key::{ApiKeyResource, ApiKeyOwner, ApiKeySpec, ApiKeyStatus, Owner, Replaces};
+pub use api_key::{ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, Owner, Replaces};
 pub use condition::{
     ConditionType, Finding, MESSAGE_BYTES_MAX, Reason, retain_conditions, set_condition,
 };

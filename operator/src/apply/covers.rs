@@ -1,6 +1,6 @@
 //! Whether an object that is live says all that a plan says.
 
-use crate::quantity::units;
+use crate::resources::quantity::units;
 use serde_json::{Map, Value};
 
 /// Fields below which numbers are quantities, which the API server writes in a form of its own.

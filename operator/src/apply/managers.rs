@@ -4,7 +4,7 @@
 //! would then never remove one: we would give up a field that the older pack goes on holding. So
 //! its fields become ours first, and our next write gives up what we do not plan.
 
-use crate::{apply::FIELD_MANAGER, watch::live::is_older};
+use crate::{apply::FIELD_MANAGER, cluster_state::live::is_older};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use kube::{
     Api, Error, ResourceExt as _,

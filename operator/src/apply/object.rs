@@ -1,6 +1,6 @@
 //! An object that is to be.
 
-use crate::watch::PLAN_HASH;
+use crate::cluster_state::PLAN_HASH;
 use kube::{
     Resource,
     api::{ApiResource, DynamicObject},

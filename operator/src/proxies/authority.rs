@@ -240,7 +240,7 @@ fn parse(secret: &Secret) -> Option<Authority> {
 }
 
 fn labels() -> BTreeMap<String, String> {
-    let (name, value) = crate::watch::MANAGED_BY;
+    let (name, value) = crate::cluster_state::MANAGED_BY;
     BTreeMap::from([
         (name.to_owned(), value.to_owned()),
         ("app.kubernetes.io/component".to_owned(), "push".to_owned()),

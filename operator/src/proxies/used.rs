@@ -1,6 +1,6 @@
 //! Says of keys when they were used last, to within an hour.
 
-use crate::{context::Context, report::FIELD_MANAGER_OF_USE};
+use crate::{context::Context, resources::report::FIELD_MANAGER_OF_USE};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -6,7 +6,7 @@ use crate::{
 };
 use llm_cluster::wait_for;
 use llm_contract::push::{Kind, Name};
-use llm_operator::settings::{Scope, Settings};
+use llm_operator::app::settings::{Scope, Settings};
 
 const KEY: &str = "
 apiVersion: llm.nebari.dev/v1alpha1

@@ -9,11 +9,11 @@ use llm_cluster::{ControlPlane, Request, wait_for, wait_for_some};
 use llm_contract::push::{Change, Kind, Name};
 use llm_crd::EndpointUrls;
 use llm_operator::{
-    compile::compile,
+    app::settings::{Images, Pods, Scope, Settings},
+    cluster_state,
     context::Context,
-    key, model, provider,
-    settings::{Images, Pods, Scope, Settings},
-    watch,
+    resources::{key, model, provider},
+    routes::feed::compile,
 };
 use llm_push::Table;
 use serde_json::{Value, json};

@@ -6,14 +6,15 @@ use kube::{
 };
 use llm_cluster::{ControlPlane, wait_for};
 use llm_crd::{
-    ApiKeyResource, ConditionType, EndpointUrls, Finding, LLMModel, PassthroughModel, Reason, set_condition,
+    ApiKeyResource, ConditionType, EndpointUrls, Finding, LLMModel, PassthroughModel, Reason,
+    set_condition,
 };
 use llm_operator::{
+    app::settings::{Images, Pods, Scope, Settings},
+    cluster_state,
     context::Context,
     edge::{EdgeState, Readiness},
     legacy::{self, Mode},
-    settings::{Images, Pods, Scope, Settings},
-    watch,
 };
 use serde_json::json;
 use std::{
@@ -173,7 +174,8 @@ spec:
             urls: EndpointUrls::default(),
         };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let (world, mut feed) = watch::start(&self.client, &settings, Vec::new(), &tracker, &stop);
+        let (world, mut feed) =
+            cluster_state::start(&self.client, &settings, Vec::new(), &tracker, &stop);
         assert!(world.synced().await);
         let context = Context::new(&self.client, settings, world, None);
         let (edge, seen) = value::channel(edge.map(state));

@@ -10,11 +10,11 @@ use kube::{
 use llm_cluster::{Node, wait_for, wait_for_some};
 use llm_crd::{EndpointUrls, LLMModel};
 use llm_operator::{
-    compile::compile,
+    app::settings::{Images, Pods, Scope, Settings},
+    cluster_state,
     context::Context,
-    model,
-    settings::{Images, Pods, Scope, Settings},
-    watch,
+    resources::model,
+    routes::feed::compile,
 };
 use serde_json::Value;
 use std::{path::Path, time::Duration};

@@ -4,6 +4,6 @@ mod format;
 mod hash;
 mod record;
 
-pub use format::{SecretKey, InvalidKey, KeyId};
+pub use format::{InvalidKey, KeyId, SecretKey};
 pub use hash::{Hashing, InvalidKeyHash, KeyHash, Pepper};
 pub use record::{InvalidKeyRecord, KeyRecord, KeyState, Owner};

@@ -22,8 +22,8 @@ pub mod push;
 pub use access::{Access, Group, InvalidAccess, InvalidGroup};
 pub use issuer::{ClaimPath, InvalidIssuer, Issuer};
 pub use key::{
-    SecretKey, Hashing, InvalidKey, InvalidKeyHash, InvalidKeyRecord, KeyHash, KeyId, KeyRecord,
-    KeyState, Owner, Pepper,
+    Hashing, InvalidKey, InvalidKeyHash, InvalidKeyRecord, KeyHash, KeyId, KeyRecord, KeyState,
+    Owner, Pepper, SecretKey,
 };
 pub use model::{InvalidModelId, ModelId, ModelPattern};
 pub use provider::{Authorities, Credential, CredentialHeader, InvalidProvider, Provider};

@@ -9,7 +9,7 @@ mod chunks;
 mod resource;
 mod redacted;
 
-pub use documents::{Change, Digest, DocumentHash, Documents, InvalidChange};
 pub use chunks::UpdateChunks;
+pub use documents::{Change, Digest, DocumentHash, Documents, InvalidChange};
+pub use redacted::{RedactedResource, RedactedTable, RefusedResource, Section};
 pub use resource::{InvalidResource, Kind, Name, Resource, redacted};
-pub use redacted::{RedactedResource, RedactedTable, RefusedResource};

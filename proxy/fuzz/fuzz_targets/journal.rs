@@ -7,14 +7,7 @@ use llm_contract::{
     Table,
     push::{Change, Documents, Kind, Name},
 };
-use llm_proxy::{
-    feed::{
-        disk, journal,
-        parts::Update,
-        received::{Changes, NotApplied, Received},
-    },
-    tables::Tables,
-};
+use llm_proxy::{control_plane::{disk, journal, parts::Update, received::{Changes, NotApplied, Received}}, tables::Tables};
 
 /// Which resource, and its document if there is one.
 type Said<'a> = (u8, u8, Option<&'a str>);

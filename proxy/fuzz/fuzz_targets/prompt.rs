@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use llm_proxy::multipart::InvalidForm;
-use llm_proxy::splice::Edits;
+use llm_proxy::body::multipart::InvalidForm;
+use llm_proxy::body::edits::Edits;
 use llm_proxy::stage::read::scan::{InvalidPrompt, UsageAsked, form, json};
 
 const FORM_TYPE: &str = "multipart/form-data; boundary=b";

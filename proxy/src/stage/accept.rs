@@ -3,7 +3,7 @@
 //! The list below is the whole of what can be asked for. A path is compared byte for byte and
 //! never normalised: whatever is not on the list, in exactly this spelling, does not exist.
 
-use crate::{rejection::Rejection, usage::Shape};
+use crate::{response::rejection::Rejection, usage::Shape};
 use http::{HeaderMap, HeaderValue, Method, header};
 
 /// One of the two public faces; decided by the listener, never by a header.

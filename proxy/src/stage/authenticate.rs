@@ -2,15 +2,17 @@
 
 use super::accept::Entry;
 use crate::{
-    keyring::{KeyEntry, Keyring, NotVerified},
-    oidc::{Issuers, Verified},
-    rejection::Rejection,
+    auth::{
+        key_verifier::{KeyEntry, Keyring, NotVerified},
+        oidc::{Issuers, Verified},
+    },
+    response::rejection::Rejection,
     tables::Snapshot,
 };
 use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
-use llm_contract::{SecretKey, Entries, KeyState};
+use llm_contract::{Entries, KeyState, SecretKey};
 use std::{fmt::Write, sync::Arc};
 
 /// Who asks, after authentication.

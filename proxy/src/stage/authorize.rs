@@ -1,7 +1,7 @@
 //! May this principal use this route?
 
 use super::authenticate::Principal;
-use crate::{rejection::Rejection, tables::RouteEntry};
+use crate::{response::rejection::Rejection, tables::RouteEntry};
 use llm_contract::RouteMatch;
 use std::sync::Arc;
 

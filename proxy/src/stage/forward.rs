@@ -5,7 +5,7 @@
 //! which some upstream trusts can be set by us alone.
 
 use super::accept::Operation;
-use crate::balance::Endpoint;
+use crate::upstream::Endpoint;
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -102,7 +102,7 @@ fn passes(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{balance::endpoint::State, stage::accept::OPERATIONS};
+    use crate::{stage::accept::OPERATIONS, upstream::endpoint::State};
     use llm_contract::{Served, Table, Timeouts};
     use std::sync::Arc;
 

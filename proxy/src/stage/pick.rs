@@ -1,10 +1,10 @@
 //! Which endpoint? Asked again after a failed attempt.
 
 use crate::{
-    balance::{self, Endpoint},
-    limit::Running,
-    rejection::Rejection,
+    limit::concurrency::Running,
+    response::rejection::Rejection,
     tables::RouteEntry,
+    upstream::{self, Endpoint},
 };
 use rand::Rng;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Choice {
     /// were have failed.
     pub fn next(&mut self, random: &mut impl Rng) -> Result<Picked, Rejection> {
         let spent = RETRIES_AFTER_SENDING_MAX < self.sent;
-        let chosen = balance::choose(&self.endpoints, &self.tried, random);
+        let chosen = upstream::choose(&self.endpoints, &self.tried, random);
         match chosen {
             Some(endpoint) if !spent => {
                 self.tried.push(Arc::clone(&endpoint));
@@ -70,7 +70,7 @@ impl Choice {
 
     /// Whether there is another to try.
     pub fn has_more(&self) -> bool {
-        let mut rest = balance::available(&self.endpoints, &self.tried);
+        let mut rest = upstream::available(&self.endpoints, &self.tried);
         self.sent <= RETRIES_AFTER_SENDING_MAX && rest.next().is_some()
     }
 

@@ -3,7 +3,7 @@
 pub mod scan;
 
 use super::accept::{Body, Operation};
-use crate::{halt::Halt, rejection::Rejection};
+use crate::response::{rejection::Rejection, request_error::Halt};
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
 use pingora_core::{ErrorType, protocols::http::ServerSession};

@@ -1,9 +1,9 @@
 //! What is left to say: metrics, one line in the log, one usage event.
 
 use crate::{
-    exchange::{End, Exchange},
-    ids,
     metrics::{Metrics, RejectionLabels, RequestLabels},
+    random_id,
+    request::exchange::{End, Exchange},
 };
 use jiff::Timestamp;
 use llm_contract::Upstream;
@@ -139,7 +139,7 @@ fn event(exchange: &Exchange, elapsed: Duration, now: Timestamp) -> Option<Usage
     exchange.reply.first_byte_after?;
     let usage = exchange.reply.usage.unwrap_or_default();
     Some(UsageEvent {
-        id: ids::fresh(""),
+        id: random_id::fresh(""),
         request: exchange.stamp.request_id.to_str().unwrap_or_default().to_owned(),
         time: now,
         key: principal.key_id().map(str::to_owned),

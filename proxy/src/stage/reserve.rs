@@ -1,7 +1,7 @@
 //! Is there room?
 
 use super::{authenticate::Principal, authorize::Permit};
-use crate::{limit::Running, rejection::Rejection};
+use crate::{limit::concurrency::Running, response::rejection::Rejection};
 
 /// The room a request holds until it ends, however it ends.
 #[derive(Debug)]

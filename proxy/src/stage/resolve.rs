@@ -5,7 +5,7 @@ use super::{
     authenticate::Principal,
 };
 use crate::{
-    rejection::Rejection,
+    response::rejection::Rejection,
     tables::{RouteEntry, Snapshot},
 };
 use llm_contract::Upstream;

@@ -1,6 +1,6 @@
 //! A route, with what it leads to.
 
-use crate::{balance::Endpoint, limit::Gauge, metrics::Meters};
+use crate::{limit::concurrency::Gauge, metrics::Meters, upstream::Endpoint};
 use llm_contract::{ModelId, ResourceName, Route, RouteMatch, Upstream};
 use std::{
     iter,

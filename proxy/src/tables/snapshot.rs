@@ -3,11 +3,11 @@
 
 use super::{Conflict, RouteEntry, entry};
 use crate::{
-    balance::{
+    auth::key_verifier::KeyEntry,
+    upstream::{
         Endpoint,
         endpoint::{self, State},
     },
-    keyring::KeyEntry,
 };
 use hashbrown::DefaultHashBuilder;
 use imbl::{GenericHashMap, OrdMap, shared_ptr::DefaultSharedPtr};

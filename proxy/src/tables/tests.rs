@@ -60,7 +60,7 @@ fn a_swap_forgets_neither_what_runs_nor_how_an_endpoint_is_doing() {
     let before = tables.snapshot();
     let entry = before.route("m").unwrap();
     let _running = entry.running.enter(None);
-    for _ in 0..crate::balance::health::FAILURES_MAX {
+    for _ in 0..crate::upstream::health::FAILURES_MAX {
         entry.endpoints[0].state.health.failed(crate::clock::now());
     }
     tables.update(table(&format!("{SERVED}, {CATCH_ALL}")));
@@ -169,7 +169,7 @@ fn an_endpoint_that_nothing_leads_to_is_forgotten() {
 
 mod any {
     use super::*;
-    use llm_contract::{SecretKey, Hashing, KeyHash};
+    use llm_contract::{Hashing, KeyHash, SecretKey};
     use proptest::prelude::*;
     use std::sync::LazyLock;
 

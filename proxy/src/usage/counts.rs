@@ -5,7 +5,7 @@
 //! does not look like a count is read as if it were absent.
 
 use super::{Shape, Usage};
-use crate::json::{Kind, Member, members};
+use crate::body::json::{Kind, Member, members};
 
 /// The largest count that is believed. No context is that long; what is above is a broken
 /// upstream, and would spend somebody's quota for good.

@@ -12,7 +12,7 @@ use memchr::memmem::Finder;
 use super::Shape;
 use super::counts::Counts;
 use super::sse::Event;
-use crate::json::{Kind, Member, members};
+use crate::body::json::{Kind, Member, members};
 
 /// Upstreams write their keys without escapes.
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#""usage""#));

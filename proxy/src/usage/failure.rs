@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Shape;
 use super::sse::{Cutter, Event};
-use crate::json::{Kind, Member, members};
+use crate::body::json::{Kind, Member, members};
 
 /// What a stream begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]

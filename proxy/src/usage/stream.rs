@@ -13,7 +13,7 @@ use super::event::Facts;
 use super::failure::error_event;
 use super::sse::{Cutter, EVENT_BYTES_MAX, Event};
 use super::{Shape, Usage};
-use crate::json::{Kind, removals};
+use crate::body::json::{Kind, removals};
 
 /// What the client did not ask for, and must not see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use clap::{
 };
 use jiff::{SignedDuration, Timestamp};
 use llm_contract::{Group, KeyId, ModelPattern, Secret};
-use llm_proxy::program::{admin::Admin, cli::address};
+use llm_proxy::app::{admin::Admin, cli::address};
 use std::{
     convert::Infallible, ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr,
     time::Duration,

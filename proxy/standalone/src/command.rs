@@ -14,8 +14,8 @@ use crate::{
 use llm_contract::{Chain, InvalidKey, InvalidTable};
 use llm_keys::{KeysError, StoreError};
 use llm_proxy::{
-    oidc::InvalidIssuer,
-    program::{explain::NoAnswer, ledger::LedgerError, logging, serving::NoPort},
+    app::{explain::NoAnswer, ledger::LedgerError, logging, serving::NoPort},
+    auth::oidc::InvalidIssuer,
     tls::InvalidCertificate,
 };
 use std::{

@@ -9,7 +9,7 @@ use crate::{
     signals::Signals,
     welcome::Welcome,
 };
-use llm_proxy::program::serving::NoPort;
+use llm_proxy::app::serving::NoPort;
 use llm_sim::{Role, Sim};
 use std::{
     io::{self, Write},

@@ -13,4 +13,4 @@ pub mod serve;
 pub mod upstream;
 pub mod welcome;
 
-pub use llm_proxy::program::{http, ledger, logging, signals, watch};
+pub use llm_proxy::app::{http, ledger, logging, signals, watch};

@@ -7,18 +7,20 @@ use crate::{
     signals::Signals,
 };
 use jiff::Timestamp;
-use llm_contract::{SecretKey, ModelPattern, Table};
+use llm_contract::{ModelPattern, SecretKey, Table};
 use llm_keys::{FileStore, Keys, NewKey, StoredLimits, StoredOwner};
 use llm_proxy::{
     admin,
-    balance::Reach,
+    app::serving::{self, BODIES_MAX, BODY_WAIT, EVENTS_MAX, Serving},
+    auth::{
+        key_verifier::Keyring,
+        oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
+    },
     clock,
     gateway::{Limits, Shared},
-    keyring::Keyring,
-    oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
-    program::serving::{self, BODIES_MAX, BODY_WAIT, EVENTS_MAX, Serving},
     stage::{accept::Entry, authenticate::Authenticator, read},
     tls::Certificate,
+    upstream::Reach,
 };
 use std::{
     fs::{self, File, OpenOptions, TryLockError},

@@ -1,8 +1,8 @@
 //! What somebody sees who has just started a gateway.
 
 use crate::config::Listen;
-use llm_contract::{SecretKey, ModelId};
-use llm_proxy::program::explain::reachable;
+use llm_contract::{ModelId, SecretKey};
+use llm_proxy::app::explain::reachable;
 use std::{
     io::{self, Write},
     path::Path,

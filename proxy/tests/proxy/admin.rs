@@ -6,8 +6,12 @@ use crate::{
 };
 use llm_contract::Table;
 use llm_proxy::{
-    admin, balance::Reach, explain::Explanation, gateway::Shared, keyring::Keyring, oidc::Issuers,
+    admin,
+    auth::{key_verifier::Keyring, oidc::Issuers},
+    gateway::Shared,
+    request::explain::Explanation,
     stage::authenticate::Authenticator,
+    upstream::Reach,
 };
 use llm_sim::Config;
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use llm_contract::{SecretKey, Hashing, KeyHash, KeyId};
+use llm_contract::{Hashing, KeyHash, KeyId, SecretKey};
 use llm_sim::{Config, Sim};
 use serde_json::{Value, json};
 use std::{

@@ -7,7 +7,7 @@ use crate::{
     support::{LIMITS, Proxy, eventually},
 };
 use llm_contract::Table;
-use llm_proxy::feed::Feed;
+use llm_proxy::control_plane::Feed;
 use llm_sim::Config;
 use std::{fs, path::Path, sync::Arc};
 

@@ -27,7 +27,7 @@ struct Home(TempDir);
 
 impl Home {
     fn new(authority: &Authority) -> Self {
-        llm_proxy::program::http::install_crypto();
+        llm_proxy::app::http::install_crypto();
         let home = Self(tempfile::tempdir().unwrap());
         fs::write(home.path("ca.crt"), authority.pem()).unwrap();
         fs::write(home.path("token"), TOKEN).unwrap();

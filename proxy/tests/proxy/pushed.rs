@@ -10,7 +10,7 @@ use llm_contract::{
     Table,
     push::{Change, Digest, Name, wire},
 };
-use llm_proxy::feed::{
+use llm_proxy::control_plane::{
     Feed,
     control::{self, Control, Waits},
 };
@@ -569,7 +569,7 @@ async fn what_is_shown_of_a_table_has_no_secret() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/table", listener.local_addr().unwrap());
     let mut serving = JoinSet::new();
-    let router = llm_proxy::feed::router(Arc::clone(&following.feed));
+    let router = llm_proxy::control_plane::router(Arc::clone(&following.feed));
     serving.spawn(async move { axum::serve(listener, router).await });
     let shown: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
     let names: Vec<_> =

@@ -6,7 +6,7 @@ use llm_contract::{
     Table,
     push::{Change, Digest, Documents, Kind, Name},
 };
-use llm_proxy::feed::{Feed, parts::Update};
+use llm_proxy::control_plane::{Feed, parts::Update};
 use serde_json::json;
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 
 use crate::support::{Proxy, chat, eventually, nowhere, served, table};
 use llm_proxy::{
-    balance::health::PROBE_AFTER, clock, metrics::RouteLabels,
-    stage::pick::RETRIES_AFTER_SENDING_MAX,
+    clock, metrics::RouteLabels, stage::pick::RETRIES_AFTER_SENDING_MAX,
+    upstream::health::PROBE_AFTER,
 };
 use llm_sim::{Config, Ending, Fault, Overload, Sim};
 use reqwest::Response;

@@ -1,14 +1,13 @@
 //! A whole proxy on ports of its own, simulated model servers behind it, and a client.
 
 use jiff::Timestamp;
-use llm_contract::{SecretKey, Hashing, KeyHash, KeyId, Table};
+use llm_contract::{Hashing, KeyHash, KeyId, SecretKey, Table};
 use llm_proxy::{
-    balance::Reach,
+    auth::{key_verifier::Keyring, oidc::Issuers},
     gateway::{Limits, Shared},
-    keyring::Keyring,
-    oidc::Issuers,
     server::{Listening, Server},
     stage::{accept::Entry, authenticate::Authenticator, read, record::UsageEvent},
+    upstream::Reach,
 };
 use llm_sim::{Config, Role, Sim};
 use serde_json::{Value, json};

@@ -44,7 +44,12 @@ fn rotated(old: &ApiKeyResource) -> ApiKeyResource {
     successor(old, validity(old).rotate(id, DAY, later).unwrap(), &minted())
 }
 
-fn with_condition(mut key: ApiKeyResource, status: &str, reason: &str, seen: i64) -> ApiKeyResource {
+fn with_condition(
+    mut key: ApiKeyResource,
+    status: &str,
+    reason: &str,
+    seen: i64,
+) -> ApiKeyResource {
     let condition = Condition {
         type_: "Active".into(),
         status: status.into(),

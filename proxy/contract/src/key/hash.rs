@@ -1,6 +1,6 @@
 //! How keys are stored: argon2id, as a PHC string.
 
-use crate::{SecretKey, Secret};
+use crate::{Secret, SecretKey};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Access, SecretKey, Hashing, KeyHash};
+use crate::{Access, Hashing, KeyHash, SecretKey};
 use std::{error::Error as _, time::Duration};
 
 fn refusal(text: &str) -> String {

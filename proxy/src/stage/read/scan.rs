@@ -10,9 +10,9 @@
 
 use std::ops::Range;
 
-use crate::json::{self, InvalidJson, Kind, Member};
-use crate::multipart::{self, InvalidForm};
-pub use crate::splice::Edits;
+pub use crate::body::edits::Edits;
+use crate::body::json::{self, InvalidJson, Kind, Member};
+use crate::body::multipart::{self, InvalidForm};
 
 /// How long the name of a model may be.
 pub const MODEL_BYTES_MAX: usize = 256;

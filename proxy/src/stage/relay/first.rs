@@ -2,7 +2,7 @@
 
 use super::refusal::{self, Refusal};
 use crate::{
-    upstream::{Connection, Failure},
+    upstream::connection::{Connection, Failure},
     usage::{self, FirstEvent},
 };
 use bytes::{Bytes, BytesMut};

@@ -1,6 +1,6 @@
 //! The header of a reply as the client sees it.
 
-use crate::answer::Stamp;
+use crate::response::writer::Stamp;
 use http::{HeaderName, Version, header};
 use pingora_http::ResponseHeader;
 

@@ -5,11 +5,15 @@
 //! these are put into the shape that the client's SDK reads.
 
 use crate::{
-    answer::{self, Stamp},
-    balance::Endpoint,
-    rejection::Rejection,
+    response::{
+        rejection::Rejection,
+        writer::{self, Stamp},
+    },
     stage::accept::Dialect,
-    upstream::{Connection, Failure},
+    upstream::{
+        Endpoint,
+        connection::{Connection, Failure},
+    },
 };
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
@@ -77,7 +81,7 @@ impl Refusal {
             return Err(Rejection::UpstreamCredential);
         }
         let body = shaped(&self.body, self.status, stamp);
-        let mut header = answer::json_header(self.status, body.len(), stamp)
+        let mut header = writer::json_header(self.status, body.len(), stamp)
             .map_err(|_never| Rejection::Defect)?;
         for name in PASSED {
             if let Some(value) = self.header.headers.get(name) {

@@ -3,8 +3,8 @@
 use super::header;
 use crate::{
     clock,
-    exchange::{End, Exchange},
-    upstream::{Connection, Connector},
+    request::exchange::{End, Exchange},
+    upstream::connection::{Connection, Connector},
     usage::{Hide, ReplyReader, Shape, StreamReader},
 };
 use bytes::Bytes;

@@ -7,7 +7,7 @@ use crate::{
     http,
 };
 use llm_contract::Table;
-use llm_proxy::oidc::{IssuerConfig, Issuers};
+use llm_proxy::auth::oidc::{IssuerConfig, Issuers};
 use std::io::Write;
 
 /// Loads the configuration, secrets and all, makes of it what a gateway would go by, and says that

@@ -2,8 +2,8 @@
 
 use super::Failure;
 use crate::cli::ExplainArgs;
-use llm_contract::{SecretKey, KeyId};
-use llm_proxy::program::explain;
+use llm_contract::{KeyId, SecretKey};
+use llm_proxy::app::explain;
 use std::io::Write;
 
 /// Asks the running gateway. Only the key's public part is sent.

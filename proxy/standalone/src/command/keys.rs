@@ -10,7 +10,7 @@ use crate::{
 };
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
-use llm_contract::{SecretKey, KeyId, ModelPattern};
+use llm_contract::{KeyId, ModelPattern, SecretKey};
 use llm_keys::{FileStore, NewKey, State, StoredKey, StoredLimits, StoredOwner};
 use serde::Serialize;
 use std::{

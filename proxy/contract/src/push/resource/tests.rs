@@ -47,7 +47,8 @@ fn a_refusal_names_the_resource_s_part_and_the_field() {
 
 #[test]
 fn a_key_under_the_name_of_another_is_refused() {
-    let key = crate::SecretKey::assemble(&crate::KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
+    let key =
+        crate::SecretKey::assemble(&crate::KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
     let hash = crate::KeyHash::of(&key, crate::Hashing::MINTED, [7; 16], None).unwrap();
     let document = format!(
         r#"{{"id": "abcdefgh2345", "clientId": "c", "owner": {{"name": "me"}}, "hash": "{hash}",

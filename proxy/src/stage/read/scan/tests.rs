@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json as value};
 
 use super::*;
-use crate::json::Reason;
+use crate::body::json::Reason;
 
 fn rewritten(body: &str, scan: &Scan, model: Option<&str>, usage: Option<UsageAsked>) -> String {
     let mut edits = Edits::default();

@@ -1,0 +1,3 @@
+//! Limits on what runs.
+
+pub mod concurrency;
