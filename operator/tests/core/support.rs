@@ -248,7 +248,8 @@ impl Cluster {
 impl Operator {
     pub(crate) fn start(client: &Client, settings: Settings) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (world, feed) = watch::start(client, &settings, model::plan::kinds(), &tasks, &stop);
+        let (world, feed) =
+            cluster_state::start(client, &settings, model::plan::kinds(), &tasks, &stop);
         let context = Context::new(client, settings, world, Some("operator-0".into()));
         let table = Arc::new(Table::new());
         let (own, publish, ends) = (context.clone(), Arc::clone(&table), stop.clone());
