@@ -8,6 +8,8 @@
 //! A field of the first release keeps the widest type that its schema ever accepted: a stored
 //! object that breaks a rule of today must still be readable.
 
+#![warn(missing_docs)]
+
 mod access;
 mod condition;
 mod duration;

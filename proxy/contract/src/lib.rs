@@ -5,6 +5,8 @@
 //! A document that does not parse changes nothing; the caller keeps the last good one. Nothing
 //! here reads a clock, a file or the network.
 
+#![warn(missing_docs)]
+
 mod access;
 mod issuer;
 mod key;
