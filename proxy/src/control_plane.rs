@@ -14,7 +14,7 @@ pub use shown::router;
 
 use crate::{
     auth::{key_usage::Uses, oidc::IssuerConfig},
-    gateway::Shared,
+    gateway::Gateway,
 };
 use disk::{Disk, Kept, NotKept, Place};
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ const NAMED_MAX: usize = 16;
 
 /// Puts in force what the operator pushes.
 pub struct Feed {
-    shared: Arc<Shared>,
+    shared: Arc<Gateway>,
     held: Mutex<Held>,
     meters: Meters,
 }
@@ -46,7 +46,7 @@ struct Held {
 
 impl Feed {
     /// Nothing received yet; a table has at most so many bytes.
-    pub fn new(shared: Arc<Shared>, bytes_max: usize) -> Arc<Self> {
+    pub fn new(shared: Arc<Gateway>, bytes_max: usize) -> Arc<Self> {
         let meters = Meters::default();
         shared.metrics.extend(|registry| meters.register(registry));
         let held = Held { received: Received::new(bytes_max), disk: None };

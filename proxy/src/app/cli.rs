@@ -1,7 +1,7 @@
 //! The commands of `llm-proxy` and their arguments.
 
 use super::{admin::Admin, certificate::Files, failure::Failure};
-use crate::{control_plane::address::Address, upstream::Reach};
+use crate::{control_plane::address::Address, upstream::AddressPolicy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use llm_contract::{KeyId, Secret, SecretKey};
 use rustls::pki_types::ServerName;
@@ -219,8 +219,8 @@ impl ExplainArgs {
 
 impl ServeArgs {
     /// Which addresses upstreams may have.
-    pub fn reach(&self) -> Reach {
-        if self.allow_local_upstreams { Reach::Anywhere } else { Reach::Beyond }
+    pub fn reach(&self) -> AddressPolicy {
+        if self.allow_local_upstreams { AddressPolicy::AllowAll } else { AddressPolicy::DenyLocal }
     }
 
     /// The files of our certificate, if there are any.

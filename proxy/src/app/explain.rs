@@ -1,7 +1,7 @@
 //! Asking a gateway that runs why a request would be refused.
 
 use super::{admin::Admin, http};
-use crate::request::explain::{Explanation, Step};
+use crate::request::explain::{ExplainedStage, Explanation};
 use llm_contract::KeyId;
 use reqwest::Response;
 use serde::de::DeserializeOwned;
@@ -42,7 +42,7 @@ pub async fn explain(
 ) -> Result<(), NoAnswer> {
     let question = [("key", key.as_str()), ("model", model)];
     let explanation: Explanation = ask(admin, "/explain", &question).await?;
-    for Step { stage, passes, because } in explanation.steps {
+    for ExplainedStage { stage, passes, because } in explanation.steps {
         let mark = if passes { "✓" } else { "✗" };
         writeln!(out, "{mark} {stage:<13} {because}")?;
     }

@@ -18,8 +18,8 @@ use crate::{
         self, Feed,
         control::{self, Control, Waits},
     },
-    gateway::{Limits, Shared},
-    stage::{accept::Entry, authenticate::Authenticator, read},
+    gateway::{Gateway, ServerLimits},
+    stage::{accept::Entry, authenticate::Authenticator, read::BodyLimits},
 };
 use llm_contract::{Pepper, Secret, Table};
 use std::{fs, io, path::Path, sync::Arc};
@@ -44,7 +44,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
 
     let (events, written) = mpsc::channel(EVENTS_MAX);
     let authenticator = authenticator(args.pepper.as_deref())?;
-    let shared = Shared::new(authenticator, limits(&args), args.reach(), events);
+    let shared = Gateway::new(authenticator, limits(&args), args.reach(), events);
     let feed = Feed::new(Arc::clone(&shared), Table::BYTES_MAX);
     if let Some(folder) = &args.state {
         let unusable = |source| Failure::State { folder: folder.clone(), source };
@@ -109,11 +109,11 @@ fn read_pepper(path: &Path) -> Result<Pepper, Failure> {
     Ok(Pepper::new(Secret::new(pepper.reveal().trim())))
 }
 
-fn limits(args: &ServeArgs) -> Limits {
-    Limits {
+fn limits(args: &ServeArgs) -> ServerLimits {
+    ServerLimits {
         header_bytes: args.header_bytes.get(),
         connections: args.connections.get(),
-        read: read::Limits {
+        body: BodyLimits {
             body_bytes: args.body_bytes.get(),
             bodies_bytes: args.body_bytes.get().saturating_mul(BODIES_MAX),
             body_wait: BODY_WAIT,

@@ -2,8 +2,8 @@
 
 use super::{ledger::Ledger, signals::Signals};
 use crate::{
-    gateway::Shared,
-    server::{Listening, Server},
+    gateway::Gateway,
+    server::{Listener, Server},
     stage::{accept::Entry, record::UsageEvent},
     tls::Certificate,
 };
@@ -43,9 +43,9 @@ pub fn bind(
     entry: Entry,
     choose: &'static str,
     certificate: Option<Certificate>,
-) -> Result<Listening, NoPort> {
+) -> Result<Listener, NoPort> {
     let no_port = |source| NoPort { address, choose, source };
-    Listening::bind(address, entry, certificate).map_err(no_port)
+    Listener::bind(address, entry, certificate).map_err(no_port)
 }
 
 /// Binds the port of the admin listener.
@@ -59,7 +59,7 @@ pub async fn bind_admin(address: SocketAddr, choose: &'static str) -> Result<Tcp
 
 /// Listeners that serve.
 pub struct Serving {
-    shared: Arc<Shared>,
+    shared: Arc<Gateway>,
     server: Server,
     admin: JoinHandle<io::Result<()>>,
     ledger: Option<JoinHandle<()>>,
@@ -68,8 +68,8 @@ pub struct Serving {
 impl Serving {
     /// Begins to serve, and to write usage down if there is a ledger.
     pub fn start(
-        shared: Arc<Shared>,
-        entries: Vec<Listening>,
+        shared: Arc<Gateway>,
+        entries: Vec<Listener>,
         (admin, router): (TcpListener, Router),
         usage: Option<(Ledger, mpsc::Receiver<UsageEvent>)>,
     ) -> Self {

@@ -7,7 +7,7 @@
 
 use crate::{
     auth::key_usage::{HOUR, Uses},
-    limit::concurrency::Gauge,
+    limit::concurrency::ConcurrencyLimit,
 };
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ pub struct KeyEntry {
     /// What is known of the key.
     pub record: KeyRecord,
     /// The requests that run with it.
-    pub running: Gauge,
+    pub running: ConcurrencyLimit,
     verified: OnceLock<Digest>,
     /// In which hour since 1970 it was last used.
     used: AtomicI64,
@@ -82,7 +82,7 @@ impl KeyEntry {
             }),
             None => Arc::new(Self {
                 record,
-                running: Gauge::default(),
+                running: ConcurrencyLimit::default(),
                 verified: OnceLock::new(),
                 used: AtomicI64::new(0),
             }),

@@ -1,6 +1,6 @@
 //! A route, with what it leads to.
 
-use crate::{limit::concurrency::Gauge, metrics::Meters, upstream::Endpoint};
+use crate::{limit::concurrency::ConcurrencyLimit, metrics::RouteMetrics, upstream::Endpoint};
 use llm_contract::{ModelId, ResourceName, Route, RouteMatch, Upstream};
 use std::{
     iter,
@@ -16,15 +16,19 @@ pub struct RouteEntry {
     /// Where it leads.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// The requests that run.
-    pub running: Gauge,
+    pub running: ConcurrencyLimit,
     /// What is counted of it.
-    pub meters: OnceLock<Meters>,
+    pub metrics: OnceLock<RouteMetrics>,
 }
 
 impl RouteEntry {
-    pub(super) fn new(route: Route, endpoints: Vec<Arc<Endpoint>>, running: Gauge) -> Self {
+    pub(super) fn new(
+        route: Route,
+        endpoints: Vec<Arc<Endpoint>>,
+        running: ConcurrencyLimit,
+    ) -> Self {
         let label = id(&route).map_or("*", ModelId::as_str).into();
-        Self { label, route, endpoints, running, meters: OnceLock::new() }
+        Self { label, route, endpoints, running, metrics: OnceLock::new() }
     }
 
     /// The custom resource that declares it; a table that comes whole has none.

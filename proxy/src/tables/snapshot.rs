@@ -6,7 +6,7 @@ use crate::{
     auth::key_verifier::KeyEntry,
     upstream::{
         Endpoint,
-        endpoint::{self, State},
+        endpoint::{self, EndpointState},
     },
 };
 use hashbrown::DefaultHashBuilder;
@@ -45,7 +45,7 @@ struct Claims {
 /// How an endpoint is doing, for all routes that lead to it.
 #[derive(Clone)]
 struct Shared {
-    state: Arc<State>,
+    state: Arc<EndpointState>,
     endpoints: usize,
 }
 
@@ -198,7 +198,7 @@ impl Snapshot {
     }
 
     /// How an endpoint is doing, and one more that wants to know. What was known before goes on.
-    fn hold(&mut self, endpoint: &str, before: &Self) -> Arc<State> {
+    fn hold(&mut self, endpoint: &str, before: &Self) -> Arc<EndpointState> {
         let known = self.states.get(endpoint);
         let endpoints = known.map_or(0, |shared| shared.endpoints) + 1;
         let known = known.or_else(|| before.states.get(endpoint));

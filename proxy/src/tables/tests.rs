@@ -59,14 +59,14 @@ fn a_swap_forgets_neither_what_runs_nor_how_an_endpoint_is_doing() {
     let tables = tables_of(SERVED);
     let before = tables.snapshot();
     let entry = before.route("m").unwrap();
-    let _running = entry.running.enter(None);
+    let _running = entry.running.try_acquire(None);
     for _ in 0..crate::upstream::health::FAILURES_MAX {
-        entry.endpoints[0].state.health.failed(crate::clock::now());
+        entry.endpoints[0].state.health.record_failure(crate::clock::now());
     }
     tables.update(table(&format!("{SERVED}, {CATCH_ALL}")));
     let after = tables.snapshot();
     let entry = after.route("m").unwrap();
-    assert_eq!(entry.running.running(), 1);
+    assert_eq!(entry.running.in_flight(), 1);
     assert!(!entry.endpoints[0].state.health.is_ready());
 }
 

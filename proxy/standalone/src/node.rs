@@ -17,10 +17,10 @@ use llm_proxy::{
         oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
     },
     clock,
-    gateway::{Limits, Shared},
-    stage::{accept::Entry, authenticate::Authenticator, read},
+    gateway::{Gateway, ServerLimits},
+    stage::{accept::Entry, authenticate::Authenticator, read::BodyLimits},
     tls::Certificate,
-    upstream::Reach,
+    upstream::AddressPolicy,
 };
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -55,7 +55,7 @@ pub struct Node {
     pub is_tls: bool,
     /// Where the keys it goes by are kept.
     pub keys: FileStore,
-    shared: Arc<Shared>,
+    shared: Arc<Gateway>,
     serving: Serving,
     certificate: Option<Certificate>,
     /// Held as long as the process runs, so that no second gateway takes the folder.
@@ -71,7 +71,8 @@ impl Node {
     pub async fn start(config: &Config, pem: Option<&Pem>) -> Result<Started, Failure> {
         let certificate = pem.map(Pem::parse).transpose()?;
         let (events, written) = mpsc::channel(EVENTS_MAX);
-        let shared = Shared::new(authenticator()?, limits(config), Reach::Anywhere, events);
+        let shared =
+            Gateway::new(authenticator()?, limits(config), AddressPolicy::AllowAll, events);
         shared.update(table(config, &Keys::default(), 0)?)?;
         let Listen { external, internal, admin } = config.listen;
         let bind =
@@ -193,12 +194,12 @@ fn authenticator() -> Result<Authenticator, Failure> {
     })
 }
 
-fn limits(config: &Config) -> Limits {
+fn limits(config: &Config) -> ServerLimits {
     let body_bytes = config.limits.body_bytes_max;
-    Limits {
+    ServerLimits {
         header_bytes: config.limits.header_bytes_max,
         connections: config.limits.connections_max,
-        read: read::Limits {
+        body: BodyLimits {
             body_bytes,
             bodies_bytes: body_bytes.saturating_mul(BODIES_MAX),
             body_wait: BODY_WAIT,
@@ -211,7 +212,7 @@ fn table(config: &Config, keys: &Keys, revision: u64) -> Result<Table, Failure> 
 }
 
 fn put_in_force(
-    shared: &Shared,
+    shared: &Gateway,
     config: &Config,
     keys: &Keys,
     revision: u64,

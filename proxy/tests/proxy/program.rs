@@ -19,7 +19,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Between two tokens: so slow that a stream goes on while the proxy is told to stop.
+/// Between two tokens: so slow that a stream goes on while the proxy stops.
 const TOKEN_WAIT: Duration = Duration::from_millis(40);
 
 /// A folder with all that a proxy needs.
@@ -48,7 +48,7 @@ impl Home {
         self.command().args(args).output().unwrap()
     }
 
-    /// Starts a proxy that follows whoever is at this address, and has its models beside it.
+    /// Starts a proxy that follows the operator at this address, with a model server beside it.
     async fn serve(&self, operator: &str, more: &[&str]) -> Program {
         self.start(operator, &[&["--allow-local-upstreams"], more].concat()).await
     }

@@ -1,4 +1,4 @@
-//! What we ask an upstream to tell of a stream's tokens, and what of it the client must not see.
+//! Requests the usage of streams from upstreams, and hides from clients what they did not request.
 
 use crate::{
     stage::{accept::Operation, read::scan::UsageAsked},
@@ -7,12 +7,16 @@ use crate::{
 };
 use llm_contract::Upstream;
 
-/// What to ask for, and what to hide: exactly what the client did not ask for.
+/// The usage to request of an upstream, and what of it to hide.
 ///
-/// A model server is asked for the total in every event, so that a stream which is cut can be
-/// counted. A provider is asked for the total at the end: it may refuse vLLM's own option. The
-/// other protocols tell their usage unasked.
-pub fn hiding(operation: &Operation, route: &RouteEntry, asked: UsageAsked) -> (UsageAsked, Hide) {
+/// Model servers report the total in every event, so that a stream that is cut can be counted.
+/// Providers report it at the end only, since they may reject vLLM's own option. The other
+/// protocols always report their usage.
+pub fn usage_injection(
+    operation: &Operation,
+    route: &RouteEntry,
+    asked: UsageAsked,
+) -> (UsageAsked, Hide) {
     let is_served = matches!(route.route.upstream, Upstream::Served(_));
     let wanted = match (operation.shape, is_served) {
         (Shape::Chat | Shape::Completions | Shape::Audio, true) => UsageAsked::Continuous,

@@ -1,11 +1,11 @@
-//! The header of a reply as the client sees it.
+//! The header of a reply, as the client gets it.
 
-use crate::response::writer::Stamp;
+use crate::response::context::ResponseContext;
 use http::{HeaderName, Version, header};
 use pingora_http::ResponseHeader;
 
-/// Headers of an upstream that do not go on: they speak of its connection, its cookies, its
-/// software, or of the account that all our clients share.
+/// Headers of an upstream that are dropped: about its connection, cookies and software, or about
+/// the account that all our clients share.
 const DROPPED: [HeaderName; 17] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -26,42 +26,40 @@ const DROPPED: [HeaderName; 17] = [
     HeaderName::from_static("anthropic-organization-id"),
 ];
 
-/// Families of headers that do not go on.
 const DROPPED_PREFIXES: [&str; 3] = ["access-control-", "x-ratelimit-", "anthropic-ratelimit-"];
 
-/// The header that goes to the client: of a stream, or of a reply whose length stays as it is.
 pub(super) fn for_client(
     upstream: &ResponseHeader,
     downstream: Version,
     is_stream: bool,
-    stamp: &Stamp,
+    context: &ResponseContext,
 ) -> pingora_core::Result<ResponseHeader> {
-    let mut answer = ResponseHeader::build(upstream.status, Some(upstream.headers.len() + 8))?;
+    let mut response = ResponseHeader::build(upstream.status, Some(upstream.headers.len() + 8))?;
     for (name, value) in &upstream.headers {
         if passes(name) && !(is_stream && *name == header::CONTENT_LENGTH) {
-            answer.append_header(name.clone(), value.clone())?;
+            response.append_header(name.clone(), value.clone())?;
         }
     }
     if is_stream {
-        answer.insert_header(header::CACHE_CONTROL, "no-cache")?;
-        answer.insert_header("x-accel-buffering", "no")?;
+        response.insert_header(header::CACHE_CONTROL, "no-cache")?;
+        response.insert_header("x-accel-buffering", "no")?;
     }
-    if downstream == Version::HTTP_11 && !answer.headers.contains_key(header::CONTENT_LENGTH) {
-        answer.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    if downstream == Version::HTTP_11 && !response.headers.contains_key(header::CONTENT_LENGTH) {
+        response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
     }
-    stamp.press(&mut answer)?;
-    Ok(answer)
+    context.apply_headers(&mut response)?;
+    Ok(response)
 }
 
 fn passes(name: &HeaderName) -> bool {
-    let of_a_family = DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
-    !DROPPED.contains(name) && !of_a_family
+    let has_prefix = DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+    !DROPPED.contains(name) && !has_prefix
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::accept::Dialect;
+    use crate::response::dialect::Dialect;
     use http::HeaderValue;
 
     #[test]
@@ -80,12 +78,12 @@ mod tests {
         ] {
             upstream.append_header(name, value).unwrap();
         }
-        let stamp = Stamp {
+        let context = ResponseContext {
             dialect: Dialect::OpenAi,
             request_id: HeaderValue::from_static("req-1"),
             allow_origin: None,
         };
-        let seen = for_client(&upstream, Version::HTTP_11, true, &stamp).unwrap();
+        let seen = for_client(&upstream, Version::HTTP_11, true, &context).unwrap();
         assert!(seen.headers.values().all(|value| value != "canary"));
         assert!(!seen.headers.contains_key("content-length"));
         assert_eq!(seen.headers.get("openai-processing-ms").unwrap(), "12");

@@ -1,9 +1,9 @@
 //! The path of a request: ten stages, in this order.
 //!
 //! What one stage learned is the argument of the next. Authentication comes before the body is
-//! read, so that a stranger cannot make us hold megabytes; a route is found before access is
-//! decided, so that an unknown model is 404 and a forbidden one 403; room is reserved last, so
-//! that nobody's limit pays for a request that would be refused anyway.
+//! read, so that strangers cannot make us hold megabytes; routes are resolved before access is
+//! decided, so that an unknown model is 404 and a forbidden one 403; capacity is reserved last, so
+//! that a request which would be rejected anyway takes none.
 
 pub mod accept;
 pub mod authenticate;
@@ -13,5 +13,6 @@ pub mod authorize;
 pub mod reserve;
 pub mod pick;
 pub mod forward;
+pub mod retry;
 pub mod relay;
 pub mod record;
