@@ -33,7 +33,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str)
     if shared.drain.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    if shared.tables.is_empty() {
+    if !shared.tables.is_loaded() {
         return (StatusCode::SERVICE_UNAVAILABLE, "no table in force yet\n");
     }
     (StatusCode::OK, "ok\n")

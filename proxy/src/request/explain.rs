@@ -51,7 +51,7 @@ fn decide(question: &Question, tables: &Snapshot, now: Timestamp, steps: &mut Ve
         steps.push(Step { stage: stage.to_owned(), passes, because });
         passes
     };
-    if !tables.has_come {
+    if !tables.is_loaded {
         say("authenticate", false, "no table is in force yet".to_owned());
         return 503;
     }

@@ -52,7 +52,7 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Principal, Rejection> {
         let credential = credential(headers).ok_or(Rejection::Unauthenticated)?;
-        if !tables.has_come {
+        if !tables.is_loaded {
             return Err(Rejection::NoTable);
         }
         match entry {
