@@ -2,7 +2,7 @@
 
 use crate::{Minted, NewKey, StoredKey, stored_key::client_id};
 use jiff::Timestamp;
-use llm_contract::{Chain, InvalidKeyRecord, KeyId, KeyRecord, document};
+use llm_contract::{Chain, InvalidKeyRecord, KeyId, KeyRecord};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashSet, time::Duration};
 
@@ -152,8 +152,7 @@ impl Keys {
             if !seen.insert(id) {
                 return Err(InvalidKeys::Twice { id });
             }
-            KeyRecord::try_from(key.document())
-                .map_err(|source| InvalidKeys::Record { id, source })?;
+            key.document().check().map_err(|source| InvalidKeys::Record { id, source })?;
         }
         Ok(Self(keys))
     }
@@ -175,7 +174,7 @@ impl Keys {
     }
 
     /// What the proxy has to know: all keys but the revoked ones.
-    pub fn documents(&self) -> Vec<document::Key> {
+    pub fn documents(&self) -> Vec<KeyRecord> {
         let kept = self.0.iter().filter(|key| key.revoked_at.is_none());
         kept.map(StoredKey::document).collect()
     }

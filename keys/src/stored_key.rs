@@ -137,9 +137,9 @@ impl StoredKey {
     }
 
     /// The key as the proxy wants it.
-    pub(crate) fn document(&self) -> document::Key {
+    pub(crate) fn document(&self) -> KeyRecord {
         let StoredOwner { name, groups } = self.owner.clone();
-        document::Key {
+        KeyRecord {
             id: self.id,
             client_id: self.client_id.clone(),
             owner: document::Owner { name, groups },
@@ -149,7 +149,7 @@ impl StoredKey {
             not_before: self.not_before,
             expires_at: self.expires_at,
             suspended: self.suspended,
-            limits: document::Limits { concurrency: self.limits.concurrency },
+            limits: document::RequestLimits { concurrency: self.limits.concurrency },
         }
     }
 }

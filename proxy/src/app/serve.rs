@@ -15,8 +15,8 @@ use crate::{
         oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
     },
     control_plane::{
-        self, Feed,
-        control::{self, Control, Waits},
+        self, TableApplier, client,
+        config::{ControlConfig, ControlTimeouts},
     },
     gateway::{Gateway, ServerLimits},
     stage::{accept::Entry, authenticate::Authenticator, read::BodyLimits},
@@ -45,10 +45,10 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let (events, written) = mpsc::channel(EVENTS_MAX);
     let authenticator = authenticator(args.pepper.as_deref())?;
     let shared = Gateway::new(authenticator, limits(&args), args.reach(), events);
-    let feed = Feed::new(Arc::clone(&shared), Table::BYTES_MAX);
+    let applier = TableApplier::new(Arc::clone(&shared), Table::BYTES_MAX);
     if let Some(folder) = &args.state {
         let unusable = |source| Failure::State { folder: folder.clone(), source };
-        block_in_place(|| feed.keep_in(folder)).map_err(unusable)?;
+        block_in_place(|| applier.enable_cache(folder)).map_err(unusable)?;
     }
     tracing::info!(
         external = %external.address,
@@ -60,11 +60,10 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     if ledger.is_none() {
         tracing::info!("usage is counted and not written down; name a folder with --usage");
     }
-    let router = admin::router(Arc::clone(&shared)).merge(control_plane::router(Arc::clone(&feed)));
+    let router =
+        admin::router(Arc::clone(&shared)).merge(control_plane::router(Arc::clone(&applier)));
     let drain = shared.drain.clone();
-    shared
-        .background
-        .spawn(drain.clone().run_until_cancelled_owned(control::follow(feed, control)));
+    shared.background.spawn(drain.clone().run_until_cancelled_owned(client::run(applier, control)));
     if let Some((certificate, files)) = certificate {
         shared.background.spawn(drain.run_until_cancelled_owned(files.follow(certificate)));
     }
@@ -75,16 +74,16 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn control(args: &ServeArgs) -> Result<Control, Failure> {
+fn control(args: &ServeArgs) -> Result<ControlConfig, Failure> {
     let named = args.control_server_name.clone();
-    Ok(Control {
-        replicas: args.control.replicas(),
+    Ok(ControlConfig {
+        resolver: args.control.resolver(),
         address: args.control.clone(),
         server_name: named.or_else(|| args.control.server_name()).ok_or(Failure::ServerName)?,
         authorities: args.control_ca.clone(),
         token: args.control_token.clone(),
         proxy: args.name.clone(),
-        waits: Waits::default(),
+        timeouts: ControlTimeouts::default(),
         bytes_max: Table::BYTES_MAX,
     })
 }

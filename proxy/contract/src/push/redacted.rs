@@ -85,12 +85,12 @@ impl RedactedTable {
     /// nothing of.
     ///
     /// ```
-    /// use llm_contract::push::{Documents, Kind, Name, Shown};
+    /// use llm_contract::push::{Documents, Kind, Name, RedactedTable};
     /// let mut documents = Documents::default();
     /// let routes = r#"{"routes": [{"model": "qwen3", "access": {"public": true},
     ///     "upstream": {"served": {"endpoints": ["http://10.0.0.1:8000"]}}}]}"#;
     /// documents.put(Name::new(Kind::Routes, "models/qwen3"), routes.into());
-    /// let shown = Shown::of(documents.digest(), documents.iter());
+    /// let shown = RedactedTable::of(documents.digest(), documents.iter());
     /// assert_eq!(shown.sections()[0].rows[0][..2], ["qwen3", "models/qwen3"]);
     /// ```
     pub fn sections(&self) -> Vec<Section> {
