@@ -12,7 +12,7 @@ fn model() -> Model {
 
 #[tokio::test]
 async fn a_path_that_leads_elsewhere_is_refused_and_nothing_is_written() {
-    for path in ["../evil", "/etc/evil", "a/../../evil", "a\u{0}b", "", ".llm-download/free"] {
+    for path in ["../evil", "/etc/evil", "a/../../evil", "a\u{0}b", "", ".llm-download/lock"] {
         let volume = Volume::new();
         let hub = Hub::start(&model()).await;
         hub.list(json!({ "sha": "a".repeat(40), "siblings": [

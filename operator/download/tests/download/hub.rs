@@ -1,7 +1,6 @@
 //! A hub with one repository, `acme/tiny`, that misbehaves on demand.
 
 use crate::program::eventually;
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -13,6 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures::{StreamExt as _, stream};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},

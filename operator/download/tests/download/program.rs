@@ -93,7 +93,7 @@ impl Volume {
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let list = std::fs::read_dir(self.root.join(".llm-download")).into_iter().flatten();
         let names = list.map(|item| item.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name != "free" && name != "lock").collect()
+        names.filter(|name| name != "lock").collect()
     }
 
     /// How many bytes of unfinished files there are.

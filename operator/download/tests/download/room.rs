@@ -15,7 +15,7 @@ async fn what_cannot_fit_is_not_begun() {
     let ended = Program::fetch(&hub, &volume.0).fail(73).await;
     assert_eq!(hub.sent(), 0);
     for word in
-        ["bytes free", "5242880 are needed (1048576 of them to spare)", "spec.model.storage"]
+        ["bytes free", "5242880 are needed (including 1048576 to spare)", "spec.model.storage"]
     {
         assert!(ended.reason.contains(word), "{}", ended.reason);
     }
@@ -32,7 +32,7 @@ async fn a_volume_that_fills_up_keeps_what_came_and_the_next_start_goes_on() {
     gate.open();
     let ended = running.end().await;
     assert_eq!(ended.code, Some(73), "{ended:?}");
-    assert!(ended.notes.contains("the volume became full"), "{}", ended.notes);
+    assert!(ended.notes.contains("no space left on the volume"), "{}", ended.notes);
     let kept = volume.0.unfinished();
     assert!(kept >= MIB as u64 / 2);
     std::fs::remove_file(volume.0.root.join("ballast")).unwrap();

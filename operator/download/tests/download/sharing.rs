@@ -63,15 +63,15 @@ async fn a_holder_that_lives_is_not_taken_over_however_slow_it_is() {
     let asked = hub.asked().len();
     let waiter = program().start();
     eventually(|| hub.asked().len() > asked).await;
-    let beat = || {
+    let heartbeat = || {
         let mut folders = std::fs::read_dir(volume.root.join(".llm-download")).unwrap().flatten();
         let work = folders.find(|item| item.file_name().to_str().unwrap().starts_with("work-"));
-        let text = std::fs::read(work?.path().join("beat")).ok()?;
-        serde_json::from_slice::<serde_json::Value>(&text).ok()?["count"].as_u64()
+        let text = std::fs::read_to_string(work?.path().join("heartbeat")).ok()?;
+        u64::from_str_radix(&text, 16).ok()
     };
-    // Twelve beats take half as long again as the time after which it would be given up.
+    // Twelve heartbeats take half as long again as the time after which it would be replaced.
     let mut first = None;
-    eventually(|| beat().is_some_and(|count| *first.get_or_insert(count) + 12 <= count)).await;
+    eventually(|| heartbeat().is_some_and(|count| *first.get_or_insert(count) + 12 <= count)).await;
     gate.open();
     assert_eq!(holder.end().await.code, Some(0));
     assert_eq!(waiter.end().await.code, Some(0));

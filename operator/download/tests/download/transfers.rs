@@ -96,7 +96,7 @@ async fn a_file_that_is_always_wrong_is_named_and_never_seen() {
     let hub = Hub::start(&model).await;
     hub.always("m.bin", Fault::Wrong);
     let ended = Program::fetch(&hub, &volume).fail(65).await;
-    assert!(ended.reason.starts_with("m.bin has another checksum"), "{}", ended.reason);
+    assert!(ended.reason.starts_with("m.bin does not match the checksum"), "{}", ended.reason);
     assert_eq!((volume.files().len(), volume.marker()), (0, None));
     assert_eq!(hub.asked_for("m.bin").len(), 3);
 }
@@ -109,7 +109,7 @@ async fn a_hub_that_is_never_there_is_69_and_says_what_failed() {
     let ended = Program::fetch(&hub, &volume).fail(69).await;
     assert_eq!(
         ended.reason,
-        "the hub is not available: gave up on m.bin after 5 tries: it answered 502 Bad Gateway"
+        "the hub is not available: gave up on m.bin after 5 attempts: it answered 502 Bad Gateway"
     );
     assert_eq!(hub.asked_for("m.bin").len(), 5);
 }

@@ -1,0 +1,73 @@
+//! Counts bytes and files, and prints the progress line.
+
+use crate::{
+    manifest::Manifest,
+    progress::{Progress, State},
+};
+use std::{
+    convert::Infallible,
+    io::{self, Write as _},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// The shortest time between two lines.
+const PRINT_INTERVAL: Duration = Duration::from_secs(1);
+/// An unchanged line is printed again after this many intervals.
+const UNCHANGED_INTERVALS: u32 = 5;
+
+/// The progress so far. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProgressReporter(Arc<watch::Sender<Progress>>);
+
+impl ProgressReporter {
+    pub(crate) fn set_state(&self, state: State) {
+        self.0.send_modify(|progress| progress.state = state);
+    }
+
+    /// Sets the totals, and counts from zero.
+    pub(crate) fn begin(&self, manifest: &Manifest, state: State) {
+        let (total, of) = (manifest.bytes(), manifest.file_count());
+        self.0.send_replace(Progress { state, bytes: 0, total, files: 0, of });
+    }
+
+    pub(crate) fn add_bytes(&self, bytes: u64) {
+        self.0.send_modify(|progress| progress.bytes = progress.bytes.saturating_add(bytes));
+    }
+
+    pub(crate) fn subtract_bytes(&self, bytes: u64) {
+        self.0.send_modify(|progress| progress.bytes = progress.bytes.saturating_sub(bytes));
+    }
+
+    pub(crate) fn add_file(&self) {
+        self.0.send_modify(|progress| progress.files = progress.files.saturating_add(1));
+    }
+
+    pub(crate) fn finish(&self, manifest: &Manifest) {
+        let (total, of) = (manifest.bytes(), manifest.file_count());
+        self.0.send_replace(Progress { state: State::Done, bytes: total, total, files: of, of });
+    }
+
+    /// Prints the line now. A closed log is no reason to fail.
+    pub(crate) fn print(&self) {
+        let progress = *self.0.borrow();
+        let _ = writeln!(io::stdout(), "{progress}");
+    }
+
+    /// Prints the line when it has changed, and every few seconds when it has not.
+    pub(crate) async fn print_periodically(&self) -> Infallible {
+        let (mut printed, mut unchanged) = (None, 0);
+        let mut tick = tokio::time::interval(PRINT_INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let progress = *self.0.borrow();
+            unchanged += 1;
+            if printed != Some(progress) || unchanged >= UNCHANGED_INTERVALS {
+                self.print();
+                (printed, unchanged) = (Some(progress), 0);
+            }
+        }
+    }
+}
