@@ -10,11 +10,11 @@ use crate::{
     name::{RepoId, Revision},
     progress_reporter::ProgressReporter,
     run::Downloader,
-    shutdown::Shutdown,
     volume::Volume,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// The command that may be left out, as in `llm-download acme/tiny --local-dir .`.
 const DEFAULT_COMMAND: &str = "download";
@@ -48,35 +48,29 @@ pub struct Cli {
 enum Command {
     /// Download a repository from the hub
     #[command(args_override_self = true)]
-    Download(DownloadArgs),
+    Download {
+        /// The repository, such as Qwen/Qwen3-8B
+        repo: RepoId,
+        /// A branch, tag or commit; with a commit the hub is not asked if all files exist
+        #[arg(long, default_value = Revision::DEFAULT)]
+        revision: Revision,
+        /// Files to download, such as '*.safetensors'; may be repeated [default: all]
+        #[arg(long, value_name = "GLOB")]
+        include: Vec<Pattern>,
+        /// Files not to download; may be repeated
+        #[arg(long, value_name = "GLOB")]
+        exclude: Vec<Pattern>,
+        #[command(flatten)]
+        options: Options,
+    },
     /// Copy a folder, such as that of an image
     #[command(args_override_self = true)]
-    Copy(CopyArgs),
-}
-
-#[derive(Debug, Args)]
-struct DownloadArgs {
-    /// The repository, such as Qwen/Qwen3-8B
-    repo: RepoId,
-    /// A branch, tag or commit; with a commit the hub is not asked if all files exist
-    #[arg(long, default_value = Revision::DEFAULT)]
-    revision: Revision,
-    /// Files to download, such as '*.safetensors'; may be repeated [default: all]
-    #[arg(long, value_name = "GLOB")]
-    include: Vec<Pattern>,
-    /// Files not to download; may be repeated
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<Pattern>,
-    #[command(flatten)]
-    options: Options,
-}
-
-#[derive(Debug, Args)]
-struct CopyArgs {
-    /// The folder to copy
-    source: PathBuf,
-    #[command(flatten)]
-    options: Options,
+    Copy {
+        /// The folder to copy
+        source: PathBuf,
+        #[command(flatten)]
+        options: Options,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -88,24 +82,30 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 8,
           value_parser = clap::value_parser!(u16).range(1..=64))]
     max_workers: u16,
+    #[command(flatten, next_help_heading = "Retries and timeouts")]
+    timeouts: Timeouts,
+}
+
+#[derive(Debug, Args)]
+struct Timeouts {
     /// Retries of a failed request; the count starts over when data has arrived
-    #[arg(long, value_name = "TIMES", default_value_t = 8, help_heading = "Retries and timeouts",
+    #[arg(long, value_name = "TIMES", default_value_t = 8,
           value_parser = clap::value_parser!(u16).range(..=1000))]
     retries: u16,
     /// Wait before the first retry; doubles with each retry, up to 60 times this
     #[arg(long, value_name = "DURATION", default_value = "1s",
-          help_heading = "Retries and timeouts", value_parser = humantime::parse_duration)]
+          value_parser = humantime::parse_duration)]
     retry_wait: Duration,
     /// Close a connection that sends no data for this long
     #[arg(long, value_name = "DURATION", default_value = "60s",
-          help_heading = "Retries and timeouts", value_parser = humantime::parse_duration)]
+          value_parser = humantime::parse_duration)]
     idle_timeout: Duration,
     /// Take over from another process that shows no sign of life for this long
     #[arg(long, value_name = "DURATION", default_value = "60s",
-          help_heading = "Retries and timeouts", value_parser = parse_takeover)]
+          value_parser = parse_takeover)]
     takeover_after: Duration,
     /// Do not use file locks, for volumes on which they fail or hang
-    #[arg(long, help_heading = "Retries and timeouts")]
+    #[arg(long)]
     lease_only: bool,
 }
 
@@ -142,41 +142,29 @@ impl Cli {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Downloader, DownloadError> {
         match self.command {
-            Command::Download(args) => args.downloader(environment),
-            Command::Copy(CopyArgs { source, options }) => {
+            Command::Download { repo, revision, include, exclude, options } => {
+                let endpoint = environment("HF_ENDPOINT");
+                let endpoint = endpoint.as_deref().unwrap_or(HubEndpoint::PUBLIC).parse();
+                let endpoint = endpoint.map_err(DownloadError::Endpoint)?;
+                let token = environment("HF_TOKEN").map(|text| HubToken::parse(&text)).transpose();
+                let token = token.map_err(DownloadError::Token)?;
+                let filter = Filter::new(&include, &exclude).map_err(DownloadError::Patterns)?;
                 let request = WeightsRequest {
-                    repository: format!("folder:{}", source.display()),
-                    revision: String::new(),
-                    include: Vec::new(),
-                    exclude: Vec::new(),
+                    repository: repo.to_string(),
+                    revision: revision.as_str().to_owned(),
+                    include: sorted(include),
+                    exclude: sorted(exclude),
                 };
-                let filter = Filter::new(&[], &[]).map_err(DownloadError::Patterns)?;
-                Ok(options.downloader(request, filter, WeightsSource::Folder(source)))
+                let idle_timeout = options.timeouts.idle_timeout;
+                let hub = Hub::new(repo, revision, endpoint, token, idle_timeout)?;
+                Ok(options.downloader(request, filter, WeightsSource::Hub(hub)))
+            }
+            Command::Copy { source, options } => {
+                let repository = format!("folder:{}", source.display());
+                let request = WeightsRequest { repository, ..WeightsRequest::default() };
+                Ok(options.downloader(request, Filter::default(), WeightsSource::Folder(source)))
             }
         }
-    }
-}
-
-impl DownloadArgs {
-    fn downloader(
-        self,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Downloader, DownloadError> {
-        let Self { repo, revision, include, exclude, options } = self;
-        let endpoint = environment("HF_ENDPOINT");
-        let endpoint = endpoint.as_deref().unwrap_or(HubEndpoint::PUBLIC).parse::<HubEndpoint>();
-        let endpoint = endpoint.map_err(DownloadError::Endpoint)?;
-        let token = environment("HF_TOKEN").map(|text| HubToken::parse(&text)).transpose();
-        let token = token.map_err(DownloadError::Token)?;
-        let filter = Filter::new(&include, &exclude).map_err(DownloadError::Patterns)?;
-        let request = WeightsRequest {
-            repository: repo.to_string(),
-            revision: revision.as_str().to_owned(),
-            include: sorted(include),
-            exclude: sorted(exclude),
-        };
-        let hub = Hub::new(repo, revision, endpoint, token, options.idle_timeout)?;
-        Ok(options.downloader(request, filter, WeightsSource::Hub(hub)))
     }
 }
 
@@ -187,19 +175,17 @@ impl Options {
         filter: Filter,
         source: WeightsSource,
     ) -> Downloader {
-        let Self {
-            local_dir, max_workers, retries, retry_wait, takeover_after, lease_only, ..
-        } = self;
+        let Timeouts { retries, retry_wait, takeover_after, lease_only, .. } = self.timeouts;
         Downloader {
             request,
             filter,
             source,
-            volume: Volume { root: local_dir },
-            workers: usize::from(max_workers),
+            volume: Volume { root: self.local_dir },
+            workers: usize::from(self.max_workers),
             retry: RetryPolicy { retries: usize::from(retries), first_wait: retry_wait },
             lock: LockConfig { takeover_after, lease_only },
             progress: ProgressReporter::default(),
-            shutdown: Shutdown::default(),
+            shutdown: CancellationToken::new(),
         }
     }
 }

@@ -4,7 +4,6 @@ use crate::{
     filter::InvalidPattern,
     fs::FsError,
     hub::{HubError, InvalidHubEndpoint, InvalidHubToken, InvalidListing},
-    shutdown::ShutdownError,
 };
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -15,8 +14,6 @@ pub enum DownloadError {
     Hub(#[from] HubError),
     #[error(transparent)]
     Fs(#[from] FsError),
-    #[error(transparent)]
-    Shutdown(#[from] ShutdownError),
     #[error(
         "{path} does not match the checksum that the hub lists, {times} times in a row: it is \
          corrupted at the hub, at the mirror or in transit"
@@ -61,10 +58,8 @@ impl DownloadError {
                 ExitStatus::Unavailable
             }
             Self::Hub(_) | Self::Folder { .. } | Self::Checksum { .. } => ExitStatus::Refused,
-            Self::Shutdown(cause) | Self::Fs(FsError::Shutdown(cause)) => match cause {
-                ShutdownError::Signal => ExitStatus::Signal,
-                ShutdownError::LostLock => ExitStatus::LostLock,
-            },
+            Self::Fs(FsError::Interrupted) => ExitStatus::Signal,
+            Self::Fs(FsError::LostLock) => ExitStatus::LostLock,
             Self::Fs(_) => ExitStatus::Volume,
             Self::Task(_) | Self::Start(_) => ExitStatus::Internal,
         }

@@ -2,14 +2,15 @@
 
 use crate::{
     error::DownloadError,
+    fs::interruptible,
     hub::{Hub, HubError, RetryPolicy},
     name::{Commit, FilePath},
     part::Part,
-    shutdown::Shutdown,
 };
 use bytes::Bytes;
 use std::path::PathBuf;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Chunks between network and volume, for each file.
 const CHUNKS_MAX: usize = 32;
@@ -42,7 +43,7 @@ impl WeightsSource {
         path: &FilePath,
         mut part: Part,
         retry: RetryPolicy,
-        shutdown: &Shutdown,
+        shutdown: &CancellationToken,
     ) -> Result<Part, DownloadError> {
         let (mut backoff, mut checksum_failures) = (retry.backoff(), 0);
         while !part.is_verified() {
@@ -54,7 +55,7 @@ impl WeightsSource {
                     return Err(DownloadError::Checksum { path, times });
                 }
             }
-            let before = part.bytes();
+            let before = part.bytes;
             let attempt;
             (part, attempt) = match self {
                 Self::Hub(hub) => download(hub, commit, path, part, shutdown).await?,
@@ -64,10 +65,10 @@ impl WeightsSource {
                 if error.discards_part() {
                     part.restart()?;
                 }
-                if part.bytes() >= before.saturating_add(PROGRESS_BYTES_MIN) {
+                if part.bytes >= before.saturating_add(PROGRESS_BYTES_MIN) {
                     backoff.reset();
                 }
-                shutdown.run(backoff.wait(error, path.as_str())).await??;
+                interruptible(shutdown, backoff.wait(error, path.as_str())).await??;
             }
         }
         Ok(part)
@@ -80,13 +81,14 @@ async fn download(
     commit: &Commit,
     path: &FilePath,
     mut part: Part,
-    shutdown: &Shutdown,
+    shutdown: &CancellationToken,
 ) -> Result<(Part, Result<(), HubError>), DownloadError> {
-    let (mut response, start) = match shutdown.run(hub.open(commit, path, part.bytes())).await? {
-        Ok(opened) => opened,
-        Err(error) => return Ok((part, Err(error))),
-    };
-    if start == 0 && part.bytes() > 0 {
+    let (mut response, start) =
+        match interruptible(shutdown, hub.open(commit, path, part.bytes)).await? {
+            Ok(opened) => opened,
+            Err(error) => return Ok((part, Err(error))),
+        };
+    if start == 0 && part.bytes > 0 {
         part.restart()?;
     }
     let (sender, chunks) = mpsc::channel::<Bytes>(CHUNKS_MAX);
@@ -101,10 +103,10 @@ async fn download(
         }
         Ok(())
     };
-    let (received, part) = tokio::join!(shutdown.run(reader), writer);
+    let (received, part) = tokio::join!(interruptible(shutdown, reader), writer);
     let (received, part) = (received?, part?);
     // After too many bytes the connection may fail as well.
-    let received = if part.overflowed() { Ok(()) } else { received };
+    let received = if part.overflowed { Ok(()) } else { received };
     let attempt = received.and_then(|()| check_length(&part));
     Ok((part, attempt))
 }
@@ -112,7 +114,7 @@ async fn download(
 async fn copy(
     from: PathBuf,
     mut part: Part,
-    shutdown: Shutdown,
+    shutdown: CancellationToken,
 ) -> Result<(Part, Result<(), HubError>), DownloadError> {
     run_blocking(move || {
         part.copy(&from, &shutdown)?;
@@ -123,8 +125,8 @@ async fn copy(
 }
 
 fn check_length(part: &Part) -> Result<(), HubError> {
-    let (bytes, size) = (part.bytes(), part.size());
-    if part.overflowed() {
+    let (bytes, size) = (part.bytes, part.entry.size);
+    if part.overflowed {
         Err(HubError::TooLong { size })
     } else if !part.is_complete() {
         Err(HubError::Truncated { bytes, size })

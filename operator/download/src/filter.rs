@@ -15,7 +15,7 @@ pub struct Pattern {
 }
 
 /// Selects files that match an `include` pattern, if there is any, and no `exclude` pattern.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Filter {
     include: Option<GlobSet>,
     exclude: GlobSet,

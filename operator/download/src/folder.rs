@@ -7,26 +7,25 @@ use crate::{
     hub::{FILES_MAX, InvalidListing, parse_path},
     manifest::{FileEntry, Manifest, WeightsRequest},
     name::{Commit, FilePath},
-    shutdown::Shutdown,
 };
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     path::Path,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Reads all files of a folder. Links are followed within it, and refused if they lead outside.
 /// The commit is a digest of the files.
 pub(crate) fn manifest(
     folder: &Path,
     request: &WeightsRequest,
-    shutdown: &Shutdown,
+    shutdown: &CancellationToken,
 ) -> Result<Manifest, DownloadError> {
     let root = folder.canonicalize().map_err(FsError::at("opening", folder))?;
     let invalid = |source| DownloadError::Folder { path: root.clone(), source };
     let (mut files, mut folders) = (BTreeMap::new(), vec![root.clone()]);
     while let Some(folder) = folders.pop() {
-        shutdown.check()?;
         for item in fs::read_dir(&folder).map_err(FsError::at("reading", &folder))? {
             let item = item.map_err(FsError::at("reading", &folder))?;
             let path = item.path();
@@ -53,7 +52,11 @@ fn file_path(root: &Path, path: &Path) -> Result<FilePath, DownloadError> {
         .map_err(|source| DownloadError::Folder { path: path.to_owned(), source })
 }
 
-fn file_entry(root: &Path, path: &Path, shutdown: &Shutdown) -> Result<FileEntry, DownloadError> {
+fn file_entry(
+    root: &Path,
+    path: &Path,
+    shutdown: &CancellationToken,
+) -> Result<FileEntry, DownloadError> {
     let target = path.canonicalize().map_err(FsError::at("opening", path))?;
     if !target.starts_with(root) || !target.is_file() {
         let source = InvalidListing::NotAFile;
@@ -66,7 +69,7 @@ fn file_entry(root: &Path, path: &Path, shutdown: &Shutdown) -> Result<FileEntry
         size += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         Ok(())
     })?;
-    Ok(FileEntry { size, checksum: hasher.sha256_checksum() })
+    Ok(FileEntry { size, checksum: hasher.checksum() })
 }
 
 /// A digest of all files.

@@ -1,11 +1,11 @@
 //! File-system helpers, and the errors of a volume.
 
-use crate::shutdown::{Shutdown, ShutdownError};
 use std::{
     fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
+use tokio_util::sync::CancellationToken;
 
 const READ_BYTES: usize = 1024 * 1024;
 
@@ -32,8 +32,13 @@ pub enum FsError {
     SymbolicLink { path: PathBuf },
     #[error("{action} {path}")]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error(transparent)]
-    Shutdown(#[from] ShutdownError),
+    #[error("stopped by a signal; partial files are kept, and the next start resumes them")]
+    Interrupted,
+    #[error(
+        "another process has taken over the volume because this one showed no sign of life for \
+         too long; the other one carries on, and the next start of this one uses its files"
+    )]
+    LostLock,
 }
 
 impl FsError {
@@ -74,21 +79,15 @@ pub(crate) fn size(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|metadata| metadata.len())
 }
 
-/// 16 random hexadecimal digits.
-pub(crate) fn random_name() -> Result<String, io::Error> {
-    Ok(format!("{:016x}", getrandom::u64()?))
-}
-
 /// Reads the rest of a file in chunks, until shutdown.
 pub(crate) fn read_chunks(
     file: &mut File,
     path: &Path,
-    shutdown: &Shutdown,
+    shutdown: &CancellationToken,
     mut each: impl FnMut(&[u8]) -> Result<(), FsError>,
 ) -> Result<(), FsError> {
     let mut buffer = vec![0; READ_BYTES];
-    loop {
-        shutdown.check()?;
+    while !shutdown.is_cancelled() {
         let count = match file.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -96,6 +95,15 @@ pub(crate) fn read_chunks(
         };
         each(buffer.get(..count).unwrap_or_default())?;
     }
+    Err(FsError::Interrupted)
+}
+
+/// Runs async work until it is done or cancelled.
+pub(crate) async fn interruptible<T>(
+    shutdown: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Result<T, FsError> {
+    shutdown.run_until_cancelled(work).await.ok_or(FsError::Interrupted)
 }
 
 /// Makes the names in a folder survive a power failure. Some network file systems cannot do

@@ -26,7 +26,6 @@ mod part;
 mod progress;
 mod progress_reporter;
 mod run;
-mod shutdown;
 mod volume;
 
 pub use error::{DownloadError, ExitStatus};

@@ -7,7 +7,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WeightsRequest {
     /// `owner/name` on the hub, or `folder:` and a path.
     pub(crate) repository: String,
@@ -28,7 +28,7 @@ pub(crate) struct Manifest {
     pub(crate) files: BTreeMap<FilePath, FileEntry>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileEntry {
     /// In bytes.
     pub(crate) size: u64,

@@ -3,46 +3,41 @@
 use crate::{
     checksum::Hasher,
     fs::{FsError, is_gone, read_chunks},
-    lock::VolumeLock,
     manifest::FileEntry,
     progress_reporter::ProgressReporter,
-    shutdown::{Shutdown, ShutdownError},
 };
 use bytes::Bytes;
 use std::{
     fs::File,
     io::{Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Part {
     file: File,
     path: PathBuf,
-    entry: FileEntry,
+    pub(crate) entry: FileEntry,
     hasher: Hasher,
-    bytes: u64,
-    overflowed: bool,
+    pub(crate) bytes: u64,
+    /// Whether there were more bytes than the file has. They were not written.
+    pub(crate) overflowed: bool,
     progress: ProgressReporter,
-    /// While a thread may still write, the lock stays ours.
-    _lock: Arc<VolumeLock>,
 }
 
 impl Part {
     /// Opens the partial file of an earlier attempt, or begins one.
     pub(crate) fn open(
-        lock: Arc<VolumeLock>,
-        name: &str,
+        path: PathBuf,
         entry: FileEntry,
         progress: ProgressReporter,
-        shutdown: &Shutdown,
+        shutdown: &CancellationToken,
     ) -> Result<Self, FsError> {
-        let path = lock.part_path(name);
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = match file {
             // The folder exists only while we hold the lock.
-            Err(error) if is_gone(&error) => return Err(ShutdownError::LostLock.into()),
+            Err(error) if is_gone(&error) => return Err(FsError::LostLock),
             file => file.map_err(FsError::at("opening", &path))?,
         };
         let (mut hasher, mut bytes) = (entry.checksum.hasher(entry.size), 0);
@@ -51,21 +46,12 @@ impl Part {
             bytes += len(chunk);
             Ok(())
         })?;
-        progress.add_bytes(bytes);
-        let mut part =
-            Self { file, path, entry, hasher, bytes, overflowed: false, progress, _lock: lock };
+        progress.update(|progress| progress.bytes += bytes);
+        let mut part = Self { file, path, entry, hasher, bytes, overflowed: false, progress };
         if part.bytes > part.entry.size {
             part.restart()?;
         }
         Ok(part)
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    pub(crate) fn size(&self) -> u64 {
-        self.entry.size
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -73,19 +59,14 @@ impl Part {
     }
 
     pub(crate) fn is_verified(&self) -> bool {
-        self.is_complete() && self.hasher.matches(&self.entry.checksum)
-    }
-
-    /// Whether there were more bytes than the file has. They were not written.
-    pub(crate) fn overflowed(&self) -> bool {
-        self.overflowed
+        self.is_complete() && self.hasher.checksum() == self.entry.checksum
     }
 
     /// Discards all bytes.
     pub(crate) fn restart(&mut self) -> Result<(), FsError> {
         self.file.set_len(0).map_err(FsError::at("truncating", &self.path))?;
         self.file.rewind().map_err(FsError::at("truncating", &self.path))?;
-        self.progress.subtract_bytes(self.bytes);
+        self.progress.update(|progress| progress.bytes -= self.bytes);
         (self.bytes, self.overflowed) = (0, false);
         self.hasher = self.entry.checksum.hasher(self.entry.size);
         Ok(())
@@ -97,7 +78,7 @@ impl Part {
             self.file.write_all(bytes).map_err(FsError::at("writing", &self.path))?;
             self.hasher.update(bytes);
             self.bytes += len(bytes);
-            self.progress.add_bytes(len(bytes));
+            self.progress.update(|progress| progress.bytes += len(bytes));
         }
         Ok(())
     }
@@ -111,7 +92,11 @@ impl Part {
     }
 
     /// Appends the rest of another file.
-    pub(crate) fn copy(&mut self, from: &Path, shutdown: &Shutdown) -> Result<(), FsError> {
+    pub(crate) fn copy(
+        &mut self,
+        from: &Path,
+        shutdown: &CancellationToken,
+    ) -> Result<(), FsError> {
         let mut source = File::open(from).map_err(FsError::at("opening", from))?;
         source.seek(SeekFrom::Start(self.bytes)).map_err(FsError::at("reading", from))?;
         read_chunks(&mut source, from, shutdown, |bytes| self.append(bytes))
@@ -124,14 +109,18 @@ impl Part {
 }
 
 /// Whether a file on the volume has the right bytes, which then survive a power failure.
-pub(crate) fn verify(path: &Path, entry: &FileEntry, shutdown: &Shutdown) -> Result<bool, FsError> {
+pub(crate) fn verify(
+    path: &Path,
+    entry: &FileEntry,
+    shutdown: &CancellationToken,
+) -> Result<bool, FsError> {
     let mut file = File::open(path).map_err(FsError::at("opening", path))?;
     let mut hasher = entry.checksum.hasher(entry.size);
     read_chunks(&mut file, path, shutdown, |bytes| {
         hasher.update(bytes);
         Ok(())
     })?;
-    if !hasher.matches(&entry.checksum) {
+    if hasher.checksum() != entry.checksum {
         return Ok(false);
     }
     file.sync_all().map_err(FsError::at("writing", path))?;

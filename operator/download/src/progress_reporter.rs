@@ -22,8 +22,8 @@ const UNCHANGED_INTERVALS: u32 = 5;
 pub(crate) struct ProgressReporter(Arc<watch::Sender<Progress>>);
 
 impl ProgressReporter {
-    pub(crate) fn set_state(&self, state: State) {
-        self.0.send_modify(|progress| progress.state = state);
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Progress)) {
+        self.0.send_modify(change);
     }
 
     /// Sets the totals, and counts from zero.
@@ -32,21 +32,9 @@ impl ProgressReporter {
         self.0.send_replace(Progress { state, bytes: 0, total, files: 0, of });
     }
 
-    pub(crate) fn add_bytes(&self, bytes: u64) {
-        self.0.send_modify(|progress| progress.bytes = progress.bytes.saturating_add(bytes));
-    }
-
-    pub(crate) fn subtract_bytes(&self, bytes: u64) {
-        self.0.send_modify(|progress| progress.bytes = progress.bytes.saturating_sub(bytes));
-    }
-
-    pub(crate) fn add_file(&self) {
-        self.0.send_modify(|progress| progress.files = progress.files.saturating_add(1));
-    }
-
     pub(crate) fn finish(&self, manifest: &Manifest) {
-        let (total, of) = (manifest.bytes(), manifest.file_count());
-        self.0.send_replace(Progress { state: State::Done, bytes: total, total, files: of, of });
+        self.begin(manifest, State::Done);
+        self.update(|progress| (progress.bytes, progress.files) = (progress.total, progress.of));
     }
 
     /// Prints the line now. A closed log is no reason to fail.

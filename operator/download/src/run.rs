@@ -4,7 +4,8 @@ use crate::{
     error::{DownloadError, ExitStatus},
     fetch::{WeightsSource, run_blocking},
     filter::Filter,
-    folder, fs,
+    folder,
+    fs::{self, FsError, interruptible},
     hub::RetryPolicy,
     lock::{self, LockConfig, VolumeLock},
     manifest::{FileEntry, Manifest, WeightsRequest},
@@ -13,15 +14,15 @@ use crate::{
     part::{self, Part},
     progress::State,
     progress_reporter::ProgressReporter,
-    shutdown::{Shutdown, ShutdownError},
     volume::Volume,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
 };
+use tokio_util::sync::CancellationToken;
 
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Retries of the list of files when complete weights are on the volume.
@@ -39,7 +40,7 @@ pub struct Downloader {
     pub(crate) retry: RetryPolicy,
     pub(crate) lock: LockConfig,
     pub(crate) progress: ProgressReporter,
-    pub(crate) shutdown: Shutdown,
+    pub(crate) shutdown: CancellationToken,
 }
 
 /// Whether the volume holds what is requested.
@@ -54,7 +55,7 @@ pub async fn run(downloader: Downloader) -> Result<(), DownloadError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DownloadError::Start)?;
     let (progress, shutdown) = (downloader.progress.clone(), downloader.shutdown.clone());
     let runtime = Handle::current();
-    // On a thread of its own, because a volume that hangs must not delay a shutdown.
+    // On a thread of its own, where it may block: a volume that hangs must not delay a shutdown.
     let mut work = pin!(run_blocking(move || runtime.block_on(downloader.run())));
     tokio::select! {
         done = &mut work => {
@@ -65,9 +66,9 @@ pub async fn run(downloader: Downloader) -> Result<(), DownloadError> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    shutdown.trigger(ShutdownError::Signal);
+    shutdown.cancel();
     let done = tokio::time::timeout(SHUTDOWN_TIMEOUT, work).await;
-    done.unwrap_or(Err(ShutdownError::Signal.into()))
+    done.unwrap_or(Err(FsError::Interrupted.into()))
 }
 
 impl Downloader {
@@ -85,22 +86,21 @@ impl Downloader {
         self.progress.begin(&manifest, State::Waiting);
         let is_complete = || self.is_complete(&manifest);
         let lock = lock::acquire(&self.volume.root, self.lock, &self.shutdown, is_complete).await?;
-        let Some(lock) = lock.map(Arc::new) else { return Ok(manifest) };
+        let Some(lock) = lock else { return Ok(manifest) };
         let written = self.write(&lock, manifest).await;
-        // While a thread still writes, the lock is not released.
-        if let Some(lock) = Arc::into_inner(lock) {
-            let released = lock.release();
-            if written.is_ok() {
-                released?;
-            }
+        if written.is_err() {
+            // Losing the lock is the cause of other errors, never the other way round.
+            lock.check()?;
         }
-        written
+        let released = lock.release();
+        let manifest = written?;
+        released?;
+        Ok(manifest)
     }
 
-    /// Compares hub and volume. If the hub fails, complete weights of the same name will do.
+    /// Compares source and volume. If the source fails, complete weights of the same name will do.
     async fn volume_status(&self) -> Result<VolumeStatus, DownloadError> {
-        let marker = self.volume.marker().filter(|marker| self.request.matches(marker));
-        let Some(marker) = marker else {
+        let Some(marker) = self.marker() else {
             return self.manifest(self.retry).await.map(VolumeStatus::Incomplete);
         };
         if self.request.pins(&marker.commit) {
@@ -113,11 +113,8 @@ impl Downloader {
             Err(error)
                 if matches!(error.exit_status(), ExitStatus::Refused | ExitStatus::Unavailable) =>
             {
-                note(format_args!(
-                    "warning: {}; using commit {}, which is on the volume",
-                    chain(&error),
-                    marker.commit.as_str()
-                ));
+                let (error, commit) = (chain(&error), marker.commit.as_str());
+                note(format_args!("warning: {error}; using commit {commit} on the volume"));
                 Ok(VolumeStatus::Complete(marker))
             }
             Err(error) => Err(error),
@@ -129,30 +126,31 @@ impl Downloader {
         match &self.source {
             WeightsSource::Hub(hub) => {
                 let manifest = hub.manifest(&self.request, &self.filter, retry);
-                Ok(self.shutdown.run(manifest).await??)
+                Ok(interruptible(&self.shutdown, manifest).await??)
             }
             WeightsSource::Folder(folder) => {
-                let (folder, request) = (folder.clone(), self.request.clone());
-                let shutdown = self.shutdown.clone();
-                run_blocking(move || folder::manifest(&folder, &request, &shutdown)).await
+                folder::manifest(folder, &self.request, &self.shutdown)
             }
         }
     }
 
+    /// The marker of complete weights that match the request.
+    fn marker(&self) -> Option<Manifest> {
+        self.volume.marker().filter(|marker| self.request.matches(marker))
+    }
+
     /// Whether exactly these weights are complete.
     fn is_complete(&self, manifest: &Manifest) -> bool {
-        let marker = self.volume.marker().filter(|marker| self.request.matches(marker));
-        marker.is_some_and(|marker| marker.commit == manifest.commit)
+        self.marker().is_some_and(|marker| marker.commit == manifest.commit)
     }
 
     /// Completes the weights, as the only writer.
     async fn write(
         &self,
-        lock: &Arc<VolumeLock>,
+        lock: &VolumeLock,
         mut manifest: Manifest,
     ) -> Result<Manifest, DownloadError> {
-        let (held, shutdown) = (Arc::clone(lock), self.shutdown.clone());
-        run_blocking(move || held.fence(&shutdown)).await?;
+        lock.fence(&self.shutdown)?;
         // Another process may have completed them and released the lock in the meantime.
         if self.is_complete(&manifest) {
             return Ok(manifest);
@@ -174,10 +172,9 @@ impl Downloader {
         let bytes: u64 = missing().map(|(_, entry)| entry.size).sum();
         let bytes = bytes.saturating_sub(partial);
         self.volume.reserve_space(lock, bytes, |path| verified.contains(path))?;
-        self.progress.set_state(State::Downloading);
+        self.progress.update(|progress| progress.state = State::Downloading);
         self.fetch_all(lock, &manifest, missing()).await?;
-        let (volume, held, committed) = (self.volume.clone(), Arc::clone(lock), manifest.clone());
-        run_blocking(move || volume.commit(&held, &committed)).await?;
+        self.volume.commit(lock, &manifest)?;
         Ok(manifest)
     }
 
@@ -188,12 +185,14 @@ impl Downloader {
         let found = manifest.files.iter().filter(|(path, entry)| self.volume.has(path, entry.size));
         let verified = stream::iter(found).map(async |(path, entry)| {
             let (file, expected, shutdown) =
-                (self.volume.file(path), *entry, self.shutdown.clone());
+                (self.volume.file(path), entry.clone(), self.shutdown.clone());
             let is_verified = marker.is_some_and(|marker| marker.files.get(path) == Some(entry))
                 || run_blocking(move || part::verify(&file, &expected, &shutdown)).await?;
             if is_verified {
-                self.progress.add_bytes(entry.size);
-                self.progress.add_file();
+                self.progress.update(|progress| {
+                    progress.bytes += entry.size;
+                    progress.files += 1;
+                });
             }
             Ok::<_, DownloadError>(is_verified.then(|| path.clone()))
         });
@@ -201,14 +200,15 @@ impl Downloader {
         verified.try_filter_map(async |path| Ok(path)).try_collect().await
     }
 
-    /// Fetches the missing files. When one fails, the others stop and keep their bytes.
+    /// Fetches the missing files. When one fails, the others stop and keep their bytes. No file is
+    /// written to any more when this returns.
     async fn fetch_all<'a>(
         &self,
-        lock: &Arc<VolumeLock>,
+        lock: &VolumeLock,
         manifest: &Manifest,
         missing: impl Iterator<Item = (&'a FilePath, &'a FileEntry)>,
     ) -> Result<(), DownloadError> {
-        let shutdown = self.shutdown.child();
+        let shutdown = self.shutdown.child_token();
         let fetch = |(path, entry)| self.fetch(lock, manifest, (path, entry), &shutdown);
         let mut fetched = pin!(stream::iter(missing.map(fetch)).buffer_unordered(self.workers));
         let mut result = Ok(());
@@ -223,24 +223,19 @@ impl Downloader {
 
     async fn fetch(
         &self,
-        lock: &Arc<VolumeLock>,
+        lock: &VolumeLock,
         manifest: &Manifest,
         (path, entry): (&FilePath, &FileEntry),
-        shutdown: &Shutdown,
+        shutdown: &CancellationToken,
     ) -> Result<(), DownloadError> {
-        let (name, entry) = (entry.part_name(path), *entry);
-        let (held, part_name, progress, stop) =
-            (Arc::clone(lock), name.clone(), self.progress.clone(), shutdown.clone());
-        let part =
-            run_blocking(move || Part::open(held, &part_name, entry, progress, &stop)).await?;
+        let name = entry.part_name(path);
+        let (file, entry, progress, cancelled) =
+            (lock.part_path(&name), entry.clone(), self.progress.clone(), shutdown.clone());
+        let part = run_blocking(move || Part::open(file, entry, progress, &cancelled)).await?;
         let part = self.source.complete(&manifest.commit, path, part, self.retry, shutdown).await?;
-        let (volume, held, path) = (self.volume.clone(), Arc::clone(lock), path.clone());
-        run_blocking(move || {
-            part.sync()?;
-            volume.publish(&held, &name, &path)
-        })
-        .await?;
-        self.progress.add_file();
+        run_blocking(move || part.sync()).await?;
+        self.volume.publish(lock, &name, path)?;
+        self.progress.update(|progress| progress.files += 1);
         Ok(())
     }
 }

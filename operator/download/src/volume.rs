@@ -24,7 +24,7 @@ const MARGIN_DIVISOR: u64 = 100;
 const MARGIN_BYTES_MIN: u64 = 1024 * 1024;
 
 /// The folder that the weights are written to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Volume {
     pub(crate) root: PathBuf,
 }

@@ -8,45 +8,37 @@ use std::{
     path::Path,
 };
 
-const FILE: &str = "lock";
-
-/// What `flock` says about other processes.
-#[derive(Debug)]
-pub(super) enum FileLock {
-    /// We hold it. `scope` names the kernel and mount on which it certainly excludes others.
-    Held { _file: File, scope: Option<String> },
-    /// Not supported by this file system, or not used.
-    Unavailable,
+/// The held `flock`, or none on a file system without.
+#[derive(Debug, Default)]
+pub(super) struct FileLock {
+    _file: Option<File>,
+    /// Names the kernel and mount on which it certainly excludes others; the names of holders'
+    /// folders end with it.
+    pub(super) scope: String,
 }
 
 impl FileLock {
     /// Tries to lock; `None` while another process holds the lock.
     pub(super) fn try_acquire(home: &Path) -> Result<Option<Self>, FsError> {
-        let path = home.join(FILE);
+        let path = home.join("lock");
         let file = File::options().write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(FsError::at("opening", &path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self::Held { scope: scope(&file), _file: file })),
+            Ok(()) => {
+                let scope = scope(&file).unwrap_or_default();
+                Ok(Some(Self { _file: Some(file), scope }))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
-                Some(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Some(Self::Unavailable)),
+                Some(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Some(Self::default())),
                 _ => Err(FsError::at("locking", &path)(error)),
             },
         }
     }
 
-    /// What the name of a holder's folder ends with.
-    pub(super) fn suffix(&self) -> &str {
-        match self {
-            Self::Held { scope: Some(scope), .. } => scope,
-            Self::Held { scope: None, .. } | Self::Unavailable => "",
-        }
-    }
-
     /// Whether the owner of a folder must be dead, because we hold what it held until it died.
     pub(super) fn proves_dead(&self, folder: &Path) -> bool {
-        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        !self.suffix().is_empty() && name.ends_with(self.suffix())
+        !self.scope.is_empty() && folder.to_string_lossy().ends_with(&self.scope)
     }
 }
 

@@ -19,7 +19,6 @@
 
 mod file_lock;
 mod heartbeat;
-mod staleness;
 mod acquire;
 mod volume_lock;
 

@@ -1,13 +1,5 @@
-use super::{
-    acquire::{create_home, try_acquire},
-    file_lock::FileLock,
-    staleness::Staleness,
-    *,
-};
-use crate::{
-    fs::{FsError, list},
-    shutdown::{Shutdown, ShutdownError},
-};
+use super::{acquire::try_acquire, file_lock::FileLock, heartbeat::Staleness, *};
+use crate::fs::{FsError, list};
 use std::{
     fs::{self, File},
     io::Write as _,
@@ -17,6 +9,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 const FLOCK: LockConfig =
     LockConfig { takeover_after: Duration::from_secs(600), lease_only: false };
@@ -27,8 +20,7 @@ const HEARTBEATS: u64 = 20_000;
 const TURNS: u32 = 50;
 
 fn acquire_now(root: &Path, config: LockConfig) -> Option<VolumeLock> {
-    let home = create_home(root).unwrap();
-    try_acquire(&home, config, &mut Staleness::default(), &Shutdown::default()).unwrap()
+    try_acquire(root, config, &mut Staleness::default(), &CancellationToken::new()).unwrap()
 }
 
 /// Takes over from a holder that lives, as from one without a heartbeat for too long.
@@ -37,11 +29,11 @@ fn take_over(root: &Path) -> Option<VolumeLock> {
 }
 
 fn fence(lock: &VolumeLock) {
-    lock.fence(&Shutdown::default()).unwrap();
+    lock.fence(&CancellationToken::new()).unwrap();
 }
 
 fn is_lost(result: &Result<(), FsError>) -> bool {
-    matches!(result, Err(FsError::Shutdown(ShutdownError::LostLock)))
+    matches!(result, Err(FsError::LostLock))
 }
 
 #[test]
@@ -58,12 +50,12 @@ fn one_process_holds_the_lock_until_it_releases_it() {
 #[test]
 fn of_two_processes_that_take_over_one_succeeds() {
     let root = TempDir::new().unwrap();
-    let home = create_home(root.path()).unwrap();
     let _holder = acquire_now(root.path(), LEASE).unwrap();
     let config = LockConfig { takeover_after: Duration::from_millis(1), ..LEASE };
     let (mut first, mut second) = (Staleness::default(), Staleness::default());
-    let attempt =
-        |seen: &mut Staleness| try_acquire(&home, config, seen, &Shutdown::default()).unwrap();
+    let attempt = |seen: &mut Staleness| {
+        try_acquire(root.path(), config, seen, &CancellationToken::new()).unwrap()
+    };
     assert!(attempt(&mut first).is_none() && attempt(&mut second).is_none());
     let new = std::iter::repeat_with(|| attempt(&mut first)).find_map(|lock| lock).unwrap();
     assert!(attempt(&mut second).is_none());
@@ -194,7 +186,8 @@ async fn a_folder_without_a_heartbeat_is_taken_over_when_it_has_been_so_for_too_
     fs::create_dir_all(root.path().join(".llm-download/work-0123")).unwrap();
     let config = LockConfig { takeover_after: Duration::from_millis(40), lease_only: false };
     assert!(acquire_now(root.path(), config).is_none());
-    let lock = acquire(root.path(), config, &Shutdown::default(), || false).await.unwrap().unwrap();
+    let lock =
+        acquire(root.path(), config, &CancellationToken::new(), || false).await.unwrap().unwrap();
     assert!(lock.waited);
     fence(&lock);
     assert_eq!(volume_lock::folders(&lock.home).unwrap(), [lock.folder.clone()]);
@@ -203,9 +196,10 @@ async fn a_folder_without_a_heartbeat_is_taken_over_when_it_has_been_so_for_too_
 #[test]
 fn a_process_that_dies_while_taking_the_lock_leaves_nothing_for_long() {
     let root = TempDir::new().unwrap();
-    let home = create_home(root.path()).unwrap();
+    let home = root.path().join(".llm-download");
+    fs::create_dir(&home).unwrap();
     let file_lock = FileLock::try_acquire(&home).unwrap().unwrap();
-    let id = format!("0123{}", file_lock.suffix());
+    let id = format!("0123{}", file_lock.scope);
     fs::create_dir(volume_lock::folder(&home, &id)).unwrap();
     drop(file_lock);
     let lock = acquire_now(root.path(), FLOCK).unwrap();

@@ -4,15 +4,13 @@ use super::{
     file_lock::FileLock,
     heartbeat::{self, Heartbeat},
 };
-use crate::{
-    fs::{FsError, is_gone, list, size},
-    shutdown::{Shutdown, ShutdownError},
-};
+use crate::fs::{FsError, is_gone, list, size};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
+use tokio_util::sync::CancellationToken;
 
 /// How often another holder may refill its folder while we remove it.
 const FENCE_ROUNDS_MAX: usize = 100;
@@ -36,7 +34,7 @@ pub(crate) struct VolumeLock {
 impl VolumeLock {
     /// Takes the partial files of all earlier holders, and removes their folders. Before that
     /// nothing on the volume may be trusted.
-    pub(crate) fn fence(&self, shutdown: &Shutdown) -> Result<(), FsError> {
+    pub(crate) fn fence(&self, shutdown: &CancellationToken) -> Result<(), FsError> {
         for _ in 0..FENCE_ROUNDS_MAX {
             let mut others = folders(&self.home)?;
             others.retain(|other| *other != self.folder);
@@ -48,15 +46,17 @@ impl VolumeLock {
                 let _ = fs::remove_dir_all(other);
             }
         }
-        Err(ShutdownError::LostLock.into())
+        Err(FsError::LostLock)
     }
 
     /// Moves partial files here, or copies those whose writer may wake up and write on.
-    fn adopt_parts(&self, from: &Path, shutdown: &Shutdown) -> Result<(), FsError> {
+    fn adopt_parts(&self, from: &Path, shutdown: &CancellationToken) -> Result<(), FsError> {
         self.check()?;
         let is_dead = is_released(from) || self.file_lock.proves_dead(from);
         for theirs in parts(from)? {
-            shutdown.check()?;
+            if shutdown.is_cancelled() {
+                return Err(FsError::Interrupted);
+            }
             let ours = self.part_path(file_name(&theirs));
             if size(&ours) < size(&theirs) {
                 // On failure the file is downloaded again, which is slower but not wrong.
@@ -109,11 +109,11 @@ impl VolumeLock {
     }
 
     /// Fails if another process has taken over.
-    pub(super) fn check(&self) -> Result<(), FsError> {
+    pub(crate) fn check(&self) -> Result<(), FsError> {
         if heartbeat::read(&self.folder).is_some() {
             return Ok(());
         }
-        Err(ShutdownError::LostLock.into())
+        Err(FsError::LostLock)
     }
 
     fn error(&self, action: &'static str, path: &Path, error: io::Error) -> FsError {
@@ -122,14 +122,13 @@ impl VolumeLock {
 
     /// Gives the lock up; partial files stay for the next holder.
     pub(crate) fn release(self) -> Result<(), FsError> {
-        let Self { folder, file_lock, heartbeat, .. } = self;
+        let Self { folder, heartbeat, .. } = self;
         heartbeat.stop();
         let released = if parts(&folder)?.is_empty() {
             fs::remove_dir_all(&folder)
         } else {
             File::create(folder.join(RELEASED)).map(drop)
         };
-        drop(file_lock);
         released.map_err(FsError::at("releasing", &folder))
     }
 }
