@@ -100,26 +100,13 @@ struct Timeouts {
     #[arg(long, value_name = "DURATION", default_value = "60s",
           value_parser = humantime::parse_duration)]
     idle_timeout: Duration,
-    /// Take over from another process that shows no sign of life for this long
+    /// Take over from another process that shows no sign of life for this long, at least 1s
     #[arg(long, value_name = "DURATION", default_value = "60s",
-          value_parser = parse_takeover)]
+          value_parser = |text: &str| humantime::parse_duration(text).map(|after| after.max(TAKEOVER_AFTER_MIN)))]
     takeover_after: Duration,
     /// Do not use file locks, for volumes on which they fail or hang
     #[arg(long)]
     lease_only: bool,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum InvalidTakeover {
-    #[error("not a duration such as `60s`")]
-    Duration(#[source] humantime::DurationError),
-    #[error("it is at least {} s", TAKEOVER_AFTER_MIN.as_secs())]
-    TooShort,
-}
-
-fn parse_takeover(text: &str) -> Result<Duration, InvalidTakeover> {
-    let after = humantime::parse_duration(text).map_err(InvalidTakeover::Duration)?;
-    if after < TAKEOVER_AFTER_MIN { Err(InvalidTakeover::TooShort) } else { Ok(after) }
 }
 
 impl Cli {

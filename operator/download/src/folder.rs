@@ -3,10 +3,11 @@
 use crate::{
     checksum::Hasher,
     error::DownloadError,
-    fs::{FsError, read_chunks},
+    fs::FsError,
     hub::{FILES_MAX, InvalidListing, parse_path},
     manifest::{FileEntry, Manifest, WeightsRequest},
     name::{Commit, FilePath},
+    part,
 };
 use std::{
     collections::BTreeMap,
@@ -63,12 +64,8 @@ fn file_entry(
         return Err(DownloadError::Folder { path: path.to_owned(), source });
     }
     let mut file = File::open(&target).map_err(FsError::at("opening", path))?;
-    let (mut hasher, mut size) = (Hasher::sha256(), 0_u64);
-    read_chunks(&mut file, path, shutdown, |bytes| {
-        hasher.update(bytes);
-        size += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Ok(())
-    })?;
+    let mut hasher = Hasher::sha256();
+    let size = part::hash(&mut file, path, &mut hasher, shutdown)?;
     Ok(FileEntry { size, checksum: hasher.checksum() })
 }
 

@@ -30,5 +30,5 @@ mod volume;
 
 pub use error::{DownloadError, ExitStatus};
 pub use output::report;
-pub use progress::{InvalidProgress, Progress, State};
+pub use progress::{Progress, State};
 pub use run::{Downloader, run};

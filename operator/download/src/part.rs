@@ -40,12 +40,8 @@ impl Part {
             Err(error) if is_gone(&error) => return Err(FsError::LostLock),
             file => file.map_err(FsError::at("opening", &path))?,
         };
-        let (mut hasher, mut bytes) = (entry.checksum.hasher(entry.size), 0);
-        read_chunks(&mut file, &path, shutdown, |chunk| {
-            hasher.update(chunk);
-            bytes += len(chunk);
-            Ok(())
-        })?;
+        let mut hasher = entry.checksum.hasher(entry.size);
+        let bytes = hash(&mut file, &path, &mut hasher, shutdown)?;
         progress.update(|progress| progress.bytes += bytes);
         let mut part = Self { file, path, entry, hasher, bytes, overflowed: false, progress };
         if part.bytes > part.entry.size {
@@ -116,15 +112,28 @@ pub(crate) fn verify(
 ) -> Result<bool, FsError> {
     let mut file = File::open(path).map_err(FsError::at("opening", path))?;
     let mut hasher = entry.checksum.hasher(entry.size);
-    read_chunks(&mut file, path, shutdown, |bytes| {
-        hasher.update(bytes);
-        Ok(())
-    })?;
+    hash(&mut file, path, &mut hasher, shutdown)?;
     if hasher.checksum() != entry.checksum {
         return Ok(false);
     }
     file.sync_all().map_err(FsError::at("writing", path))?;
     Ok(true)
+}
+
+/// Hashes the rest of a file, and returns its length.
+pub(crate) fn hash(
+    file: &mut File,
+    path: &Path,
+    hasher: &mut Hasher,
+    shutdown: &CancellationToken,
+) -> Result<u64, FsError> {
+    let mut length = 0;
+    read_chunks(file, path, shutdown, |bytes| {
+        hasher.update(bytes);
+        length += len(bytes);
+        Ok(())
+    })?;
+    Ok(length)
 }
 
 fn len(bytes: &[u8]) -> u64 {

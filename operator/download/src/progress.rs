@@ -1,7 +1,7 @@
 //! The progress line in the container's log.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 const PREFIX: &str = "progress ";
 
@@ -11,7 +11,7 @@ const PREFIX: &str = "progress ";
 /// use llm_download::{Progress, State};
 ///
 /// let line = r#"progress {"state":"downloading","bytes":123,"total":456,"files":3,"of":12}"#;
-/// let progress: Progress = line.parse().unwrap();
+/// let progress = Progress::from_line(line).unwrap();
 /// assert_eq!((progress.state, progress.bytes), (State::Downloading, 123));
 /// assert_eq!(progress.to_string(), line);
 /// ```
@@ -42,26 +42,15 @@ pub enum State {
     Done,
 }
 
-/// Why a line is not a progress line.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidProgress {
-    #[error("the line does not begin with `progress `")]
-    Prefix,
-    #[error("parsing a progress line")]
-    Json(#[source] serde_json::Error),
+impl Progress {
+    /// Parses a line of the log, if it is a progress line.
+    pub fn from_line(line: &str) -> Option<Self> {
+        serde_json::from_str(line.trim_end().strip_prefix(PREFIX)?).ok()
+    }
 }
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}{}", serde_json::to_string(self).map_err(|_never| fmt::Error)?)
-    }
-}
-
-impl FromStr for Progress {
-    type Err = InvalidProgress;
-
-    fn from_str(line: &str) -> Result<Self, InvalidProgress> {
-        let json = line.trim_end().strip_prefix(PREFIX).ok_or(InvalidProgress::Prefix)?;
-        serde_json::from_str(json).map_err(InvalidProgress::Json)
     }
 }

@@ -12,10 +12,8 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// The shortest time between two lines.
-const PRINT_INTERVAL: Duration = Duration::from_secs(1);
-/// An unchanged line is printed again after this many intervals.
-const UNCHANGED_INTERVALS: u32 = 5;
+const CHANGED_INTERVAL: Duration = Duration::from_secs(1);
+const UNCHANGED_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The progress so far. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -45,17 +43,12 @@ impl ProgressReporter {
 
     /// Prints the line when it has changed, and every few seconds when it has not.
     pub(crate) async fn print_periodically(&self) -> Infallible {
-        let (mut printed, mut unchanged) = (None, 0);
-        let mut tick = tokio::time::interval(PRINT_INTERVAL);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut changes = self.0.subscribe();
         loop {
-            tick.tick().await;
-            let progress = *self.0.borrow();
-            unchanged += 1;
-            if printed != Some(progress) || unchanged >= UNCHANGED_INTERVALS {
-                self.print();
-                (printed, unchanged) = (Some(progress), 0);
-            }
+            self.print();
+            tokio::time::sleep(CHANGED_INTERVAL).await;
+            let unchanged = UNCHANGED_INTERVAL - CHANGED_INTERVAL;
+            let _ = tokio::time::timeout(unchanged, changes.changed()).await;
         }
     }
 }

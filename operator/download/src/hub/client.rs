@@ -26,6 +26,8 @@ use url::Url;
 /// For the whole list of files.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(120);
 const LISTING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The longest error body that is read.
+const MESSAGE_BYTES_MAX: usize = 4096;
 const REDIRECTS_MAX: usize = 5;
 /// Concurrent requests for sizes and checksums, with a hub that does not list them.
 const METADATA_REQUESTS_MAX: usize = 8;
@@ -103,6 +105,22 @@ impl Hub {
         chunk.map_err(|_elapsed| HubError::Stalled(self.idle_timeout))?.map_err(HubError::request)
     }
 
+    /// A whole body, unless it is longer than `bytes_max`.
+    async fn body(
+        &self,
+        response: &mut Response,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<u8>>, HubError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk(response).await? {
+            body.extend_from_slice(&chunk);
+            if body.len() > bytes_max {
+                return Ok(None);
+            }
+        }
+        Ok(Some(body))
+    }
+
     async fn fetch_listing(
         &self,
         filter: &Filter,
@@ -114,15 +132,9 @@ impl Hub {
             if response.status() != StatusCode::OK {
                 return Err(self.response_error(response).await);
             }
-            let mut body = Vec::new();
-            while let Some(chunk) = self.chunk(&mut response).await? {
-                if LISTING_BYTES_MAX - body.len() < chunk.len() {
-                    let source = InvalidListing::TooLarge { bytes_max: LISTING_BYTES_MAX };
-                    return Err(self.listing_error(source));
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok(body)
+            let too_large = InvalidListing::TooLarge { bytes_max: LISTING_BYTES_MAX };
+            let body = self.body(&mut response, LISTING_BYTES_MAX).await?;
+            body.ok_or_else(|| self.listing_error(too_large))
         };
         let body = tokio::time::timeout(LISTING_TIMEOUT, document).await;
         let body = body.map_err(|_elapsed| HubError::TooSlow(LISTING_TIMEOUT))??;
@@ -196,14 +208,16 @@ impl Hub {
         url
     }
 
-    async fn response_error(&self, response: Response) -> HubError {
+    async fn response_error(&self, mut response: Response) -> HubError {
         let (status, is_hub) = (response.status(), self.is_hub(response.url()));
         if let Some(error) = HubError::transient(status, is_hub, response.headers()) {
             return error;
         }
         let repository = self.repo.to_string();
-        let message = HubMessage::read(response, self.token.as_ref());
-        let message = tokio::time::timeout(self.idle_timeout, message).await.unwrap_or_default();
+        let body = self.body(&mut response, MESSAGE_BYTES_MAX);
+        let body = tokio::time::timeout(self.idle_timeout, body).await;
+        let body = body.ok().and_then(Result::ok).flatten().unwrap_or_default();
+        let message = HubMessage::new(response.headers(), &body, self.token.as_ref());
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let page = self.url([], []).to_string();

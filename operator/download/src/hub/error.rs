@@ -2,7 +2,7 @@
 
 use super::{access::HubToken, listing::InvalidListing};
 use reqwest::{
-    Response, StatusCode,
+    StatusCode,
     header::{HeaderMap, RETRY_AFTER},
 };
 use serde::Deserialize;
@@ -10,8 +10,6 @@ use std::{fmt, time::Duration};
 
 /// The longest part of the hub's message that is repeated, in characters.
 const MESSAGE_CHARS_MAX: usize = 300;
-/// The longest error body that is read, in bytes.
-const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// A failed request to the hub.
 #[derive(Debug, thiserror::Error)]
@@ -115,25 +113,12 @@ impl HubError {
 }
 
 impl HubMessage {
-    /// Reads the message of an error response from its header or body, without the token.
-    pub(super) async fn read(mut response: Response, token: Option<&HubToken>) -> Self {
-        let header = response.headers().get("x-error-message");
-        if let Some(text) = header.and_then(|header| header.to_str().ok()) {
-            return Self::new(text, token);
-        }
-        let mut body = Vec::new();
-        while let Ok(Some(chunk)) = response.chunk().await {
-            body.extend_from_slice(&chunk);
-            if body.len() > MESSAGE_BYTES_MAX {
-                return Self::default();
-            }
-        }
-        serde_json::from_slice(&body)
-            .map_or_else(|_other| Self::default(), |ErrorBody { error }| Self::new(&error, token))
-    }
-
-    fn new(text: &str, token: Option<&HubToken>) -> Self {
-        let text = token.map_or_else(|| text.to_owned(), |token| token.redact(text));
+    /// The message of an error response, from its header or body, without the token.
+    pub(super) fn new(headers: &HeaderMap, body: &[u8], token: Option<&HubToken>) -> Self {
+        let header = headers.get("x-error-message").and_then(|text| text.to_str().ok());
+        let body = || serde_json::from_slice(body).ok().map(|ErrorBody { error }| error);
+        let Some(text) = header.map(str::to_owned).or_else(body) else { return Self::default() };
+        let text = token.map_or_else(|| text.clone(), |token| token.redact(&text));
         let printable = text.chars().filter(|c| !c.is_control());
         Self(format!(": {}", printable.take(MESSAGE_CHARS_MAX).collect::<String>()))
     }

@@ -2,7 +2,7 @@
 
 use super::{
     file_lock::FileLock,
-    heartbeat::{self, Heartbeat, Staleness},
+    heartbeat::{self, Staleness},
     volume_lock::{self, VolumeLock},
 };
 use crate::{
@@ -94,7 +94,7 @@ pub(super) fn try_acquire(
         };
     }
     let every = config.takeover_after / HEARTBEATS_PER_TAKEOVER;
-    let heartbeat = Heartbeat::start(folder.clone(), every, shutdown.clone());
-    let heartbeat = heartbeat.map_err(FsError::at("starting the heartbeat in", &folder))?;
-    Ok(Some(VolumeLock { home, folder, file_lock, heartbeat, waited: false }))
+    let heartbeat = heartbeat::start(folder.clone(), every, shutdown.clone());
+    let _heartbeat = heartbeat.map_err(FsError::at("starting the heartbeat in", &folder))?;
+    Ok(Some(VolumeLock { home, folder, file_lock, _heartbeat, waited: false }))
 }

@@ -7,49 +7,36 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::mpsc::{self, RecvTimeoutError, Sender},
-    thread::{Builder, JoinHandle},
+    thread::Builder,
     time::{Duration, Instant},
 };
 use tokio_util::sync::CancellationToken;
 
 pub(super) const FILE: &str = "heartbeat";
 
-/// Writes the heartbeat, on a thread of its own so that nothing delays it.
-#[derive(Debug)]
-pub(super) struct Heartbeat {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
 /// How long the heartbeats of others have been unchanged.
 #[derive(Debug, Default)]
 pub(super) struct Staleness(HashMap<PathBuf, (Option<Vec<u8>>, Instant)>);
 
-impl Heartbeat {
-    /// Starts to write; cancels `work` when the folder is gone.
-    pub(super) fn start(
-        folder: PathBuf,
-        every: Duration,
-        work: CancellationToken,
-    ) -> io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let run = move || {
-            let mut count = 0;
-            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                count += 1;
-                if write(&folder, count).is_err_and(|error| is_gone(&error)) {
-                    work.cancel();
-                }
+/// Writes the heartbeat until the returned sender is dropped, on a thread of its own so that
+/// nothing delays it. Cancels `work` when the folder is gone.
+pub(super) fn start(
+    folder: PathBuf,
+    every: Duration,
+    work: CancellationToken,
+) -> io::Result<Sender<()>> {
+    let (holder, released) = mpsc::channel();
+    let run = move || {
+        let mut count = 0;
+        while released.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            count += 1;
+            if write(&folder, count).is_err_and(|error| is_gone(&error)) {
+                work.cancel();
             }
-        };
-        let thread = Builder::new().name("heartbeat".to_owned()).spawn(run)?;
-        Ok(Self { stop, thread })
-    }
-
-    pub(super) fn stop(self) {
-        drop(self.stop);
-        let _ = self.thread.join();
-    }
+        }
+    };
+    Builder::new().name("heartbeat".to_owned()).spawn(run)?;
+    Ok(holder)
 }
 
 /// Writes the first heartbeat.

@@ -1,14 +1,12 @@
 //! The held lock, and what only its holder may do.
 
-use super::{
-    file_lock::FileLock,
-    heartbeat::{self, Heartbeat},
-};
+use super::{file_lock::FileLock, heartbeat};
 use crate::fs::{FsError, is_gone, list, size};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::mpsc::Sender,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +24,7 @@ pub(crate) struct VolumeLock {
     pub(super) home: PathBuf,
     pub(super) folder: PathBuf,
     pub(super) file_lock: FileLock,
-    pub(super) heartbeat: Heartbeat,
+    pub(super) _heartbeat: Sender<()>,
     /// Whether another process had it first, and may have done our work.
     pub(crate) waited: bool,
 }
@@ -122,14 +120,12 @@ impl VolumeLock {
 
     /// Gives the lock up; partial files stay for the next holder.
     pub(crate) fn release(self) -> Result<(), FsError> {
-        let Self { folder, heartbeat, .. } = self;
-        heartbeat.stop();
-        let released = if parts(&folder)?.is_empty() {
-            fs::remove_dir_all(&folder)
+        let released = if parts(&self.folder)?.is_empty() {
+            fs::remove_dir_all(&self.folder)
         } else {
-            File::create(folder.join(RELEASED)).map(drop)
+            File::create(self.folder.join(RELEASED)).map(drop)
         };
-        released.map_err(FsError::at("releasing", &folder))
+        released.map_err(FsError::at("releasing", &self.folder))
     }
 }
 

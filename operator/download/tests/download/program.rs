@@ -232,7 +232,7 @@ impl Running {
 impl Ended {
     /// What the last line of progress says.
     pub(crate) fn progress(&self) -> Progress {
-        self.out.lines().last().unwrap().parse().unwrap()
+        self.out.lines().last().and_then(Progress::from_line).unwrap()
     }
 }
 
