@@ -1,4 +1,4 @@
-//! Says of keys when they were used last, to within an hour.
+//! Records when keys were last used, to the hour.
 
 use crate::{context::Context, labels::LAST_USED_FIELD_MANAGER};
 use futures::{StreamExt, stream};
@@ -15,13 +15,12 @@ use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Uses are gathered for as long: several proxies report the same key.
-const GATHER: Duration = Duration::from_secs(2);
-/// Keys that are written at a time.
-const AT_A_TIME: usize = 8;
+/// The debounce: several proxies report the same key.
+const DEBOUNCE: Duration = Duration::from_secs(2);
+const CONCURRENT_WRITES: usize = 8;
 
-/// Writes into the statuses of keys when they were used, until told to stop. For the leader.
-pub async fn note_uses(context: &Context, push: &Push, stop: &CancellationToken) {
+/// Updates `status.lastUsedAt` of keys until stopped. For the leader.
+pub async fn record_last_used(context: &Context, push: &Push, stop: &CancellationToken) {
     loop {
         let mut used = tokio::select! {
             () = stop.cancelled() => return,
@@ -29,7 +28,7 @@ pub async fn note_uses(context: &Context, push: &Push, stop: &CancellationToken)
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(GATHER) => {}
+            () = tokio::time::sleep(DEBOUNCE) => {}
         }
         if let Some(more) = futures::FutureExt::now_or_never(push.uses().take()) {
             for (id, at) in more {
@@ -37,32 +36,35 @@ pub async fn note_uses(context: &Context, push: &Push, stop: &CancellationToken)
                 *last = at.max(*last);
             }
         }
-        let news = newer(context, &used);
-        stream::iter(news)
-            .for_each_concurrent(AT_A_TIME, async |(name, at)| {
-                stop.run_until_cancelled(note(context, &name, at)).await;
+        let newer = newer_uses(context, &used);
+        stream::iter(newer)
+            .for_each_concurrent(CONCURRENT_WRITES, async |(name, at)| {
+                stop.run_until_cancelled(record(context, &name, at)).await;
             })
             .await;
     }
 }
 
-/// The keys of which a later use is known than their status says.
-fn newer(context: &Context, used: &BTreeMap<KeyId, Timestamp>) -> Vec<(ResourceName, Timestamp)> {
-    let keys = context.world.keys.names().into_iter();
-    let news = keys.filter_map(|name| {
+/// The uses that are later than the status says.
+fn newer_uses(
+    context: &Context,
+    used: &BTreeMap<KeyId, Timestamp>,
+) -> Vec<(ResourceName, Timestamp)> {
+    let keys = context.cluster.keys.names().into_iter();
+    let newer = keys.filter_map(|name| {
         let at = *used.get(&KeyId::parse(name.name()).ok()?)?;
-        let key = context.world.keys.get(&name)?.key();
+        let key = context.cluster.keys.get(&name)?.key();
         let last = key.status.as_ref().and_then(|status| status.last_used_at.as_ref());
         last.is_none_or(|last| last.0 < at).then_some((name, at))
     });
-    news.collect()
+    newer.collect()
 }
 
-async fn note(context: &Context, name: &ResourceName, at: Timestamp) {
+async fn record(context: &Context, name: &ResourceName, at: Timestamp) {
     let client = context.applier.client().clone();
     let api: Api<ApiKeyResource> = Api::namespaced(client, name.namespace());
     let patch = json!({"status": {"lastUsedAt": Time(at)}});
-    // Not applied like the rest of the status: what one apply leaves out it takes away.
+    // Not applied like the rest of the status: an apply removes the fields it leaves out.
     let params = PatchParams {
         field_manager: Some(LAST_USED_FIELD_MANAGER.into()),
         ..PatchParams::default()
@@ -70,7 +72,7 @@ async fn note(context: &Context, name: &ResourceName, at: Timestamp) {
     match api.patch_status(name.name(), &params, &Patch::Merge(patch)).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 404 => {}
-        // Its next use, in an hour, says it again.
-        Err(error) => tracing::warn!(key = %name, %error, "the last use of a key was not noted"),
+        // The next use, in an hour, is reported again.
+        Err(error) => tracing::warn!(key = %name, %error, "last use of key not recorded"),
     }
 }

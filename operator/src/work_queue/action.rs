@@ -1,0 +1,13 @@
+//! What follows a reconciliation.
+
+use std::time::Duration;
+
+/// What follows a reconciliation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    AwaitChange,
+    /// Unless the key is pushed before.
+    RequeueAfter(Duration),
+    /// With exponential back-off.
+    Retry,
+}
