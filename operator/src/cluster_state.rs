@@ -22,10 +22,10 @@ mod start;
 pub use compact_key::CompactKey;
 pub use event::WatchEvent;
 pub use model_kind::{API_KEY, LLM_MODEL, ModelKind, PASSTHROUGH_MODEL};
-pub use name_watch::NameSet;
+pub use names::NameSet;
 pub use owned_objects::{OwnedKind, OwnedObject, OwnedObjectRef, OwnedObjects};
 pub use secrets::{SecretData, SecretReader};
-pub use start::{EVENTS_MAX, start};
+pub use start::start;
 pub use state::{ClusterState, Queues};
 pub use store::Store;
 

@@ -43,7 +43,6 @@ impl Findings {
         self.set(&self.rollout, kind, name, finding);
     }
 
-    /// `None` if the resource was deleted.
     pub fn set_routes(&self, kind: ModelKind, name: &ResourceName, status: Option<RouteStatus>) {
         self.set(&self.routes, kind, name, status);
     }

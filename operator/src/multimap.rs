@@ -20,12 +20,10 @@ impl<K: Hash + Eq, V: Ord> MultiMap<K, V> {
     }
 
     /// Returns whether this was the last value of the key.
-    pub(crate) fn remove<Q, W>(&mut self, key: &Q, value: &W) -> bool
+    pub(crate) fn remove<Q>(&mut self, key: &Q, value: &V) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
-        V: Borrow<W>,
-        W: Ord + ?Sized,
     {
         let Some(values) = self.0.get_mut(key) else { return false };
         values.remove(value);
@@ -36,7 +34,6 @@ impl<K: Hash + Eq, V: Ord> MultiMap<K, V> {
         is_empty
     }
 
-    /// Inserts or removes a value.
     pub(crate) fn set(&mut self, key: &K, value: &V, is_present: bool) -> bool
     where
         K: Clone,

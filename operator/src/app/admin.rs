@@ -12,7 +12,6 @@ use llm_push::Push;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// What the handlers read.
 #[derive(Clone)]
 pub struct Admin {
     pub metrics: Arc<Metrics>,

@@ -16,18 +16,14 @@ use llm_contract::{
 use rustls::pki_types::InvalidDnsNameError;
 use std::{net::SocketAddr, path::PathBuf};
 
-/// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The name of this replica.
     pub identity: String,
-    /// The operator's own.
     pub namespace: String,
     pub settings: OperatorSettings,
     pub edge: edge::Settings,
     pub legacy: legacy::Settings,
     pub push: PushConfig,
-    /// The address of health and metrics.
     pub admin: SocketAddr,
     /// Of the tokens accepted at the internal entry.
     pub issuers: Vec<document::Issuer>,
@@ -37,7 +33,6 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct PushConfig {
     pub listen: SocketAddr,
-    /// The DNS names of the serving certificate.
     pub names: Vec<String>,
     /// The audience of the proxies' tokens.
     pub audience: String,
@@ -45,7 +40,6 @@ pub struct PushConfig {
     pub proxies: (String, String),
 }
 
-/// Why the configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfig {
     /// All at once, so that they can be fixed at once.

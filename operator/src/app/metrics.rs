@@ -19,7 +19,6 @@ use prometheus_client::{
 };
 use std::{fmt, sync::Arc};
 
-/// All metrics of the operator.
 #[derive(Debug)]
 pub struct Metrics {
     pub leader: Gauge,
@@ -72,7 +71,7 @@ impl Collector for QueueCollector {
         let help = "Resources that wait to be reconciled";
         let mut family = encoder.encode_descriptor("queued", help, None, MetricType::Gauge)?;
         for (kind, queue) in queues {
-            let gauge = ConstGauge::new(i64::try_from(queue.len()).unwrap_or(i64::MAX));
+            let gauge = ConstGauge::new(i64::try_from(queue.waiting_count()).unwrap_or(i64::MAX));
             gauge.encode(family.encode_family(&[("kind", kind)])?)?;
         }
         Ok(())
@@ -95,11 +94,7 @@ impl Collector for PushCollector {
         for (name, help, value) in [
             ("proxies_connected", "Connected proxies", count(&|it| it.connected)),
             ("proxies_following", "Proxies subscribed to this replica", count(&follows)),
-            (
-                "proxies_lagging",
-                "Proxies that have not acknowledged an update in time",
-                count(&|it| it.lagging),
-            ),
+            ("proxies_lagging", "Proxies late to acknowledge an update", count(&|it| it.lagging)),
             ("push_documents_too_large", "Documents too large to push", too_large),
         ] {
             let gauge = ConstGauge::new(value);
@@ -112,18 +107,14 @@ impl Collector for PushCollector {
             ("push_refusals", "Documents rejected by proxies", numbers.refusals()),
             (
                 "push_connections_refused",
-                "Connections refused because there were too many",
+                "Connections over the limit",
                 numbers.connections_refused(),
             ),
             ("push_streams_failed", "Streams that were refused or broke", numbers.streams_failed()),
         ] {
             let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(
-                name,
-                help,
-                None,
-                counter.metric_type(),
-            )?)?;
+            let kind = counter.metric_type();
+            counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
         let lag = numbers.lag();
         let help = "Time from a change of the table until it is in force on a proxy";

@@ -29,11 +29,9 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The name of the Lease of the leader.
 pub const LEASE: &str = "llm-operator";
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Why the operator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error("listening on {address} ({purpose}): choose another with {option}")]
@@ -175,13 +173,8 @@ impl Operator {
     /// Runs everything that writes to the cluster.
     async fn lead(self: Arc<Self>, stop: CancellationToken) {
         let _leader = LeaderGauge::set(&self.metrics);
-        let context = &self.context;
-        let edge = edge::run(
-            self.client.clone(),
-            self.config.edge.clone(),
-            self.edge.clone(),
-            stop.clone(),
-        );
+        let Self { config, client, context, push, .. } = &*self;
+        let edge = edge::run(client.clone(), config.edge.clone(), self.edge.clone(), stop.clone());
         let report_edge = async {
             let mut states = self.edge.subscribe();
             while states.changed().await.is_ok() {
@@ -196,11 +189,11 @@ impl Operator {
             tokio::join!(
                 model::run(context, &stop),
                 provider::run(context, &stop),
-                key::run(context, self.push.table(), &stop),
+                key::run(context, push.table(), &stop),
                 edge,
-                legacy::run(context, self.config.legacy.clone(), self.edge.subscribe(), &stop),
+                legacy::run(context, config.legacy.clone(), self.edge.subscribe(), &stop),
                 proxies::maintain(&self.authority, &stop),
-                proxies::record_last_used(context, &self.push, &stop),
+                stop.run_until_cancelled(proxies::record_last_used(context, push)),
             );
         };
         tokio::select! {

@@ -3,11 +3,9 @@
 use llm_crd::EndpointUrls;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The settings of the installation that apply to every model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorSettings {
     pub scope: WatchScope,
-    /// For models that name no image.
     pub images: Images,
     /// For models that name none; the cluster's default if absent.
     pub storage_class: Option<String>,
@@ -30,7 +28,6 @@ pub enum WatchScope {
     Namespaces(BTreeSet<String>),
 }
 
-/// Container images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     /// With vLLM.
@@ -39,7 +36,6 @@ pub struct Images {
     pub downloader: String,
 }
 
-/// Selects pods of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodSelector {
     pub namespace: String,

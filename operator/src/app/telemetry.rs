@@ -21,7 +21,6 @@ pub fn start() {
     }
 }
 
-/// Prints why the program ends.
 pub fn print_error(error: &dyn fmt::Display) {
     // Without standard error there is no place left to report to.
     let _ = writeln!(io::stderr(), "llm-operator: {error}");

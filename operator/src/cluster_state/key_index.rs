@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 pub(super) struct KeyIndex {
     /// By entry of `spec.models`: `namespace/name`, `namespace/*` or `*`.
     by_scope: MultiMap<Box<str>, ResourceName>,
-    /// By the key that is replaced.
     by_replaced: MultiMap<ResourceName, ResourceName>,
 }
 
@@ -48,7 +47,6 @@ impl KeyIndex {
         self.by_scope.get(scope).cloned().collect()
     }
 
-    /// The keys that replace a key.
     pub(super) fn replacing(&self, key: &ResourceName) -> Vec<ResourceName> {
         self.by_replaced.get(key).cloned().collect()
     }

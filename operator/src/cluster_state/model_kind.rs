@@ -1,10 +1,7 @@
-//! The kinds of custom resources.
+//! The kinds of custom resources, as in a manifest.
 
-/// `LLMModel` as in a manifest: a model served in the cluster.
 pub const LLM_MODEL: &str = "LLMModel";
-/// `PassthroughModel` as in a manifest: models of a provider.
 pub const PASSTHROUGH_MODEL: &str = "PassthroughModel";
-/// `ApiKey` as in a manifest.
 pub const API_KEY: &str = "ApiKey";
 
 /// A kind of custom resource that declares models, in order of precedence.

@@ -1,15 +1,11 @@
 //! Watches the names of cluster-scoped objects: custom resource definitions and namespaces.
 
-use crate::cluster_state::informer::log_watch_error;
+use crate::cluster_state::{NameSet, informer::log_watch_error};
 use futures::{Stream, StreamExt as _, future};
 use kube::{
     Resource, ResourceExt as _,
     runtime::{WatchStreamExt as _, reflector, watcher},
 };
-use std::collections::BTreeSet;
-
-/// Names of cluster-scoped objects.
-pub type NameSet = BTreeSet<String>;
 
 /// The names once they are listed, and after each event; none if we may not list them.
 pub(super) fn name_sets<K>(

@@ -1,7 +1,11 @@
-//! Names of namespaced objects.
+//! Names of objects.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use llm_contract::ResourceName;
+use std::collections::BTreeSet;
+
+/// Names of cluster-scoped objects.
+pub type NameSet = BTreeSet<String>;
 
 /// `None` if Kubernetes could not have such an object.
 pub(crate) fn resource_name(namespace: &str, name: &str) -> Option<ResourceName> {

@@ -3,7 +3,7 @@
 //! There are many, of several kinds: each is stored as compact JSON, and parsed when it is read.
 
 use crate::{
-    cluster_state::{Store, informer::ObjectChange},
+    cluster_state::Store,
     labels::{KEEP, LEGACY_FIELD_MANAGER, PLAN_HASH},
     multimap::MultiMap,
 };
@@ -17,14 +17,12 @@ use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// An object the operator applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnedObject {
     pub uid: String,
     pub controller: Option<OwnerReference>,
     pub labels: BTreeMap<String, String>,
     pub is_terminating: bool,
-    /// The hash of the plan it was last applied from.
     pub plan_hash: Option<String>,
     /// Whether it stays when a later plan does not name it.
     pub keep: bool,
@@ -59,7 +57,6 @@ impl OwnedObject {
     }
 }
 
-/// Whether fields are managed by the older pack.
 pub(crate) fn is_legacy_manager(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(LEGACY_FIELD_MANAGER)
         && entry.operation.as_deref() == Some("Update")
@@ -104,7 +101,6 @@ impl OwnedObjects {
         kinds.find(|(kind, _)| is_same(&kind.resource, resource))?.1.get(name)
     }
 
-    /// The objects that a resource controls.
     pub fn controlled_by(&self, uid: &str) -> Vec<(OwnedObjectRef, Arc<OwnedObject>)> {
         let by_controller = self.0.by_controller.read();
         let objects = by_controller.get(uid).filter_map(|(kind, name)| {
@@ -119,14 +115,19 @@ impl OwnedObjects {
         &self.0.kinds
     }
 
-    pub(super) fn update_index(&self, kind: usize, change: &ObjectChange<'_, OwnedObject>) {
+    pub(super) fn update_index(
+        &self,
+        kind: usize,
+        name: &ResourceName,
+        old: Option<&Arc<OwnedObject>>,
+        new: Option<&Arc<OwnedObject>>,
+    ) {
         let uid = |object: Option<&Arc<OwnedObject>>| Some(object?.controller.clone()?.uid);
-        let (old, new) = (uid(change.old), uid(change.new));
+        let (old, new) = (uid(old), uid(new));
         if old == new {
             return;
         }
-        let (mut by_controller, object) =
-            (self.0.by_controller.write(), (kind, change.name.clone()));
+        let (mut by_controller, object) = (self.0.by_controller.write(), (kind, name.clone()));
         if let Some(old) = old {
             by_controller.remove(&old, &object);
         }
@@ -134,6 +135,11 @@ impl OwnedObjects {
             by_controller.insert(new, object);
         }
     }
+}
+
+/// The name of the definition of a custom kind.
+pub(super) fn definition_of(resource: &ApiResource) -> String {
+    format!("{}.{}", resource.plural, resource.group)
 }
 
 fn is_same(one: &ApiResource, other: &ApiResource) -> bool {

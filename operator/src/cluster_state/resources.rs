@@ -163,7 +163,7 @@ impl ResourceHandler for Owned {
 
     fn on_change(&self, change: &ObjectChange<'_, OwnedObject>) -> Option<WatchEvent> {
         let &ObjectChange { cluster, name, old, new } = change;
-        cluster.owned.update_index(self.0, change);
+        cluster.owned.update_index(self.0, name, old, new);
         let models = old.into_iter().chain(new).filter_map(|object| model_of(name, object));
         models.for_each(|model| cluster.queues.models.push(model));
         None

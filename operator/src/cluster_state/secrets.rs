@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-/// The `data` of a Secret.
 pub type SecretData = BTreeMap<String, ByteString>;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@ use crate::{
         WatchEvent,
         informer::{Informer, ResourceHandler},
         name_watch::name_sets,
+        owned_objects::definition_of,
         resources,
     },
     labels::MANAGED_BY,
@@ -18,21 +19,20 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{ApiResource, DynamicObject},
+    api::DynamicObject,
     core::{NamespaceResourceScope, PartialObjectMeta},
     runtime::watcher::{self, watcher},
 };
 use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
-use std::{collections::HashMap, convert::Infallible, fmt::Debug, pin::pin, sync::Arc};
+use std::{convert::Infallible, fmt::Debug, pin::pin, sync::Arc};
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The label of namespaces whose resources take effect.
 const MANAGED_NAMESPACES: &str = "nebari.dev/managed=true";
 /// Events that wait for the route compiler; when it is so far behind, the watches wait.
-pub const EVENTS_MAX: usize = 1024;
-/// Objects per page of a list.
+const EVENTS_MAX: usize = 1024;
 const PAGE_OBJECTS: u32 = 500;
 
 /// Starts all watches; they run until `stop` is cancelled. The events must be received. `kinds`
@@ -45,17 +45,13 @@ pub fn start(
     stop: &CancellationToken,
 ) -> (Arc<ClusterState>, mpsc::Receiver<WatchEvent>) {
     let (events, receiver) = mpsc::channel(EVENTS_MAX);
-    let (managed, managed_namespaces) = watch::channel(NameSet::new());
     let (synced_sender, synced) = watch::channel(false);
-    let (unsynced, all_synced) = mpsc::channel(1);
+    let (unsynced, mut all_synced) = mpsc::channel(1);
     let secret_versions = Store::default();
-    let optional = kinds.iter().filter(|kind| kind.optional).map(|kind| crd_of(&kind.resource));
-    let (installed, definitions): (Vec<_>, HashMap<_, _>) = optional
-        .map(|name| {
-            let (sender, receiver) = watch::channel(NameSet::new());
-            ((name.clone(), sender), (name, receiver))
-        })
-        .unzip();
+    let optional = kinds.iter().filter(|kind| kind.optional);
+    let definitions =
+        optional.map(|kind| (definition_of(&kind.resource), watch::Sender::default()));
+    let definitions = definitions.collect();
     let cluster = Arc::new(ClusterState {
         models: Store::default(),
         providers: Store::default(),
@@ -63,7 +59,7 @@ pub fn start(
         pods: Store::default(),
         owned: OwnedObjects::of(kinds),
         secrets: SecretReader::new(client.clone(), secret_versions.clone()),
-        managed_namespaces: (settings.scope == WatchScope::Labelled).then_some(managed_namespaces),
+        managed_namespaces: (settings.scope == WatchScope::Labelled).then(RwLock::default),
         synced,
         queues: Queues::default(),
         definitions,
@@ -84,14 +80,19 @@ pub fn start(
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
-    for (name, sender) in installed {
-        starter.watch_definition(&name, sender);
-    }
+    cluster.definitions.keys().for_each(|name| starter.watch_definition(name.clone()));
     if settings.scope == WatchScope::Labelled {
-        starter.watch_managed_namespaces(managed);
+        starter.watch_managed_namespaces();
     }
     starter.watch_objects();
-    starter.announce_sync(all_synced, synced_sender);
+    let events = starter.events.clone();
+    starter.spawn(async move {
+        // No message is ever sent: this ends when all watches have dropped their sender.
+        let _ = all_synced.recv().await;
+        synced_sender.send_replace(true);
+        // Without a receiver the program is about to end.
+        let _ = events.send(WatchEvent::Synced).await;
+    });
     (cluster, receiver)
 }
 
@@ -108,20 +109,22 @@ struct Starter {
 
 impl Starter {
     /// Watches the metadata of one custom resource definition.
-    fn watch_definition(&self, name: &str, installed: watch::Sender<NameSet>) {
+    fn watch_definition(&self, name: String) {
         let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(self.client.clone());
         let events = watcher(api, config().fields(&format!("metadata.name={name}")));
-        let mut synced = self.on_synced();
+        let (cluster, mut synced) = (Arc::clone(&self.cluster), self.on_synced());
         self.spawn(async move {
             let mut sets = pin!(name_sets("CustomResourceDefinition", events));
             while let Some(names) = sets.next().await {
-                installed.send_replace(names);
+                if let Some(definition) = cluster.definitions.get(&name) {
+                    definition.send_replace(names);
+                }
                 synced();
             }
         });
     }
 
-    fn watch_managed_namespaces(&self, managed: watch::Sender<NameSet>) {
+    fn watch_managed_namespaces(&self) {
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
         let events = watcher(api, config().labels(MANAGED_NAMESPACES));
         let mut synced = self.on_synced();
@@ -129,9 +132,7 @@ impl Starter {
         self.spawn(async move {
             let mut sets = pin!(name_sets("Namespace", events));
             while let Some(names) = sets.next().await {
-                if *managed.borrow() != names {
-                    managed.send_replace(names.clone());
-                    cluster.requeue_all();
+                if cluster.set_managed_namespaces(&names) {
                     // Without a receiver the program is about to end.
                     let _ = sender.send(WatchEvent::Namespaces(names)).await;
                 }
@@ -178,9 +179,10 @@ impl Starter {
             self.spawn(async move { informer.run(events, synced).await });
             return;
         }
-        let Some(mut definition) = self.cluster.definitions.get(&crd_of(resource)).cloned() else {
+        let Some(definition) = self.cluster.definitions.get(&definition_of(resource)) else {
             return;
         };
+        let mut definition = definition.subscribe();
         self.spawn(async move {
             while definition.wait_for(|names| !names.is_empty()).await.is_ok() {
                 informer.cluster.requeue_served_models();
@@ -237,30 +239,10 @@ impl Starter {
         move || drop(unsynced.take())
     }
 
-    fn announce_sync(
-        self,
-        mut all_synced: mpsc::Receiver<Infallible>,
-        synced: watch::Sender<bool>,
-    ) {
-        let events = self.events.clone();
-        self.spawn(async move {
-            // No message is ever sent: this ends when all watches have dropped their sender.
-            let _ = all_synced.recv().await;
-            synced.send_replace(true);
-            // Without a receiver the program is about to end.
-            let _ = events.send(WatchEvent::Synced).await;
-        });
-    }
-
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move { stop.run_until_cancelled(task).await });
     }
-}
-
-/// The name of the definition of a custom kind.
-pub(super) fn crd_of(resource: &ApiResource) -> String {
-    format!("{}.{}", resource.plural, resource.group)
 }
 
 fn config() -> watcher::Config {

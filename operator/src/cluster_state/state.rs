@@ -3,7 +3,7 @@
 use crate::{
     cluster_state::{
         CompactKey, ModelKind, NameSet, OwnedObjects, SecretReader, Store, endpoints,
-        key_index::KeyIndex, start::crd_of,
+        key_index::KeyIndex, owned_objects::definition_of,
     },
     multimap::MultiMap,
     work_queue::WorkQueue,
@@ -13,10 +13,9 @@ use kube::api::ApiResource;
 use llm_contract::ResourceName;
 use llm_crd::{ApiKeyResource, LLMModel, PassthroughModel};
 use parking_lot::RwLock;
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, mem, net::SocketAddr, sync::Arc};
 use tokio::sync::watch;
 
-/// Everything the operator knows of the cluster.
 #[derive(Debug)]
 pub struct ClusterState {
     pub models: Store<LLMModel>,
@@ -27,16 +26,15 @@ pub struct ClusterState {
     pub owned: OwnedObjects,
     pub secrets: SecretReader,
     /// The labelled namespaces; `None` if the watched ones are given by name.
-    pub managed_namespaces: Option<watch::Receiver<NameSet>>,
+    pub managed_namespaces: Option<RwLock<NameSet>>,
     /// Whether the initial list of every watch is complete.
     pub synced: watch::Receiver<bool>,
     pub queues: Queues,
     /// For each optional kind, by the name of its definition: that name, once it is installed.
-    pub(super) definitions: HashMap<String, watch::Receiver<NameSet>>,
+    pub(super) definitions: HashMap<String, watch::Sender<NameSet>>,
     pub(super) slices: Store<EndpointSlice>,
     pub(super) secret_versions: Store<()>,
     pub(super) key_index: RwLock<KeyIndex>,
-    /// The resources that declare models.
     pub(super) models_by_namespace: RwLock<MultiMap<Box<str>, (ModelKind, ResourceName)>>,
     pub(super) pods_by_model: RwLock<MultiMap<ResourceName, ResourceName>>,
     pub(super) slices_by_service: RwLock<MultiMap<ResourceName, ResourceName>>,
@@ -44,7 +42,6 @@ pub struct ClusterState {
     pub(super) decode_errors: RwLock<HashMap<(String, ResourceName), String>>,
 }
 
-/// The resources to reconcile, by kind.
 #[derive(Debug, Default)]
 pub struct Queues {
     pub models: WorkQueue<ResourceName>,
@@ -65,7 +62,6 @@ impl ClusterState {
         endpoints::ready(&slices.collect::<Vec<_>>())
     }
 
-    /// The keys that replace a key.
     pub fn replacing(&self, key: &ResourceName) -> Vec<ApiKeyResource> {
         let names = self.key_index.read().replacing(key);
         names.iter().filter_map(|name| Some(self.keys.get(name)?.key())).collect()
@@ -87,21 +83,19 @@ impl ClusterState {
 
     /// Whether the resources of a namespace take effect.
     pub fn is_managed(&self, namespace: &str) -> bool {
-        self.managed_namespaces.as_ref().is_none_or(|names| names.borrow().contains(namespace))
+        self.managed_namespaces.as_ref().is_none_or(|names| names.read().contains(namespace))
     }
 
     /// Whether a kind the operator applies is installed.
     pub fn has_kind(&self, resource: &ApiResource) -> bool {
-        let definition = self.definitions.get(&crd_of(resource));
+        let definition = self.definitions.get(&definition_of(resource));
         definition.is_none_or(|names| !names.borrow().is_empty())
     }
 
-    /// Why a resource cannot be decoded, if so.
     pub fn decode_error(&self, kind: &str, name: &ResourceName) -> Option<String> {
         self.decode_errors.read().get(&(kind.to_owned(), name.clone())).cloned()
     }
 
-    /// The resources of a kind that cannot be decoded.
     pub fn undecodable(&self, kind: &str) -> Vec<ResourceName> {
         let errors = self.decode_errors.read();
         errors.keys().filter(|(it, _)| it == kind).map(|(_, name)| name.clone()).collect()
@@ -117,9 +111,16 @@ impl ClusterState {
         self.providers.names().into_iter().for_each(|name| self.queues.providers.push(name));
     }
 
-    pub(super) fn requeue_all(&self) {
+    /// Returns whether they have changed; then everything is queued.
+    pub(super) fn set_managed_namespaces(&self, names: &NameSet) -> bool {
+        let Some(managed) = &self.managed_namespaces else { return false };
+        let before = mem::replace(&mut *managed.write(), names.clone());
+        if before == *names {
+            return false;
+        }
         self.requeue_models();
         self.keys.names().into_iter().for_each(|name| self.queues.keys.push(name));
+        true
     }
 
     pub(super) fn record_decode_error(&self, kind: &str, name: &ResourceName, error: String) {

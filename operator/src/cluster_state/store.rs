@@ -29,7 +29,6 @@ impl<T> Store<T> {
         self.0.read().contains_key(name)
     }
 
-    /// The `resourceVersion` of the stored object.
     pub fn version(&self, name: &ResourceName) -> Option<Box<str>> {
         self.0.read().get(name).map(|entry| entry.version.clone())
     }

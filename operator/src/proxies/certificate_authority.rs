@@ -32,7 +32,6 @@ pub const NAME: &str = "llm-operator-ca";
 const BUNDLE: &str = "ca.crt";
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The stored certificate authority.
 #[derive(Clone)]
 pub struct AuthorityStore {
     client: Client,
@@ -127,7 +126,6 @@ impl AuthorityStore {
         stream::select(secrets, maps).filter_map(async |change| change.ok())
     }
 
-    /// Every version of the authority that is stored.
     fn versions(&self) -> impl Stream<Item = Authority> + Send + use<> {
         watch_object(self.secrets(), NAME).default_backoff().filter_map(async |secret| {
             let secret = secret.inspect_err(|error| {

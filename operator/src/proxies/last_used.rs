@@ -13,23 +13,16 @@ use llm_crd::ApiKeyResource;
 use llm_push::Push;
 use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
-use tokio_util::sync::CancellationToken;
 
 /// The debounce: several proxies report the same key.
 const DEBOUNCE: Duration = Duration::from_secs(2);
 const CONCURRENT_WRITES: usize = 8;
 
-/// Updates `status.lastUsedAt` of keys until stopped. For the leader.
-pub async fn record_last_used(context: &Context, push: &Push, stop: &CancellationToken) {
+/// Updates `status.lastUsedAt` of keys for as long as it runs. For the leader.
+pub async fn record_last_used(context: &Context, push: &Push) {
     loop {
-        let mut used = tokio::select! {
-            () = stop.cancelled() => return,
-            used = push.uses().take() => used,
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(DEBOUNCE) => {}
-        }
+        let mut used = push.uses().take().await;
+        tokio::time::sleep(DEBOUNCE).await;
         if let Some(more) = futures::FutureExt::now_or_never(push.uses().take()) {
             for (id, at) in more {
                 let last = used.entry(id).or_insert(at);
@@ -37,11 +30,8 @@ pub async fn record_last_used(context: &Context, push: &Push, stop: &Cancellatio
             }
         }
         let newer = newer_uses(context, &used);
-        stream::iter(newer)
-            .for_each_concurrent(CONCURRENT_WRITES, async |(name, at)| {
-                stop.run_until_cancelled(record(context, &name, at)).await;
-            })
-            .await;
+        let record = async |(name, at)| record(context, &name, at).await;
+        stream::iter(newer).for_each_concurrent(CONCURRENT_WRITES, record).await;
     }
 }
 

@@ -11,12 +11,10 @@ use serde::Deserialize;
 /// The claim with the pod that a token is bound to.
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 
-/// Authenticates by TokenReview.
 pub struct TokenReviewer {
     reviews: Api<TokenReview>,
     audience: String,
-    /// The user name of the proxies' service account.
-    proxies: String,
+    proxies_user: String,
 }
 
 /// The claim that a review does not return.
@@ -26,12 +24,11 @@ struct TokenClaims {
 }
 
 impl TokenReviewer {
-    /// Accepts only tokens for this audience, of this service account.
     pub fn new(client: Client, audience: &str, (namespace, name): (&str, &str)) -> Self {
         Self {
             reviews: Api::all(client),
             audience: audience.into(),
-            proxies: format!("system:serviceaccount:{namespace}:{name}"),
+            proxies_user: format!("system:serviceaccount:{namespace}:{name}"),
         }
     }
 
@@ -47,8 +44,8 @@ impl TokenReviewer {
         }
         let user = status.user.unwrap_or_default();
         let name = user.username.unwrap_or_default();
-        if name != self.proxies {
-            let reason = format!("{name} may not subscribe, only {} may", self.proxies);
+        if name != self.proxies_user {
+            let reason = format!("{name} may not subscribe, only {} may", self.proxies_user);
             return Err(Denied::Forbidden { reason });
         }
         let expires_at = expiry(token.reveal())

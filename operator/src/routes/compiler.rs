@@ -23,10 +23,8 @@ use std::{
     sync::Arc,
 };
 
-/// A namespace, and the id of a key in it.
 type NamespacedKeyId = (Arc<str>, Arc<str>);
 
-/// Compiles the route table, one change at a time.
 #[derive(Default)]
 pub struct Compiler {
     operator_namespace: Arc<str>,
@@ -36,7 +34,6 @@ pub struct Compiler {
     providers: HashMap<ResourceName, Arc<PassthroughModel>>,
     /// Several namespaces may hold a key of the same id; the first in order takes effect.
     keys: HashMap<Arc<str>, Vec<(KeyPrecedence, Arc<CompactKey>)>>,
-    /// The keys that replace a key.
     replacements: MultiMap<NamespacedKeyId, Arc<str>>,
     endpoints: HashMap<ResourceName, Vec<SocketAddr>>,
     secrets: HashMap<ResourceName, Arc<SecretData>>,
@@ -133,7 +130,7 @@ impl Compiler {
         let is_last = held.is_empty();
         if let Some(replaces) = &key.spec.replaces {
             let replaced = (Arc::from(name.namespace()), Arc::from(replaces.id.as_str()));
-            self.replacements.remove(&replaced, name.name());
+            self.replacements.remove(&replaced, &name.name().into());
             self.stale_keys.insert(replaced.1);
         }
         if is_last {
@@ -166,12 +163,10 @@ impl Compiler {
         }
     }
 
-    /// Whether a provider refers to a Secret.
     pub fn needs_secret(&self, secret: &ResourceName) -> bool {
         self.secret_users.contains_key(secret)
     }
 
-    /// The Secrets that a provider refers to.
     pub fn secrets_of(&self, provider: &ResourceName) -> Vec<ResourceName> {
         self.providers.get(provider).map(|it| provider::secrets(provider, it)).unwrap_or_default()
     }
@@ -193,13 +188,15 @@ impl Compiler {
         let served = self.models.get(name).map(|model| {
             let endpoints = self.endpoints.get(name).map(Vec::as_slice).unwrap_or_default();
             let owner = |id: &str| self.id_owners.other_owner(ModelKind::Served, name, id);
-            let result = served::compile(model, endpoints, &owner);
-            self.complete(ModelKind::Served, name, model.metadata.generation, result)
+            let mut status = RouteStatus::of(&model.metadata);
+            let routes = served::compile(model, endpoints, &owner, &mut status);
+            self.complete(ModelKind::Served, name, routes, status)
         });
         let provider = self.providers.get(name).map(|provider| {
             let owner = |id: &str| self.id_owners.other_owner(ModelKind::Provider, name, id);
-            let result = provider::compile(name, provider, &self.secrets, &owner);
-            self.complete(ModelKind::Provider, name, provider.metadata.generation, result)
+            let mut status = RouteStatus::of(&provider.metadata);
+            let routes = provider::compile(name, provider, &self.secrets, &owner, &mut status);
+            self.complete(ModelKind::Provider, name, routes, status)
         });
         let mut document = None;
         for (kind, result) in [(ModelKind::Served, served), (ModelKind::Provider, provider)] {
@@ -214,17 +211,22 @@ impl Compiler {
         &self,
         kind: ModelKind,
         name: &ResourceName,
-        generation: Option<i64>,
-        (routes, mut status): (Option<document::Routes>, RouteStatus),
+        routes: Result<Option<document::Routes>, String>,
+        mut status: RouteStatus,
     ) -> (Option<document::Routes>, RouteStatus) {
-        status.generation = generation;
         status.name_taken = self.name_owner(name).is_some_and(|owner| owner != kind);
         let is_effective = self.is_active(name.namespace()) && !status.name_taken;
         if !is_effective {
             status.ids_taken.clear();
         }
-        status.is_routed = routes.is_some() && is_effective;
-        (routes.filter(|_| is_effective), status)
+        let routes = routes.unwrap_or_else(|error| {
+            status.invalid = Some(error);
+            None
+        });
+        let is_served = |it: &document::Route| it.entries.external || it.entries.internal;
+        let routes = routes.filter(|it| is_effective && it.routes.iter().any(is_served));
+        status.is_routed = routes.is_some();
+        (routes, status)
     }
 
     fn key_document(&self, id: &Arc<str>) -> Option<document::Key> {
@@ -241,7 +243,6 @@ impl Compiler {
         key::compile(&key.key(), &self.operator_namespace, &replacements).ok()
     }
 
-    /// Updates the declared ids of the resources of a name.
     fn update_ids(&mut self, name: &ResourceName) {
         let owner = self.name_owner(name).filter(|_| self.is_active(name.namespace()));
         let mut declared = Vec::new();

@@ -9,7 +9,6 @@ use llm_contract::{Chain, ResourceName, push::Change};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
-/// Events compiled at a time.
 const BATCH_EVENTS: usize = 256;
 /// The interval at which Secrets that could not be read are read again.
 const SECRET_RETRY_INTERVAL: Duration = Duration::from_secs(2);
@@ -31,7 +30,7 @@ pub async fn compile(
         secret_retries: 0,
     };
     let managed = context.cluster.managed_namespaces.as_ref();
-    task.compiler.set_namespaces(managed.map(|names| names.borrow().clone()));
+    task.compiler.set_namespaces(managed.map(|names| names.read().clone()));
     let mut is_synced = false;
     // An interval, so that the retries go on however many events come in between.
     let mut retry = tokio::time::interval(SECRET_RETRY_INTERVAL);

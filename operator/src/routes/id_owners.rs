@@ -16,7 +16,6 @@ pub(super) struct Contender {
     name: ResourceName,
 }
 
-/// Every declared id, and its contenders.
 #[derive(Default)]
 pub(super) struct IdOwners {
     by_id: MultiMap<String, Contender>,
@@ -40,21 +39,18 @@ impl IdOwners {
     ) -> BTreeSet<ResourceName> {
         let declared: BTreeMap<_, _> = declared.into_iter().collect();
         let before = self.by_name.remove(name).unwrap_or_default();
-        let mut affected = BTreeSet::new();
+        let ids: BTreeSet<_> = before.keys().chain(declared.keys()).collect();
+        let owners: Vec<_> = ids.iter().map(|id| self.by_id.get(*id).next().cloned()).collect();
         for (id, contender) in &before {
-            if declared.get(id) != Some(contender) {
-                let owner = self.first(id);
-                self.by_id.remove(id, contender);
-                affected.extend(self.contenders_if_changed(id, owner.as_ref()));
-            }
+            self.by_id.remove(id, contender);
         }
         for (id, contender) in &declared {
-            if before.get(id) != Some(contender) {
-                let owner = self.first(id);
-                self.by_id.insert(id.clone(), contender.clone());
-                affected.extend(self.contenders_if_changed(id, owner.as_ref()));
-            }
+            self.by_id.insert(id.clone(), contender.clone());
         }
+        let changed = ids.into_iter().zip(&owners);
+        let changed = changed.filter(|(id, owner)| self.by_id.get(*id).next() != owner.as_ref());
+        let affected = changed.flat_map(|(id, _)| self.by_id.get(id).map(|it| it.name.clone()));
+        let affected = affected.collect();
         if !declared.is_empty() {
             self.by_name.insert(name.clone(), declared);
         }
@@ -70,15 +66,5 @@ impl IdOwners {
     ) -> Option<ResourceName> {
         let owner = self.by_id.get(id).next()?;
         (owner.kind != kind || owner.name != *name).then(|| owner.name.clone())
-    }
-
-    fn first(&self, id: &str) -> Option<Contender> {
-        self.by_id.get(id).next().cloned()
-    }
-
-    fn contenders_if_changed(&self, id: &str, before: Option<&Contender>) -> Vec<ResourceName> {
-        let is_changed = self.by_id.get(id).next() != before;
-        let contenders = self.by_id.get(id).filter(|_| is_changed);
-        contenders.map(|contender| contender.name.clone()).collect()
     }
 }

@@ -19,35 +19,27 @@ const AUTHORITIES_FIELD: &str = "ca.crt";
 
 type Secrets = HashMap<ResourceName, Arc<SecretData>>;
 
-/// Every id that a provider declares.
 pub(super) fn ids(provider: &PassthroughModel) -> impl Iterator<Item = &str> {
     let named = provider.spec.model_ids().map(|(id, _)| id);
     named.chain(provider.spec.catch_all().then_some(CATCH_ALL))
 }
 
-/// The Secrets that a provider refers to.
 pub(super) fn secrets(name: &ResourceName, provider: &PassthroughModel) -> Vec<ResourceName> {
     let Provider { credential_secret_name, ca_secret_name, .. } = &provider.spec.provider;
-    let credential = credential_secret_name.iter().filter(|_| needs_key(&provider.spec.provider));
+    let needs_key = provider.spec.provider.credential_type() == CredentialType::ApiKey;
+    let credential = credential_secret_name.iter().filter(|_| needs_key);
     let secrets = credential.chain(ca_secret_name);
     secrets.filter_map(|secret| resource_name(name.namespace(), secret)).collect()
 }
 
-fn needs_key(provider: &Provider) -> bool {
-    match provider.credential_type() {
-        CredentialType::ApiKey => true,
-        CredentialType::None | CredentialType::WorkloadIdentity => false,
-    }
-}
-
-/// `owner` gives the other resource that owns an id.
+/// `owner` gives the other resource that owns an id; an error says why the resource is invalid.
 pub(super) fn compile(
     name: &ResourceName,
     resource: &PassthroughModel,
     secrets: &Secrets,
     owner: &impl Fn(&str) -> Option<ResourceName>,
-) -> (Option<document::Routes>, RouteStatus) {
-    let mut status = RouteStatus::default();
+    status: &mut RouteStatus,
+) -> Result<Option<document::Routes>, String> {
     let spec = &resource.spec;
     let ids = spec.model_ids().collect::<HashMap<_, _>>();
     let named = spec.model_ids().map(|(id, _)| id);
@@ -58,17 +50,10 @@ pub(super) fn compile(
         status.ids_taken.extend(owner.clone().map(|owner| (CATCH_ALL.to_owned(), owner)));
         owner.is_none()
     };
-    let checked = account(name, &spec.provider, secrets, &mut status)
-        .and_then(|provider| Ok((provider, served::access(&spec.access)?)));
-    let (provider, access) = match checked {
-        Ok(checked) => checked,
-        Err(error) => {
-            status.invalid = Some(error);
-            return (None, status);
-        }
-    };
+    let provider = account(name, &spec.provider, secrets, status)?;
+    let access = served::access(&spec.access)?;
     if !status.missing.is_empty() {
-        return (None, status);
+        return Ok(None);
     }
     let route = |id: Option<ModelId>, upstream: Option<ModelId>| document::Route {
         model: id,
@@ -84,9 +69,7 @@ pub(super) fn compile(
     });
     let mut routes: Vec<_> = named.collect();
     routes.extend(catch_all.then(|| route(None, None)));
-    let entries = spec.external_enabled() || spec.internal_enabled();
-    let any = entries && !routes.is_empty();
-    (any.then_some(document::Routes { provider: Some(provider), routes }), status)
+    Ok(Some(document::Routes { provider: Some(provider), routes }))
 }
 
 fn account(
@@ -117,7 +100,7 @@ fn account(
         }
         text
     };
-    let credential = if needs_key(provider) {
+    let credential = if provider.credential_type() == CredentialType::ApiKey {
         let secret = provider.credential_secret_name.as_ref();
         secret.ok_or("spec.provider.credentialSecretName: required")?;
         read(secret, KEY_FIELD).map(|secret| document::Credential {

@@ -15,27 +15,19 @@ fn adapters(model: &LLMModel) -> impl Iterator<Item = &str> {
     serving.flat_map(|serving| serving.adapters.iter().map(|adapter| adapter.name.as_str()))
 }
 
-/// `owner` gives the other resource that owns an id.
+/// `owner` gives the other resource that owns an id; an error says why the model is invalid.
 pub(super) fn compile(
     model: &LLMModel,
     endpoints: &[SocketAddr],
     owner: &impl Fn(&str) -> Option<ResourceName>,
-) -> (Option<document::Routes>, RouteStatus) {
-    let mut status = RouteStatus::default();
+    status: &mut RouteStatus,
+) -> Result<Option<document::Routes>, String> {
     let spec = &model.spec;
     let names = available_ids(spec.model_ids(), owner, &mut status.ids_taken);
     let adapters = available_ids(adapters(model), owner, &mut status.ids_taken);
-    let access = match access(&spec.access) {
-        Ok(access) => access,
-        Err(error) => {
-            status.invalid = Some(error);
-            return (None, status);
-        }
-    };
-    let Ok(id) = ModelId::parse(&spec.model.name) else {
-        status.invalid = Some(format!("spec.model.name: {}", llm_contract::InvalidModelId));
-        return (None, status);
-    };
+    let access = access(&spec.access)?;
+    let id = ModelId::parse(&spec.model.name);
+    let id = id.map_err(|error| format!("spec.model.name: {error}"))?;
     let served = |model: Option<ModelId>| {
         document::Upstream::Served(document::Served {
             endpoints: endpoints.iter().map(|address| format!("http://{address}")).collect(),
@@ -60,9 +52,7 @@ pub(super) fn compile(
         routes.push(route(first, names.collect(), served(Some(id))));
     }
     routes.extend(adapters.into_iter().map(|id| route(id.clone(), Vec::new(), served(Some(id)))));
-    let entries = spec.external_enabled() || spec.internal_enabled();
-    let any = entries && !routes.is_empty();
-    (any.then_some(document::Routes { provider: None, routes }), status)
+    Ok(Some(document::Routes { provider: None, routes }))
 }
 
 /// Groups beside `public: true` have no effect.

@@ -1,8 +1,8 @@
-//! What the compiler reports about a resource.
+//! What the compiler reports about a resource that declares models.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use llm_contract::ResourceName;
 
-/// What the compiler reports about a resource that declares models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteStatus {
     /// The generation of the resource that was compiled.
@@ -13,9 +13,14 @@ pub struct RouteStatus {
     pub name_taken: bool,
     /// The ids that other resources own, and which; `*` is the catch-all.
     pub ids_taken: Vec<(String, ResourceName)>,
-    /// Why it cannot be used.
     pub invalid: Option<String>,
     pub missing: Vec<MissingSecret>,
+}
+
+impl RouteStatus {
+    pub(super) fn of(metadata: &ObjectMeta) -> Self {
+        Self { generation: metadata.generation, ..Self::default() }
+    }
 }
 
 /// A Secret, or a key of one, that a resource refers to and that does not exist.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-/// What follows a reconciliation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     AwaitChange,

@@ -15,10 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// So that a request that never ends does not occupy a worker for ever.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A queue of keys to reconcile.
-///
-/// It is closed while nothing runs it: keys that are pushed then are dropped, because a new run
-/// starts with all of them.
+/// A queue that is closed while nothing runs it: keys that are pushed then are dropped, because a
+/// new run starts with all of them.
 #[derive(Debug)]
 pub struct WorkQueue<K> {
     schedule: Mutex<Schedule<K>>,
@@ -34,20 +32,15 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
     }
 
     /// The number of keys that wait for a worker or for their time.
-    pub fn len(&self) -> usize {
+    pub fn waiting_count(&self) -> usize {
         self.schedule.lock().len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The number of reconciliations since the start.
     pub fn reconcile_count(&self) -> u64 {
         self.reconciles.load(Relaxed)
     }
 
-    /// How many of them are retried.
+    /// How many reconciliations are retried.
     pub fn retry_count(&self) -> u64 {
         self.retries.load(Relaxed)
     }

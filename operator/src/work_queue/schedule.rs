@@ -13,7 +13,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
 /// The longest wait: a wall clock that is set must not be noticed much later.
 const REQUEUE_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-/// The state of every key in the queue.
 #[derive(Debug)]
 pub(super) struct Schedule<K> {
     is_open: bool,
@@ -73,7 +72,6 @@ impl<K: Clone + Eq + Hash + Ord> Schedule<K> {
         }
     }
 
-    /// Takes the key whose time has come first.
     pub(super) fn pop(&mut self, now: Instant) -> Option<K> {
         self.next_due().filter(|due| *due <= now)?;
         let (_, key) = self.waiting.pop_first()?;

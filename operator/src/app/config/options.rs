@@ -59,8 +59,8 @@ pub struct Options {
     /// Whether the operator manages the listeners of the Gateways: true, 1, yes or on; or false, 0,
     /// no or off
     #[arg(long, env = "LLM_MANAGE_SHARED_LISTENERS", value_name = "BOOL")]
-    #[arg(default_value = "true", value_parser = parse_bool, action = ArgAction::Set)]
-    manage_shared_listeners: bool,
+    #[arg(default_value = "true", value_parser = listener_owner, action = ArgAction::Set)]
+    manage_shared_listeners: ListenerOwner,
     /// ClusterIssuer that issues the certificate
     #[arg(long, env = "LLM_CLUSTER_ISSUER_NAME", value_name = "NAME")]
     #[arg(default_value = "letsencrypt-production")]
@@ -217,11 +217,7 @@ impl Options {
             external: hop(external, &self.external_gateway_namespace, self.proxy_external_port),
             internal: hop(internal, &self.internal_gateway_namespace, self.proxy_internal_port),
             service: self.proxy_service.clone(),
-            listeners: if self.manage_shared_listeners {
-                ListenerOwner::Operator
-            } else {
-                ListenerOwner::Administrator
-            },
+            listeners: self.manage_shared_listeners,
         })
     }
 
@@ -299,10 +295,10 @@ impl Options {
 }
 
 /// The older pack took any other word for false.
-fn parse_bool(word: &str) -> Result<bool, InvalidBool> {
+fn listener_owner(word: &str) -> Result<ListenerOwner, InvalidBool> {
     match word.to_ascii_lowercase().as_str() {
-        "" | "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
+        "" | "true" | "1" | "yes" | "on" => Ok(ListenerOwner::Operator),
+        "false" | "0" | "no" | "off" => Ok(ListenerOwner::Administrator),
         _ => Err(InvalidBool),
     }
 }
