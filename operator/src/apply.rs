@@ -9,9 +9,12 @@ mod object;
 mod removals;
 
 pub use covers::covers;
-pub use object::{KEEP, Object};
+pub use object::Object;
 
-use crate::cluster_state::{Live, LiveObjects, MANAGED_BY, Place};
+use crate::{
+    cluster_state::{OwnedObject, OwnedObjectRef, OwnedObjects},
+    labels::{FIELD_MANAGER, MANAGED_BY},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, ResourceExt as _,
@@ -23,10 +26,7 @@ use kube::{
 use llm_contract::ResourceName;
 use removals::{removals, without_nulls};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fmt, sync::Arc};
-
-/// The field manager of everything we write.
-pub const FIELD_MANAGER: &str = "llm-operator";
+use std::{fmt, sync::Arc};
 
 /// The objects that something needs, in the order in which they are written.
 #[derive(Clone, Debug)]
@@ -42,8 +42,6 @@ pub struct Plan {
 pub enum Owner {
     /// A resource that controls them, so that they go when it goes.
     Resource(OwnerReference),
-    /// The installation itself: objects with these labels are its own.
-    Installation(BTreeMap<String, String>),
 }
 
 /// Whether an object that is missing is made.
@@ -112,12 +110,12 @@ pub struct What {
 #[derive(Clone)]
 pub struct Applier {
     client: Client,
-    live: LiveObjects,
+    live: OwnedObjects,
 }
 
 impl Applier {
     /// Writes with a client, and compares with what is live.
-    pub fn new(client: Client, live: LiveObjects) -> Self {
+    pub fn new(client: Client, live: OwnedObjects) -> Self {
         Self { client, live }
     }
 
@@ -152,13 +150,13 @@ impl Applier {
         &self,
         resource: &ApiResource,
         name: &ResourceName,
-    ) -> Result<Option<Arc<Live>>, ApplyError> {
+    ) -> Result<Option<Arc<OwnedObject>>, ApplyError> {
         if let Some(live) = self.live.get(resource, name) {
             return Ok(Some(live));
         }
         let found = self.api(resource, name).get_opt(name.name()).await;
         let found = found.map_err(api_error("reading", resource, name))?;
-        Ok(found.map(|object| Arc::new(Live::of(object))))
+        Ok(found.map(|object| Arc::new(OwnedObject::of(object))))
     }
 
     async fn write(
@@ -173,7 +171,7 @@ impl Applier {
         if let Some(live) = &live {
             owner.claim(live, resource, name)?;
             if live.plan_hash.as_deref() == Some(&object.hash())
-                && !live.held_by_older
+                && !live.has_legacy_manager
                 && covers(&live.value(), &object::content(&wanted))
             {
                 return Ok(());
@@ -213,13 +211,13 @@ impl Applier {
     /// Does what server-side apply does not do.
     async fn prepare(
         &self,
-        live: &Live,
+        live: &OwnedObject,
         object: &Object,
         wanted: &Value,
     ) -> Result<(), ApplyError> {
         let Object { resource, name, .. } = object;
         let api = self.api(resource, name);
-        if live.held_by_older {
+        if live.has_legacy_manager {
             let taken = managers::take_over(&api, name.name(), &live.uid).await;
             taken.map_err(api_error("taking over", resource, name))?;
         }
@@ -234,12 +232,10 @@ impl Applier {
     }
 
     /// What an older plan named and this one does not.
-    fn left_over(&self, plan: &Plan) -> Vec<Place> {
-        let owned = match &plan.owner {
-            Owner::Resource(owner) => self.live.controlled_by(&owner.uid),
-            Owner::Installation(labels) => self.live.labelled(labels),
-        };
-        let planned = |place: &Place| {
+    fn left_over(&self, plan: &Plan) -> Vec<OwnedObjectRef> {
+        let Owner::Resource(owner) = &plan.owner;
+        let owned = self.live.controlled_by(&owner.uid);
+        let planned = |place: &OwnedObjectRef| {
             plan.objects
                 .iter()
                 .any(|it| it.name == place.name && it.resource.kind == place.resource.kind)
@@ -247,14 +243,17 @@ impl Applier {
         let mut places = Vec::new();
         for (place, live) in owned {
             // What the older pack wrote and we never did is not ours to remove.
-            if live.plan_hash.is_some() && !live.keep && !live.deleting && !planned(&place) {
+            if live.plan_hash.is_some() && !live.keep && !live.is_terminating && !planned(&place) {
                 places.push(place);
             }
         }
         places
     }
 
-    async fn remove(&self, Place { resource, name }: &Place) -> Result<(), ApplyError> {
+    async fn remove(
+        &self,
+        OwnedObjectRef { resource, name }: &OwnedObjectRef,
+    ) -> Result<(), ApplyError> {
         let Some(live) = self.live.get(resource, name) else { return Ok(()) };
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
@@ -284,7 +283,7 @@ impl Owner {
     /// Whether an object that is there may be written.
     fn claim(
         &self,
-        live: &Live,
+        live: &OwnedObject,
         resource: &ApiResource,
         name: &ResourceName,
     ) -> Result<(), ApplyError> {
@@ -300,24 +299,19 @@ impl Owner {
                 return Err(ApplyError::Leaving { what: what() });
             }
             (Self::Resource(_), None) if managed => None,
-            (Self::Installation(labels), None)
-                if labels.iter().all(|it| live.labels.get(it.0) == Some(it.1)) =>
-            {
-                None
-            }
             (_, Some(controller)) => Some(format!("{} {}", controller.kind, controller.name)),
             (_, None) => Some("somebody else".into()),
         };
         match whose {
             Some(whose) => Err(ApplyError::Foreign { what: what(), whose }),
-            None if live.deleting => Err(ApplyError::Leaving { what: what() }),
+            None if live.is_terminating => Err(ApplyError::Leaving { what: what() }),
             None => Ok(()),
         }
     }
 }
 
 /// What a patch needs so that only what was looked at is written, and nothing is made.
-fn with_uid(live: &Live) -> Value {
+fn with_uid(live: &OwnedObject) -> Value {
     json!({"metadata": {"uid": live.uid}})
 }
 
@@ -332,7 +326,7 @@ fn is_outdated(error: &kube::Error) -> bool {
 }
 
 fn not_written(
-    live: Option<&Live>,
+    live: Option<&OwnedObject>,
     resource: &ApiResource,
     name: &ResourceName,
 ) -> impl FnOnce(kube::Error) -> ApplyError {

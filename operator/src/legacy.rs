@@ -45,13 +45,13 @@ pub struct Settings {
 }
 
 /// Whether what the older pack left goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
-    /// It stays, and is not even looked for.
+    /// Leave them alone.
     Keep,
-    /// It is said what would go.
+    /// Log what would be removed.
     DryRun,
-    /// It goes, each part once nothing needs it any more.
+    /// Remove each once nothing needs it any more.
     Remove,
 }
 
@@ -139,7 +139,7 @@ impl Sweeper<'_> {
 
     /// What became of the model that something was made for.
     fn fate(&self, model: &ResourceName) -> Fate {
-        let world = &self.context.world;
+        let cluster = &self.context.cluster;
         let programmed = |conditions: &[_]| {
             conditions.iter().any(
                 |it: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
@@ -149,17 +149,17 @@ impl Sweeper<'_> {
             )
         };
         let serves = |served| if served { Fate::Served } else { Fate::Waiting };
-        let status = world.models.get(model).map(|it| it.status.clone().unwrap_or_default());
+        let status = cluster.models.get(model).map(|it| it.status.clone().unwrap_or_default());
         if let Some(status) = status {
             return serves(programmed(&status.conditions));
         }
-        let status = world.providers.get(model).map(|it| it.status.clone().unwrap_or_default());
+        let status = cluster.providers.get(model).map(|it| it.status.clone().unwrap_or_default());
         if let Some(status) = status {
             return serves(programmed(&status.conditions));
         }
         let unreadable = ["LLMModel", "PassthroughModel"]
             .iter()
-            .any(|kind| world.unreadable(kind, model).is_some());
+            .any(|kind| cluster.decode_error(kind, model).is_some());
         if unreadable { Fate::Waiting } else { Fate::Gone }
     }
 
@@ -212,9 +212,9 @@ impl Sweeper<'_> {
     }
 
     async fn publish(&self, model: &ResourceName, news: News) {
-        let world = &self.context.world;
-        let about = world.models.get(model).map(|it| it.object_ref(&()));
-        let about = about.or_else(|| world.providers.get(model).map(|it| it.object_ref(&())));
+        let cluster = &self.context.cluster;
+        let about = cluster.models.get(model).map(|it| it.object_ref(&()));
+        let about = about.or_else(|| cluster.providers.get(model).map(|it| it.object_ref(&())));
         if let Some(about) = about {
             self.context.reporter.publish(&about, &[news]).await;
         }

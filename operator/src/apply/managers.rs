@@ -4,7 +4,7 @@
 //! would then never remove one: we would give up a field that the older pack goes on holding. So
 //! its fields become ours first, and our next write gives up what we do not plan.
 
-use crate::{apply::FIELD_MANAGER, cluster_state::live::is_older};
+use crate::{cluster_state::is_legacy_manager, labels::FIELD_MANAGER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use kube::{
     Api, Error, ResourceExt as _,
@@ -34,7 +34,7 @@ pub(super) async fn take_over(
 
 /// The same managers, with ours in place of the older pack's.
 fn taken_over(managers: Vec<ManagedFieldsEntry>) -> Vec<ManagedFieldsEntry> {
-    let (older, mut others): (Vec<_>, Vec<_>) = managers.into_iter().partition(is_older);
+    let (older, mut others): (Vec<_>, Vec<_>) = managers.into_iter().partition(is_legacy_manager);
     for mut entry in older {
         let fields = entry.fields_v1.take();
         match others.iter_mut().find(|entry| is_ours(entry)) {

@@ -1,7 +1,7 @@
 //! Looks for what the older pack left, in the namespaces that the operator watches.
 
 use super::known::{GRANT, KNOWN, Known, Leftover, recognize_grant};
-use crate::{app::settings::Scope, cluster_state::MANAGED_BY, context::Context};
+use crate::{app::settings::WatchScope, context::Context, labels::MANAGED_BY};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -92,8 +92,8 @@ impl<'a> Finder<'a> {
     ) -> Result<Vec<ObjectMeta>, FindError> {
         let mut found = Vec::new();
         match &self.context.settings.scope {
-            Scope::All => found.extend(self.list_in(None, resource, labels).await?),
-            Scope::Namespaces(namespaces) => {
+            WatchScope::Labelled => found.extend(self.list_in(None, resource, labels).await?),
+            WatchScope::Namespaces(namespaces) => {
                 for namespace in namespaces {
                     found.extend(self.list_in(Some(namespace), resource, labels).await?);
                 }
@@ -143,8 +143,8 @@ impl<'a> Finder<'a> {
     /// Whether the models of a namespace are known here; those of another belong to somebody else.
     fn watches(&self, namespace: &str) -> bool {
         match &self.context.settings.scope {
-            Scope::All => self.context.world.is_managed(namespace),
-            Scope::Namespaces(namespaces) => namespaces.contains(namespace),
+            WatchScope::Labelled => self.context.cluster.is_managed(namespace),
+            WatchScope::Namespaces(namespaces) => namespaces.contains(namespace),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::{
     clock,
-    cluster_state::{API_KEY, World},
+    cluster_state::{API_KEY, ClusterState},
     context::Context,
     resources::ignored,
-    routes::key::may_ask,
-    work_queue::Next,
+    routes::key::is_scope_allowed,
+    work_queue::Action,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -32,10 +32,10 @@ pub async fn run(context: &Context, table: &DocumentStore, stop: &CancellationTo
     if stop.run_until_cancelled(published.wait_for(Option::is_some)).await.is_none() {
         return;
     }
-    let mut first = context.world.keys.names();
-    first.extend(context.world.all_unreadable(API_KEY));
-    let queue = &context.world.queues.keys;
-    queue.work(AT_A_TIME, first, stop, |name| look(context, table, name)).await;
+    let mut first = context.cluster.keys.names();
+    first.extend(context.cluster.undecodable(API_KEY));
+    let queue = &context.cluster.queues.keys;
+    queue.run(AT_A_TIME, first, stop, |name| look(context, table, name)).await;
 }
 
 /// Has the keys of these ids looked at again, because what the table holds of them has changed.
@@ -45,19 +45,19 @@ pub fn look_again<'a>(context: &Context, changed: impl Iterator<Item = &'a Name>
     if ids.is_empty() {
         return;
     }
-    for name in context.world.keys.names() {
+    for name in context.cluster.keys.names() {
         if ids.contains(name.name()) {
-            context.world.queues.keys.push(name);
+            context.cluster.queues.keys.push(name);
         }
     }
 }
 
-async fn look(context: &Context, table: &DocumentStore, name: ResourceName) -> Next {
+async fn look(context: &Context, table: &DocumentStore, name: ResourceName) -> Action {
     match reconcile(context, table, &name).await {
         Ok(next) => next,
         Err(error) => {
             tracing::warn!(key = %name, error = %Chain(&error), "a key is tried again");
-            Next::Retry
+            Action::Retry
         }
     }
 }
@@ -74,20 +74,24 @@ async fn reconcile(
     context: &Context,
     table: &DocumentStore,
     name: &ResourceName,
-) -> Result<Next, kube::Error> {
-    let (world, now) = (&context.world, clock::wall());
-    if let Some(why) = world.unreadable(API_KEY, name) {
+) -> Result<Action, kube::Error> {
+    let (cluster, now) = (&context.cluster, clock::wall());
+    if let Some(why) = cluster.decode_error(API_KEY, name) {
         let message = format!("it cannot be read: {why}");
         let finding = Finding::new(ConditionType::Active, Reason::InvalidSpec, message);
         context.reporter.condition::<ApiKeyResource>(name, finding, now).await?;
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
-    let Some(key) = world.keys.get(name).map(|it| it.key()) else { return Ok(Next::OnChange) };
-    let replacements = world.replacing(name);
+    let Some(key) = cluster.keys.get(name).map(|it| it.key()) else {
+        return Ok(Action::AwaitChange);
+    };
+    let replacements = cluster.replacing(name);
     let home = &context.settings.proxies.namespace;
-    let (finding, next) = if world.is_managed(name.namespace()) {
+    let (finding, next) = if cluster.is_managed(name.namespace()) {
         let replacements = replacements.iter().map(|it| &it.spec);
-        let asks = |scope: &str| may_ask(scope, name.namespace(), home) && is_there(world, scope);
+        let asks = |scope: &str| {
+            is_scope_allowed(scope, name.namespace(), home) && is_there(cluster, scope)
+        };
         let (finding, next) = judge(name.name(), &key.spec, replacements, asks, now);
         let finding = bounded(finding, name.namespace(), &key.spec, home);
         let too_large = table.too_large(&Name::new(Kind::Key, name.name()));
@@ -119,7 +123,7 @@ async fn reconcile(
         let status = Status { conditions, observed_generation: generation };
         context.reporter.status::<ApiKeyResource>(name, &status).await?;
     }
-    Ok(next.map_or(Next::OnChange, |then| Next::After(until(then, now))))
+    Ok(next.map_or(Action::AwaitChange, |then| Action::RequeueAfter(until(then, now))))
 }
 
 /// Whether a key is in force, and when that will change by itself.
@@ -175,7 +179,7 @@ fn expired_message(at: Timestamp, by_itself: bool) -> String {
 
 /// Says too what a key may not ask for because of where it is.
 fn bounded(finding: Finding, namespace: &str, spec: &ApiKeySpec, home: &str) -> Finding {
-    let beyond = spec.models.iter().filter(|scope| !may_ask(scope, namespace, home));
+    let beyond = spec.models.iter().filter(|scope| !is_scope_allowed(scope, namespace, home));
     let Some(first) = beyond.clone().next() else { return finding };
     let message = format!(
         "{}; {} of its models do not count, such as {first}: a key is for models of its own \
@@ -197,13 +201,13 @@ fn held_back(finding: Finding, too_large: Option<&TooLarge>) -> Finding {
 }
 
 /// Whether anything is there of what a key names.
-fn is_there(world: &World, scope: &str) -> bool {
+fn is_there(cluster: &ClusterState, scope: &str) -> bool {
     if scope == "*" {
-        return world.declares_any();
+        return cluster.has_any_model();
     }
     match scope.strip_suffix("/*") {
-        Some(namespace) => world.declares_in(namespace),
-        None => ResourceName::parse(scope).is_ok_and(|name| world.declares(&name)),
+        Some(namespace) => cluster.has_models_in(namespace),
+        None => ResourceName::parse(scope).is_ok_and(|name| cluster.has_model(&name)),
     }
 }
 

@@ -12,11 +12,10 @@ pub mod status;
 use crate::{
     apply::ApplyError,
     clock,
-    cluster_state::LLM_MODEL,
+    cluster_state::{LLM_MODEL, ModelKind},
     context::Context,
     resources::{finalizer, report},
-    routes::Declares,
-    work_queue::Next,
+    work_queue::Action,
 };
 use check::{Checked, Refusal, check};
 use kube::Resource as _;
@@ -36,10 +35,10 @@ const AT_A_TIME: usize = 8;
 /// Works on models until told to stop. Everything has been seen once by then.
 pub async fn run(context: &Context, stop: &CancellationToken) {
     let logs = Logs::new(context.applier.client().clone());
-    let mut first = context.world.models.names();
-    first.extend(context.world.all_unreadable(LLM_MODEL));
-    let queue = &context.world.queues.models;
-    queue.work(AT_A_TIME, first, stop, |name| look(context, &logs, name)).await;
+    let mut first = context.cluster.models.names();
+    first.extend(context.cluster.undecodable(LLM_MODEL));
+    let queue = &context.cluster.queues.models;
+    queue.run(AT_A_TIME, first, stop, |name| look(context, &logs, name)).await;
 }
 
 /// Why a model was not looked at to the end.
@@ -53,30 +52,34 @@ enum LookError {
     Report(#[source] kube::Error),
 }
 
-async fn look(context: &Context, logs: &Logs, name: ResourceName) -> Next {
+async fn look(context: &Context, logs: &Logs, name: ResourceName) -> Action {
     match reconcile(context, logs, &name).await {
         Ok(next) => next,
         Err(error) => {
             tracing::warn!(model = %name, error = %Chain(&error), "a model is tried again");
-            Next::Retry
+            Action::Retry
         }
     }
 }
 
-async fn reconcile(context: &Context, logs: &Logs, name: &ResourceName) -> Result<Next, LookError> {
-    if let Some(why) = context.world.unreadable(LLM_MODEL, name) {
+async fn reconcile(
+    context: &Context,
+    logs: &Logs,
+    name: &ResourceName,
+) -> Result<Action, LookError> {
+    if let Some(why) = context.cluster.decode_error(LLM_MODEL, name) {
         return unreadable(context, name, &why).await;
     }
-    let Some(model) = context.world.models.get(name) else { return Ok(Next::OnChange) };
+    let Some(model) = context.cluster.models.get(name) else { return Ok(Action::AwaitChange) };
     // What an earlier release asked to be told of is no longer needed: the cluster collects what
     // we made, by its owner.
     finalizer::remove(context.applier.client(), name, &*model).await.map_err(LookError::Release)?;
     if model.meta().deletion_timestamp.is_some() {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     let generation = model.metadata.generation;
-    let Some(verdict) = context.findings.verdict(Declares::Served, name, generation) else {
-        return Ok(Next::OnChange);
+    let Some(verdict) = context.findings.route_status(ModelKind::Served, name, generation) else {
+        return Ok(Action::AwaitChange);
     };
     let observed = observe(context, name, &model).await?;
     let checked = check(name, &model, &observed, &verdict);
@@ -100,10 +103,10 @@ async fn reconcile(context: &Context, logs: &Logs, name: &ResourceName) -> Resul
     };
     tell(context, name, &model, &seen).await?;
     if !errors.is_empty() {
-        return Ok(Next::Retry);
+        return Ok(Action::Retry);
     }
     let downloads = pods.iter().any(|pod| matches!(pod, PodState::Downloads(_)));
-    Ok(if downloads { Next::After(progress::EVERY) } else { Next::OnChange })
+    Ok(if downloads { Action::RequeueAfter(progress::EVERY) } else { Action::AwaitChange })
 }
 
 async fn apply(context: &Context, checked: &Checked, observed: &Observed) -> Vec<ApplyError> {
@@ -175,7 +178,7 @@ async fn tell(
     model: &Arc<LLMModel>,
     seen: &Seen<'_>,
 ) -> Result<(), LookError> {
-    let elsewhere = context.findings.of(Declares::Served, name);
+    let elsewhere = context.findings.get(ModelKind::Served, name);
     let status = status::status(model, seen, &elsewhere, &context.settings, clock::wall());
     if model.status.as_ref() == Some(&status) {
         return Ok(());
@@ -187,11 +190,15 @@ async fn tell(
     Ok(())
 }
 
-async fn unreadable(context: &Context, name: &ResourceName, why: &str) -> Result<Next, LookError> {
+async fn unreadable(
+    context: &Context,
+    name: &ResourceName,
+    why: &str,
+) -> Result<Action, LookError> {
     let refusal =
         Refusal { reason: Reason::InvalidSpec, message: format!("it cannot be read: {why}") };
     let reported =
         context.reporter.condition::<LLMModel>(name, refusal.finding(), clock::wall()).await;
     reported.map_err(LookError::Report)?;
-    Ok(Next::OnChange)
+    Ok(Action::AwaitChange)
 }

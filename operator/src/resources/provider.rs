@@ -4,11 +4,10 @@ mod status;
 
 use crate::{
     clock,
-    cluster_state::PASSTHROUGH_MODEL,
+    cluster_state::{ModelKind, PASSTHROUGH_MODEL},
     context::Context,
     resources::{finalizer, report},
-    routes::Declares,
-    work_queue::Next,
+    work_queue::Action,
 };
 use kube::Resource as _;
 use llm_contract::{Chain, ResourceName};
@@ -21,40 +20,40 @@ const AT_A_TIME: usize = 8;
 
 /// Works on providers until told to stop. Everything has been seen once by then.
 pub async fn run(context: &Context, stop: &CancellationToken) {
-    let mut first = context.world.providers.names();
-    first.extend(context.world.all_unreadable(PASSTHROUGH_MODEL));
-    let queue = &context.world.queues.providers;
-    queue.work(AT_A_TIME, first, stop, |name| look(context, name)).await;
+    let mut first = context.cluster.providers.names();
+    first.extend(context.cluster.undecodable(PASSTHROUGH_MODEL));
+    let queue = &context.cluster.queues.providers;
+    queue.run(AT_A_TIME, first, stop, |name| look(context, name)).await;
 }
 
-async fn look(context: &Context, name: ResourceName) -> Next {
+async fn look(context: &Context, name: ResourceName) -> Action {
     match reconcile(context, &name).await {
-        Ok(()) => Next::OnChange,
+        Ok(()) => Action::AwaitChange,
         Err(error) => {
             tracing::warn!(provider = %name, error = %Chain(&error), "a provider is tried again");
-            Next::Retry
+            Action::Retry
         }
     }
 }
 
 async fn reconcile(context: &Context, name: &ResourceName) -> Result<(), kube::Error> {
     let reporter = &context.reporter;
-    if let Some(why) = context.world.unreadable(PASSTHROUGH_MODEL, name) {
+    if let Some(why) = context.cluster.decode_error(PASSTHROUGH_MODEL, name) {
         let message = format!("it cannot be read: {why}");
         let finding = Finding::new(ConditionType::Accepted, Reason::InvalidSpec, message);
         return reporter.condition::<PassthroughModel>(name, finding, clock::wall()).await;
     }
-    let Some(provider) = context.world.providers.get(name) else { return Ok(()) };
+    let Some(provider) = context.cluster.providers.get(name) else { return Ok(()) };
     finalizer::remove(context.applier.client(), name, &*provider).await?;
     let generation = provider.metadata.generation;
-    let verdict = context.findings.verdict(Declares::Provider, name, generation);
+    let verdict = context.findings.route_status(ModelKind::Provider, name, generation);
     let Some(verdict) = verdict.filter(|_| provider.meta().deletion_timestamp.is_none()) else {
         return Ok(());
     };
     let judgement = Judgement {
         verdict,
-        is_managed: context.world.is_managed(name.namespace()),
-        elsewhere: context.findings.of(Declares::Provider, name),
+        is_managed: context.cluster.is_managed(name.namespace()),
+        elsewhere: context.findings.get(ModelKind::Provider, name),
     };
     let status = status::status(&provider, &judgement, &context.settings, clock::wall());
     if provider.status.as_ref() == Some(&status) {

@@ -8,7 +8,7 @@ use crate::{
         },
         quantity::is_quantity,
     },
-    routes::Verdict,
+    routes::RouteStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
@@ -88,7 +88,7 @@ pub fn check(
     name: &ResourceName,
     model: &Arc<LLMModel>,
     observed: &Observed,
-    verdict: &Verdict,
+    verdict: &RouteStatus,
 ) -> Result<Checked, Refusal> {
     if !observed.is_managed {
         return Err(Refusal::new(
@@ -115,7 +115,7 @@ pub fn check(
 }
 
 /// Its own id has to be free. An alias that is not is left out, and said.
-fn ids(model: &LLMModel, verdict: &Verdict) -> Result<Vec<Finding>, Refusal> {
+fn ids(model: &LLMModel, verdict: &RouteStatus) -> Result<Vec<Finding>, Refusal> {
     if verdict.name_taken {
         let message = "a PassthroughModel of this name is there and is older: rename one of them";
         return Err(Refusal::new(Reason::NameTaken, message));

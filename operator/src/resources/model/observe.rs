@@ -2,7 +2,7 @@
 
 use crate::{
     apply::ApplyError,
-    cluster_state::Live,
+    cluster_state::OwnedObject,
     context::Context,
     resources::model::{names::Names, plan},
 };
@@ -85,19 +85,19 @@ pub async fn observe(
         }
     }
     Ok(Observed {
-        is_managed: context.world.is_managed(name.namespace()),
+        is_managed: context.cluster.is_managed(name.namespace()),
         token: token(context, name, model).await?,
         deployment,
         claim,
-        pods: context.world.pods_of(name).into_iter().filter(|pod| counts(pod)).collect(),
-        pod_monitors: context.world.has_kind(&plan::pod_monitors()),
+        pods: context.cluster.pods_of(name).into_iter().filter(|pod| counts(pod)).collect(),
+        pod_monitors: context.cluster.has_kind(&plan::pod_monitors()),
     })
 }
 
 async fn live<K: kube::Resource<DynamicType = ()>>(
     context: &Context,
     name: &ResourceName,
-) -> Result<Option<Arc<Live>>, ApplyError> {
+) -> Result<Option<Arc<OwnedObject>>, ApplyError> {
     context.applier.live(&ApiResource::erase::<K>(&()), name).await
 }
 
@@ -111,7 +111,7 @@ async fn token(
         return Ok(HubToken::NotNeeded);
     };
     let Some(secret) = sibling(name, secret) else { return Ok(HubToken::SecretMissing) };
-    let read = context.world.secrets.read(&secret).await;
+    let read = context.cluster.secrets.read(&secret).await;
     let read = read.map_err(|source| ObserveError::Secret { name: secret.to_string(), source })?;
     Ok(match read {
         None => HubToken::SecretMissing,

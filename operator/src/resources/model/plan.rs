@@ -18,9 +18,10 @@ pub use template::Style;
 pub use vllm::CONTAINER as VLLM;
 
 use crate::{
-    app::settings::Settings,
+    app::settings::OperatorSettings,
     apply::{Owner, Plan},
-    cluster_state::{INSTANCE, LiveKind, MANAGED_BY},
+    cluster_state::OwnedKind,
+    labels::{INSTANCE, MANAGED_BY},
     resources::model::check::Checked,
 };
 use k8s_openapi::{
@@ -51,14 +52,14 @@ pub struct Present<'a> {
 /// What is told to all parts of a plan.
 struct Planner<'a> {
     model: &'a Checked,
-    settings: &'a Settings,
+    settings: &'a OperatorSettings,
     present: Present<'a>,
 }
 
 /// The kinds of the objects of plans.
-pub fn kinds() -> Vec<LiveKind> {
-    fn kind<K: Resource<DynamicType = ()>>() -> LiveKind {
-        LiveKind { resource: ApiResource::erase::<K>(&()), optional: false }
+pub fn kinds() -> Vec<OwnedKind> {
+    fn kind<K: Resource<DynamicType = ()>>() -> OwnedKind {
+        OwnedKind { resource: ApiResource::erase::<K>(&()), optional: false }
     }
     vec![
         kind::<PersistentVolumeClaim>(),
@@ -66,7 +67,7 @@ pub fn kinds() -> Vec<LiveKind> {
         kind::<Service>(),
         kind::<NetworkPolicy>(),
         kind::<Deployment>(),
-        LiveKind { resource: pod_monitor::resource(), optional: true },
+        OwnedKind { resource: pod_monitor::resource(), optional: true },
     ]
 }
 
@@ -77,7 +78,7 @@ pub fn pod_monitors() -> ApiResource {
 
 /// The objects that serve a model, in the order in which they are written: what a pod needs before
 /// the pod.
-pub fn plan(model: &Checked, settings: &Settings, present: Present<'_>) -> Plan {
+pub fn plan(model: &Checked, settings: &OperatorSettings, present: Present<'_>) -> Plan {
     let planner = Planner { model, settings, present };
     let objects = [
         planner.claim(),

@@ -1,7 +1,7 @@
 //! The status of a model: what is known put together. Pure.
 
 use crate::{
-    app::settings::Settings,
+    app::settings::OperatorSettings,
     resources::{
         ignored,
         model::{
@@ -21,7 +21,7 @@ pub fn status(
     model: &LLMModel,
     seen: &Seen<'_>,
     elsewhere: &[Finding],
-    settings: &Settings,
+    settings: &OperatorSettings,
     now: Timestamp,
 ) -> LLMModelStatus {
     let before = model.status.clone().unwrap_or_default();

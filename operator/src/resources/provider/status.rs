@@ -1,9 +1,9 @@
 //! The status of a provider. Pure.
 
 use crate::{
-    app::settings::Settings,
+    app::settings::OperatorSettings,
     resources::{ignored, model::status::endpoint},
-    routes::{Missing, Verdict},
+    routes::{MissingSecret, RouteStatus},
 };
 use jiff::Timestamp;
 use llm_crd::{
@@ -14,7 +14,7 @@ use llm_crd::{
 /// What is known of a provider.
 pub(super) struct Judgement {
     /// From the route table.
-    pub(super) verdict: Verdict,
+    pub(super) verdict: RouteStatus,
     /// Whether its namespace counts.
     pub(super) is_managed: bool,
     /// From other parts.
@@ -27,7 +27,7 @@ const CREDENTIAL_KEY: &str = "apiKey";
 pub(super) fn status(
     provider: &PassthroughModel,
     judgement: &Judgement,
-    settings: &Settings,
+    settings: &OperatorSettings,
     now: Timestamp,
 ) -> PassthroughModelStatus {
     let (spec, generation) = (&provider.spec, provider.metadata.generation);
@@ -100,7 +100,7 @@ fn accepted(provider: &PassthroughModel, judgement: &Judgement) -> Finding {
     }
 }
 
-fn configured(verdict: &Verdict) -> Finding {
+fn configured(verdict: &RouteStatus) -> Finding {
     let (reason, message) = match verdict.missing.first() {
         Some(missing) => says(missing),
         None if verdict.is_routed => {
@@ -111,7 +111,7 @@ fn configured(verdict: &Verdict) -> Finding {
     Finding::new(ConditionType::BackendConfigured, reason, message)
 }
 
-fn credential(provider: &PassthroughModel, verdict: &Verdict) -> Finding {
+fn credential(provider: &PassthroughModel, verdict: &RouteStatus) -> Finding {
     let about = ConditionType::UpstreamCredentialResolved;
     let provider = &provider.spec.provider;
     match provider.credential_type() {
@@ -124,8 +124,9 @@ fn credential(provider: &PassthroughModel, verdict: &Verdict) -> Finding {
         let message = "spec.provider.credentialSecretName: name the Secret with the provider's key";
         return Finding::new(about, Reason::SecretMissing, message);
     };
-    let its =
-        |it: &&Missing| it.secret == *secret && it.key.is_none_or(|key| key == CREDENTIAL_KEY);
+    let its = |it: &&MissingSecret| {
+        it.secret == *secret && it.key.is_none_or(|key| key == CREDENTIAL_KEY)
+    };
     match verdict.missing.iter().find(its) {
         Some(missing) => {
             let (reason, message) = says(missing);
@@ -135,8 +136,8 @@ fn credential(provider: &PassthroughModel, verdict: &Verdict) -> Finding {
     }
 }
 
-fn says(missing: &Missing) -> (Reason, String) {
-    let Missing { secret, key } = missing;
+fn says(missing: &MissingSecret) -> (Reason, String) {
+    let MissingSecret { secret, key } = missing;
     match key {
         Some(key) => {
             (Reason::SecretKeyMissing, format!("Secret {secret} lacks the key {key}: add it"))

@@ -43,7 +43,7 @@ fn name() -> ResourceName {
     ResourceName::parse("models/qwen3").unwrap()
 }
 
-fn refused(model: &Arc<LLMModel>, observed: &Observed, verdict: &Verdict) -> (Reason, String) {
+fn refused(model: &Arc<LLMModel>, observed: &Observed, verdict: &RouteStatus) -> (Reason, String) {
     let refusal = check(&name(), model, observed, verdict).unwrap_err();
     (refusal.reason, refusal.message)
 }
@@ -65,7 +65,7 @@ fn a_model_that_cannot_be_served_says_which_field_is_wrong() {
             "spec.serving.kvCacheOffload: it says what the argument --kv-offloading-size=2 says",
         ),
     ] {
-        let (reason, message) = refused(&model(&change), &observed(), &Verdict::default());
+        let (reason, message) = refused(&model(&change), &observed(), &RouteStatus::default());
         assert_eq!(reason, Reason::InvalidSpec, "{change}");
         assert!(message.starts_with(begins), "{message}");
     }
@@ -75,7 +75,7 @@ fn a_model_that_cannot_be_served_says_which_field_is_wrong() {
 fn what_is_wrong_beside_a_model_has_a_reason_of_its_own() {
     let taken = || vec![("example/qwen3".to_owned(), ResourceName::parse("models/older").unwrap())];
     let verdict = |verdict| (observed(), verdict);
-    let seen = |observed| (observed, Verdict::default());
+    let seen = |observed| (observed, RouteStatus::default());
     for ((observed, verdict), reason, part) in [
         (
             seen(Observed { is_managed: false, ..observed() }),
@@ -93,17 +93,20 @@ fn what_is_wrong_beside_a_model_has_a_reason_of_its_own() {
             "HF_TOKEN",
         ),
         (
-            verdict(Verdict { name_taken: true, ..Verdict::default() }),
+            verdict(RouteStatus { name_taken: true, ..RouteStatus::default() }),
             Reason::NameTaken,
             "PassthroughModel",
         ),
         (
-            verdict(Verdict { ids_taken: taken(), ..Verdict::default() }),
+            verdict(RouteStatus { ids_taken: taken(), ..RouteStatus::default() }),
             Reason::ModelIdTaken,
             "models/older",
         ),
         (
-            verdict(Verdict { invalid: Some("spec.access: x".into()), ..Verdict::default() }),
+            verdict(RouteStatus {
+                invalid: Some("spec.access: x".into()),
+                ..RouteStatus::default()
+            }),
             Reason::InvalidSpec,
             "x",
         ),
@@ -117,7 +120,7 @@ fn what_is_wrong_beside_a_model_has_a_reason_of_its_own() {
 #[test]
 fn an_alias_that_is_taken_is_said_and_the_rest_is_served() {
     let by = ResourceName::parse("models/older").unwrap();
-    let verdict = Verdict { ids_taken: vec![("q".into(), by)], ..Verdict::default() };
+    let verdict = RouteStatus { ids_taken: vec![("q".into(), by)], ..RouteStatus::default() };
     let checked =
         check(&name(), &model(&json!({"aliases": ["q"]})), &observed(), &verdict).unwrap();
     let [flaw] = checked.flaws.as_slice() else { panic!("{:?}", checked.flaws) };

@@ -2,13 +2,13 @@
 
 use super::{Present, Style, plan, template::style};
 use crate::{
-    app::settings::{Images, Pods, Scope, Settings},
+    app::settings::{Images, OperatorSettings, PodSelector, WatchScope},
     apply::Plan,
     resources::model::{
         check::{Checked, check},
         observe::{HubToken, Observed},
     },
-    routes::Verdict,
+    routes::RouteStatus,
 };
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -19,15 +19,15 @@ use llm_crd::{EndpointUrls, LLMModel};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-fn settings() -> Settings {
-    Settings {
-        scope: Scope::All,
+fn settings() -> OperatorSettings {
+    OperatorSettings {
+        scope: WatchScope::Labelled,
         images: Images {
             serving: "registry.example.org/vllm:v1".into(),
             downloader: "registry.example.org/llm-download:v1".into(),
         },
         storage_class: None,
-        proxies: Pods {
+        proxies: PodSelector {
             namespace: "llm".into(),
             labels: [("app".to_owned(), "llm-proxy".to_owned())].into(),
         },
@@ -55,7 +55,7 @@ fn checked(model: LLMModel) -> Checked {
         pod_monitors: true,
     };
     let name = ResourceName::parse(&name).unwrap();
-    check(&name, &Arc::new(model), &observed, &Verdict::default()).unwrap()
+    check(&name, &Arc::new(model), &observed, &RouteStatus::default()).unwrap()
 }
 
 fn planned(model: LLMModel) -> Plan {
