@@ -10,8 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use llm_contract::KeyId;
 use llm_crd::{
-    ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType, Owner,
-    Replaces,
+    ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType,
+    OwnerIdentity, Replaces,
 };
 use serde_json::{Value, json};
 use std::{
@@ -105,7 +105,7 @@ impl KubeKey {
 
     /// Who is behind it, by name.
     pub fn owner_name(&self) -> String {
-        self.owner.who().as_ref().map_or_else(|| "unclear".to_owned(), Owner::name)
+        self.owner.who().as_ref().map_or_else(|| "unclear".to_owned(), OwnerIdentity::name)
     }
 
     /// Whether it is in force at this moment.
@@ -178,7 +178,7 @@ pub(super) fn successor(
     minted: &Minted,
 ) -> ApiKeyResource {
     let Rotation { overlap_until, expires_at } = rotation;
-    let owner = old.spec.owner.who().as_ref().map(Owner::name).unwrap_or_default();
+    let owner = old.spec.owner.who().as_ref().map(OwnerIdentity::name).unwrap_or_default();
     let spec = ApiKeySpec {
         client_id: client_id(&owner, &minted.key),
         hash: minted.hash.to_string(),

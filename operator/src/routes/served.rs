@@ -2,7 +2,7 @@
 
 use super::{Verdict, won};
 use llm_contract::{Entries, ModelId, ResourceName, Timeouts, document};
-use llm_crd::{Access, LLMModel, Limits};
+use llm_crd::{Access, LLMModel, ModelLimits};
 use std::{net::SocketAddr, time::Duration};
 
 /// Every id that a model wants: its own, its aliases, its adapters.
@@ -80,7 +80,7 @@ pub(super) fn access(access: &Access) -> Result<document::Access, String> {
     Ok(document::Access { groups, public: false })
 }
 
-pub(super) fn limits(limits: Option<&Limits>) -> document::Limits {
+pub(super) fn limits(limits: Option<&ModelLimits>) -> document::Limits {
     document::Limits { concurrency: limits.and_then(|it| it.concurrency).filter(|it| 0 < *it) }
 }
 

@@ -124,25 +124,3 @@ fn an_alias_that_is_taken_is_said_and_the_rest_is_served() {
     assert_eq!(flaw.reason, Reason::ModelIdTaken);
     assert!(flaw.message.starts_with("models/older has the id `q`"), "{}", flaw.message);
 }
-
-#[test]
-fn fields_without_effect_are_named() {
-    let model = model(&json!({
-        "limits": {"concurrency": 1, "tokensPerMinute": 5},
-        "scaling": {"maxReplicas": 2},
-        "serving": {"replicas": 2},
-        "pricing": {"currency": "EUR", "inputPerMillion": 1.0, "outputPerMillion": 1.0},
-        "endpoints": {"external": {"subdomain": "x"}},
-    }));
-    let ignored = crate::resources::ignored::of_model(&model.spec);
-    let paths: Vec<_> = ignored.iter().map(|it| it.path).collect();
-    assert_eq!(
-        paths,
-        [
-            "spec.limits.tokensPerMinute",
-            "spec.scaling",
-            "spec.pricing",
-            "spec.endpoints.external.subdomain"
-        ]
-    );
-}
