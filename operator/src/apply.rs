@@ -9,9 +9,12 @@ mod object;
 mod removals;
 
 pub use covers::covers;
-pub use object::{KEEP, Object};
+pub use object::Object;
 
-use crate::cluster_state::{Live, LiveObjects, MANAGED_BY, Place};
+use crate::{
+    cluster_state::{Live, LiveObjects, Place},
+    labels::{FIELD_MANAGER, MANAGED_BY},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, ResourceExt as _,
@@ -24,9 +27,6 @@ use llm_contract::ResourceName;
 use removals::{removals, without_nulls};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fmt, sync::Arc};
-
-/// The field manager of everything we write.
-pub const FIELD_MANAGER: &str = "llm-operator";
 
 /// The objects that something needs, in the order in which they are written.
 #[derive(Clone, Debug)]

@@ -17,13 +17,13 @@ pub mod live;
 mod kinds;
 mod start;
 
-pub use kinds::{API_KEY, INSTANCE, LLM_MODEL, PASSTHROUGH_MODEL};
-pub use live::{Live, LiveKind, LiveObjects, PLAN_HASH, Place};
+pub use kinds::{API_KEY, LLM_MODEL, PASSTHROUGH_MODEL};
+pub use live::{Live, LiveKind, LiveObjects, Place};
 pub use names::Names;
 pub use packed::PackedKey;
 pub use secrets::Secrets;
 pub use seen::Seen;
-pub use start::{FEED_MAX, MANAGED_BY, start};
+pub use start::{FEED_MAX, start};
 pub use store::Store;
 
 use crate::work_queue::Queue;

@@ -11,5 +11,6 @@ pub mod leader_election;
 pub mod legacy;
 pub mod rbac;
 pub mod context;
+pub mod labels;
 pub mod clock;
 pub mod app;

@@ -4,7 +4,7 @@
 //! would then never remove one: we would give up a field that the older pack goes on holding. So
 //! its fields become ours first, and our next write gives up what we do not plan.
 
-use crate::{apply::FIELD_MANAGER, cluster_state::live::is_older};
+use crate::{cluster_state::live::is_older, labels::FIELD_MANAGER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use kube::{
     Api, Error, ResourceExt as _,

@@ -1,6 +1,6 @@
 //! An object that is to be.
 
-use crate::cluster_state::PLAN_HASH;
+use crate::labels::PLAN_HASH;
 use kube::{
     Resource,
     api::{ApiResource, DynamicObject},
@@ -9,9 +9,6 @@ use llm_contract::ResourceName;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-
-/// The annotation of objects that stay when a later plan does not name them.
-pub const KEEP: &str = "llm.nebari.dev/keep";
 
 /// An object that is to be: of some kind, in a namespace.
 #[derive(Clone, Debug, PartialEq)]

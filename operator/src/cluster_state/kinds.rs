@@ -3,6 +3,7 @@
 use crate::cluster_state::{
     LiveObjects, PackedKey, Seen, Store, World, endpoints, follow::Watched, live::Live,
 };
+use crate::labels::INSTANCE;
 use k8s_openapi::api::{
     core::v1::{Pod, Secret},
     discovery::v1::EndpointSlice,
@@ -15,9 +16,6 @@ use kube::{
 use llm_contract::ResourceName;
 use llm_crd::{ApiKeyResource, LLMModel, PassthroughModel};
 use std::sync::Arc;
-
-/// The label by which pods and Services name their model.
-pub const INSTANCE: &str = "app.kubernetes.io/instance";
 
 /// The kind of models served here, as in a manifest.
 pub const LLM_MODEL: &str = "LLMModel";

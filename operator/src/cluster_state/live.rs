@@ -3,7 +3,10 @@
 //! Their kinds differ and there are many of them, so that each is kept as compact JSON and read
 //! only when somebody looks at it.
 
-use crate::{apply::KEEP, cluster_state::Store};
+use crate::{
+    cluster_state::Store,
+    labels::{KEEP, LEGACY_FIELD_MANAGER, PLAN_HASH},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, OwnerReference};
 use kube::{
     ResourceExt as _,
@@ -16,12 +19,6 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
-
-/// The label with the hash of the plan that an object was last written by. No annotation, because a
-/// change of annotations counts as a new generation of a Deployment.
-pub const PLAN_HASH: &str = "llm.nebari.dev/plan-hash";
-/// How the field manager of the first release of the pack was called.
-pub(crate) const OLDER_MANAGER: &str = "manager";
 
 /// An object as it is now.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +71,7 @@ impl Live {
 
 /// Whether a manager is the older pack's, which wrote objects whole.
 pub(crate) fn is_older(entry: &ManagedFieldsEntry) -> bool {
-    entry.manager.as_deref() == Some(OLDER_MANAGER)
+    entry.manager.as_deref() == Some(LEGACY_FIELD_MANAGER)
         && entry.operation.as_deref() == Some("Update")
         && entry.subresource.is_none()
 }

@@ -7,6 +7,7 @@ use crate::{
         follow::{Follower, Watched},
         kinds, names,
     },
+    labels::MANAGED_BY,
 };
 use k8s_openapi::{
     api::{
@@ -34,8 +35,6 @@ use std::{
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The label of everything the operator makes, and its value.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nebari-llm-operator");
 /// The label of namespaces that may hold our resources.
 const MANAGED_NAMESPACES: &str = "nebari.dev/managed=true";
 /// How much may have been seen that the route table does not know yet. Then the watches wait.

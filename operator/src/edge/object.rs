@@ -1,8 +1,8 @@
 //! What the edge's objects have in common, and how two JSON values compare.
 
+use crate::labels::MANAGED_BY;
 use serde_json::{Map, Value, json};
 
-const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nebari-llm-operator");
 const NAME: (&str, &str) = ("app.kubernetes.io/name", "shared-tls");
 const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "routing");
 

@@ -1,7 +1,7 @@
 //! Looks for what the older pack left, in the namespaces that the operator watches.
 
 use super::known::{GRANT, KNOWN, Known, Leftover, recognize_grant};
-use crate::{app::settings::Scope, cluster_state::MANAGED_BY, context::Context};
+use crate::{app::settings::Scope, context::Context, labels::MANAGED_BY};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,

@@ -3,7 +3,10 @@
 //! The leader makes it and rotates it; every replica issues itself a certificate of it. Proxies
 //! get the roots they are to trust from a ConfigMap.
 
-use crate::{apply::FIELD_MANAGER, clock};
+use crate::{
+    clock,
+    labels::{FIELD_MANAGER, MANAGED_BY},
+};
 use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -240,7 +243,7 @@ fn parse(secret: &Secret) -> Option<Authority> {
 }
 
 fn labels() -> BTreeMap<String, String> {
-    let (name, value) = crate::cluster_state::MANAGED_BY;
+    let (name, value) = MANAGED_BY;
     BTreeMap::from([
         (name.to_owned(), value.to_owned()),
         ("app.kubernetes.io/component".to_owned(), "push".to_owned()),

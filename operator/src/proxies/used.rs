@@ -1,6 +1,6 @@
 //! Says of keys when they were used last, to within an hour.
 
-use crate::{context::Context, resources::report::FIELD_MANAGER_OF_USE};
+use crate::{context::Context, labels::LAST_USED_FIELD_MANAGER};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -63,8 +63,10 @@ async fn note(context: &Context, name: &ResourceName, at: Timestamp) {
     let api: Api<ApiKeyResource> = Api::namespaced(client, name.namespace());
     let patch = json!({"status": {"lastUsedAt": Time(at)}});
     // Not applied like the rest of the status: what one apply leaves out it takes away.
-    let params =
-        PatchParams { field_manager: Some(FIELD_MANAGER_OF_USE.into()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some(LAST_USED_FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    };
     match api.patch_status(name.name(), &params, &Patch::Merge(patch)).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 404 => {}

@@ -1,6 +1,6 @@
 //! Tells people: statuses and events, and both only when something has changed.
 
-use crate::apply::FIELD_MANAGER;
+use crate::labels::FIELD_MANAGER;
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
@@ -23,9 +23,6 @@ const NOTE_BYTES_MAX: usize = 1024;
 
 /// What an API server says of a field that a definition does not have.
 const UNDECLARED: &str = "field not declared in schema";
-
-/// The field manager of what is said of the use of keys.
-pub const FIELD_MANAGER_OF_USE: &str = "llm-operator-use";
 
 /// Writes statuses and events. Cheap to clone.
 #[derive(Clone)]

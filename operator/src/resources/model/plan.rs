@@ -20,7 +20,8 @@ pub use vllm::CONTAINER as VLLM;
 use crate::{
     app::settings::Settings,
     apply::{Owner, Plan},
-    cluster_state::{INSTANCE, LiveKind, MANAGED_BY},
+    cluster_state::LiveKind,
+    labels::{INSTANCE, MANAGED_BY},
     resources::model::check::Checked,
 };
 use k8s_openapi::{

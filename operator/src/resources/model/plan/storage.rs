@@ -2,7 +2,8 @@
 
 use super::{Planner, vllm};
 use crate::{
-    apply::{KEEP, Object},
+    apply::Object,
+    labels::KEEP,
     resources::{model::check::Weights, quantity::units},
 };
 use k8s_openapi::{
