@@ -28,7 +28,7 @@ pub struct Config {
     /// By which names and through what models are reached.
     pub edge: edge::Settings,
     /// What becomes of what the older pack left.
-    pub legacy: legacy::Settings,
+    pub legacy: legacy::LegacySettings,
     /// How proxies are served.
     pub push: Push,
     /// Where health and metrics are.

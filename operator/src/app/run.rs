@@ -160,7 +160,7 @@ impl Operator {
             tracing::info!(document = %name, "a document that was too large is pushed");
         }
         let others = too_large.iter().map(TooLarge::name);
-        key::look_again(&self.context, others.chain(&fits_now));
+        key::requeue(&self.context, others.chain(&fits_now));
         routes.extend(fits_now.into_iter().filter(|name| is_routes(&name)));
         self.unsaid.extend(routes.iter().filter_map(|it| ResourceName::parse(&it.name).ok()));
     }

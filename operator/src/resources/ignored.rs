@@ -82,11 +82,7 @@ pub(crate) fn finding(ignored: &[IgnoredField]) -> Finding {
 fn of_limits(limits: Option<&ModelLimits>) -> [Row; 4] {
     let is_set = |field: fn(&ModelLimits) -> bool| limits.is_some_and(field);
     [
-        (
-            is_set(|it| it.requests_per_minute.is_some()),
-            "spec.limits.requestsPerMinute",
-            NOT_YET,
-        ),
+        (is_set(|it| it.requests_per_minute.is_some()), "spec.limits.requestsPerMinute", NOT_YET),
         (is_set(|it| it.tokens_per_minute.is_some()), "spec.limits.tokensPerMinute", NOT_YET),
         (is_set(|it| it.queue.is_some()), "spec.limits.queue", NOT_YET),
         (is_set(|it| it.per_caller.is_some()), "spec.limits.perCaller", NOT_YET),

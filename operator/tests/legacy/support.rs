@@ -179,7 +179,7 @@ spec:
         assert!(world.synced().await);
         let context = Context::new(&self.client, settings, world, None);
         let (edge, seen) = value::channel(edge.map(state));
-        let settings = legacy::Settings { mode, keys_namespace: self.keys_namespace.clone() };
+        let settings = legacy::LegacySettings { mode, keys_namespace: self.keys_namespace.clone() };
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { while feed.recv().await.is_some() {} });
         let over = stop.clone();

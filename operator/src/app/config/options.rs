@@ -239,7 +239,7 @@ impl Options {
             identity: self.identity.filter(|it| !it.is_empty()).unwrap_or_else(|| host.into()),
             settings,
             edge,
-            legacy: legacy::Settings {
+            legacy: legacy::LegacySettings {
                 mode: match self.legacy {
                     LegacyMode::Keep => legacy::Mode::Keep,
                     LegacyMode::DryRun => legacy::Mode::DryRun,
