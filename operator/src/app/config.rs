@@ -6,7 +6,7 @@ pub use options::Options;
 
 use crate::{
     app::settings::Settings,
-    edge::{settings as edge, settings::EmptySetting},
+    edge::{settings as edge, settings::InvalidEdgeSettings},
     legacy,
 };
 use llm_contract::{
@@ -26,7 +26,7 @@ pub struct Config {
     /// What holds for every model.
     pub settings: Settings,
     /// By which names and through what models are reached.
-    pub edge: edge::Settings,
+    pub edge: edge::EdgeSettings,
     /// What becomes of what the older pack left.
     pub legacy: legacy::LegacySettings,
     /// How proxies are served.
@@ -58,7 +58,7 @@ pub enum InvalidConfig {
     Missing(Vec<&'static str>),
     /// See the source.
     #[error(transparent)]
-    Edge(#[from] EmptySetting),
+    Edge(#[from] InvalidEdgeSettings),
     /// See the source.
     #[error("LLM_OIDC_ISSUER_URL {url:?}")]
     Issuer {

@@ -203,5 +203,5 @@ impl Drop for Running {
 
 fn state(reason: Reason) -> EdgeState {
     let readiness = Readiness { reason, message: String::new() };
-    EdgeState { external: readiness.clone(), internal: readiness, certificate_ends: None }
+    EdgeState { external: readiness.clone(), internal: readiness }
 }

@@ -231,8 +231,12 @@ impl Options {
         }
         let base_domain = domain(base_domain)?;
         let exposure = self.exposure(external, internal);
-        let edge =
-            edge::Settings::check(namespace.clone(), base_domain, self.certificate(), exposure)?;
+        let edge = edge::EdgeSettings::check(
+            namespace.clone(),
+            base_domain,
+            self.certificate(),
+            exposure,
+        )?;
         let issuers = self.issuers(issuer)?;
         let settings = self.settings(&namespace, &edge)?;
         Ok(Config {
@@ -312,7 +316,11 @@ impl Options {
         Ok(vec![issuer])
     }
 
-    fn settings(&self, namespace: &str, edge: &edge::Settings) -> Result<Settings, InvalidConfig> {
+    fn settings(
+        &self,
+        namespace: &str,
+        edge: &edge::EdgeSettings,
+    ) -> Result<Settings, InvalidConfig> {
         let watched: Vec<_> = self.watch_namespaces.iter().filter(|it| !it.is_empty()).collect();
         let scope = if watched.iter().any(|it| *it == "*") {
             Scope::All
