@@ -6,7 +6,7 @@ pub use options::Options;
 
 use crate::{
     app::settings::OperatorSettings,
-    edge::{settings as edge, settings::EmptySetting},
+    edge::{settings as edge, settings::InvalidEdgeSettings},
     legacy,
 };
 use llm_contract::{
@@ -21,8 +21,8 @@ pub struct Config {
     pub identity: String,
     pub namespace: String,
     pub settings: OperatorSettings,
-    pub edge: edge::Settings,
-    pub legacy: legacy::Settings,
+    pub edge: edge::EdgeSettings,
+    pub legacy: legacy::LegacySettings,
     pub push: PushConfig,
     pub admin: SocketAddr,
     /// Of the tokens accepted at the internal entry.
@@ -46,7 +46,7 @@ pub enum InvalidConfig {
     #[error("not set: {}", .0.join(", "))]
     Missing(Vec<&'static str>),
     #[error(transparent)]
-    Edge(#[from] EmptySetting),
+    Edge(#[from] InvalidEdgeSettings),
     #[error("LLM_OIDC_ISSUER_URL {url:?}")]
     Issuer { url: String, source: InvalidIssuer },
     #[error(

@@ -139,7 +139,7 @@ impl Operator {
             tracing::info!(document = %name, "formerly oversized document pushed");
         }
         let others = too_large.iter().map(TooLarge::name);
-        key::look_again(&self.context, others.chain(&fits_now));
+        key::requeue(&self.context, others.chain(&fits_now));
         routes.extend(fits_now.into_iter().filter(|name| is_routes(&name)));
         self.pending_reports
             .extend(routes.iter().filter_map(|it| ResourceName::parse(&it.name).ok()));

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use llm_contract::{
     Chain, Group, KeyHash, KeyId, KeyRecord, ModelPattern, ResourceName, ResourcePattern, document,
 };
-use llm_crd::{ApiKeyResource, ApiKeySpec, Owner};
+use llm_crd::{ApiKeyResource, ApiKeySpec, OwnerIdentity};
 
 /// Of several keys of one id the least takes effect: from the operator's namespace, else the oldest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,11 +68,11 @@ pub(super) fn compile<'a>(
 }
 
 /// The groups an owner belongs to by its kind, and those found for it.
-fn groups(owner: &Owner<'_>, found: &[String]) -> Vec<Group> {
+fn groups(owner: &OwnerIdentity<'_>, found: &[String]) -> Vec<Group> {
     let own = match owner {
-        Owner::Person { .. } => Vec::new(),
-        Owner::Team(team) => vec![(*team).to_owned()],
-        Owner::ServiceAccount { namespace, .. } => {
+        OwnerIdentity::Person { .. } => Vec::new(),
+        OwnerIdentity::Team(team) => vec![(*team).to_owned()],
+        OwnerIdentity::ServiceAccount { namespace, .. } => {
             let all = "system:serviceaccounts";
             vec![all.to_owned(), format!("{all}:{namespace}")]
         }

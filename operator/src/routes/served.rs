@@ -2,7 +2,7 @@
 
 use super::{compiler::available_ids, status::RouteStatus};
 use llm_contract::{Entries, ModelId, ResourceName, Timeouts, document};
-use llm_crd::{Access, LLMModel, Limits};
+use llm_crd::{Access, LLMModel, ModelLimits};
 use std::{net::SocketAddr, time::Duration};
 
 /// Every id that a model declares: its own, its aliases, its adapters.
@@ -70,7 +70,7 @@ pub(super) fn access(access: &Access) -> Result<document::Access, String> {
     Ok(document::Access { groups, public: false })
 }
 
-pub(super) fn limits(limits: Option<&Limits>) -> document::RequestLimits {
+pub(super) fn limits(limits: Option<&ModelLimits>) -> document::RequestLimits {
     document::RequestLimits {
         concurrency: limits.and_then(|it| it.concurrency).filter(|it| 0 < *it),
     }

@@ -179,7 +179,7 @@ spec:
         assert!(world.wait_until_synced().await);
         let context = Context::new(&self.client, settings, world, None);
         let (edge, seen) = value::channel(edge.map(state));
-        let settings = legacy::Settings { mode, keys_namespace: self.keys_namespace.clone() };
+        let settings = legacy::LegacySettings { mode, keys_namespace: self.keys_namespace.clone() };
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { while feed.recv().await.is_some() {} });
         let over = stop.clone();
@@ -203,5 +203,5 @@ impl Drop for Running {
 
 fn state(reason: Reason) -> EdgeState {
     let readiness = Readiness { reason, message: String::new() };
-    EdgeState { external: readiness.clone(), internal: readiness, certificate_ends: None }
+    EdgeState { external: readiness.clone(), internal: readiness }
 }

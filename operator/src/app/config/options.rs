@@ -181,15 +181,19 @@ impl Options {
         }
         let base_domain = domain(base_domain)?;
         let exposure = self.exposure(external, internal);
-        let edge =
-            edge::Settings::check(namespace.clone(), base_domain, self.certificate(), exposure)?;
+        let edge = edge::EdgeSettings::check(
+            namespace.clone(),
+            base_domain,
+            self.certificate(),
+            exposure,
+        )?;
         let issuers = self.issuers(issuer)?;
         let settings = self.settings(&namespace, &edge)?;
         Ok(Config {
             identity: self.identity.filter(|it| !it.is_empty()).unwrap_or_else(|| host.into()),
             settings,
             edge,
-            legacy: legacy::Settings {
+            legacy: legacy::LegacySettings {
                 mode: self.legacy,
                 keys_namespace: self.api_keys_namespace.filter(|it| !it.is_empty()),
             },
@@ -252,7 +256,7 @@ impl Options {
     fn settings(
         &self,
         namespace: &str,
-        edge: &edge::Settings,
+        edge: &edge::EdgeSettings,
     ) -> Result<OperatorSettings, InvalidConfig> {
         let watched = non_empty(&self.watch_namespaces);
         let scope = if watched.iter().any(|it| it == "*") {

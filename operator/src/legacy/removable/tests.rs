@@ -1,5 +1,5 @@
 use super::*;
-use crate::legacy::known::{GRANT, KNOWN, recognize_grant};
+use crate::legacy::kinds::{GRANT, KINDS, recognize_grant};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{ApiResource, GroupVersionKind};
 use proptest::prelude::*;
@@ -15,14 +15,14 @@ fn object(name: &str, model: &str) -> ObjectMeta {
     }
 }
 
-fn recognize(kind: &str, object: &ObjectMeta) -> Option<Leftover> {
-    let known = KNOWN.iter().find(|known| known.kind == kind).unwrap();
+fn recognize(kind: &str, object: &ObjectMeta) -> Option<LegacyObject> {
+    let known = KINDS.iter().find(|known| known.kind == kind).unwrap();
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(known.group, "v1", kind));
     known.recognize(&resource, object)
 }
 
-/// Everything that the older pack could have made for a model called `m`.
-fn everything() -> Vec<Leftover> {
+/// All possible legacy objects of a model named `m`.
+fn everything() -> Vec<LegacyObject> {
     let suffixes = [
         "-external",
         "-internal",
@@ -35,18 +35,18 @@ fn everything() -> Vec<Leftover> {
         "-epp",
         "-epp-config",
     ];
-    let objects = KNOWN.iter().flat_map(|known| {
+    let objects = KINDS.iter().flat_map(|known| {
         suffixes.map(|suffix| recognize(known.kind, &object(&format!("m{suffix}"), "m")))
     });
     objects.flatten().collect()
 }
 
-/// What goes in which round, if everything that may go is gone at once.
-fn rounds(fate: Fate, ready: impl Fn(Entry) -> bool) -> Vec<Vec<String>> {
+/// What is removed in which round, if removals complete at once.
+fn rounds(migration: Migration, ready: impl Fn(Entry) -> bool) -> Vec<Vec<String>> {
     let mut left = everything();
     let mut rounds = Vec::new();
     loop {
-        let free: Vec<_> = may_go(&left, |_| fate, &ready).into_iter().cloned().collect();
+        let free: Vec<_> = removable(&left, |_| migration, &ready).into_iter().cloned().collect();
         if free.is_empty() {
             return rounds;
         }
@@ -58,9 +58,9 @@ fn rounds(fate: Fate, ready: impl Fn(Entry) -> bool) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn a_served_models_leftovers_go_from_the_routes_to_what_they_needed() {
+fn objects_of_a_served_model_are_removed_from_the_routes_to_their_dependencies() {
     assert_eq!(
-        rounds(Fate::Served, |_| true),
+        rounds(Migration::Served, |_| true),
         [
             vec!["AIGatewayRoute m-external", "AIGatewayRoute m-internal"],
             vec!["HTTPRoute m-external", "HTTPRoute m-internal"],
@@ -86,14 +86,14 @@ fn a_served_models_leftovers_go_from_the_routes_to_what_they_needed() {
 }
 
 #[test]
-fn a_model_that_the_proxies_do_not_serve_keeps_everything() {
-    assert!(rounds(Fate::Waiting, |_| true).is_empty());
+fn a_model_that_the_proxies_do_not_serve_yet_keeps_everything() {
+    assert!(rounds(Migration::Pending, |_| true).is_empty());
 }
 
 #[test]
-fn the_routes_of_an_entry_that_does_not_work_stay_and_so_does_what_they_need() {
+fn routes_of_an_entry_that_is_not_ready_stay_with_their_dependencies() {
     assert_eq!(
-        rounds(Fate::Served, |entry| entry == Entry::External),
+        rounds(Migration::Served, |entry| entry == Entry::External),
         [
             ["AIGatewayRoute m-external"],
             ["HTTPRoute m-external"],
@@ -103,27 +103,32 @@ fn the_routes_of_an_entry_that_does_not_work_stay_and_so_does_what_they_need() {
 }
 
 #[test]
-fn what_a_deleted_model_left_goes_once_both_entries_work() {
-    assert!(rounds(Fate::Gone, |entry| entry == Entry::External).is_empty());
-    assert_eq!(rounds(Fate::Gone, |_| true), rounds(Fate::Served, |_| true));
+fn objects_of_a_deleted_model_are_removed_once_both_entries_are_ready() {
+    assert!(rounds(Migration::Deleted, |entry| entry == Entry::External).is_empty());
+    assert_eq!(rounds(Migration::Deleted, |_| true), rounds(Migration::Served, |_| true));
 }
 
 #[test]
-fn what_is_being_deleted_is_waited_for_but_for_a_route_that_is_translated_no_more() {
+fn terminating_objects_block_others_except_a_route_that_is_no_longer_translated() {
     let mut left = everything();
     left.iter_mut()
         .filter(|it| it.resource.kind == "AIGatewayRoute")
-        .for_each(|it| it.leaving = true);
-    let free = |left: &[Leftover]| -> Vec<String> {
-        may_go(left, |_| Fate::Served, |_| true).iter().map(|it| it.resource.kind.clone()).collect()
+        .for_each(|it| it.is_terminating = true);
+    let free = |left: &[LegacyObject]| -> Vec<String> {
+        removable(left, |_| Migration::Served, |_| true)
+            .iter()
+            .map(|it| it.resource.kind.clone())
+            .collect()
     };
     assert_eq!(free(&left), ["HTTPRoute", "HTTPRoute"]);
-    left.iter_mut().filter(|it| it.resource.kind == "HTTPRoute").for_each(|it| it.leaving = true);
+    left.iter_mut()
+        .filter(|it| it.resource.kind == "HTTPRoute")
+        .for_each(|it| it.is_terminating = true);
     assert_eq!(free(&left), [""; 0]);
 }
 
 #[test]
-fn only_kinds_and_names_of_the_older_pack_are_recognized() {
+fn only_kinds_and_names_of_the_first_release_are_recognized() {
     for (kind, name, model, known) in [
         ("AIGatewayRoute", "m-external", "m", true),
         ("AIGatewayRoute", "m-external", "other", false),
@@ -144,15 +149,15 @@ fn only_kinds_and_names_of_the_older_pack_are_recognized() {
             "{kind} {name} of {model}"
         );
     }
-    assert!(KNOWN.iter().all(|known| known.kind != "Secret"), "keys are never touched");
+    assert!(KINDS.iter().all(|known| known.kind != "Secret"), "keys are never touched");
     let unlabelled = ObjectMeta { labels: None, ..object("m-external", "m") };
     assert_eq!(recognize("AIGatewayRoute", &unlabelled), None);
 }
 
 #[test]
-fn a_route_that_a_controller_made_without_labels_is_known_by_what_it_was_made_from() {
+fn a_generated_route_without_labels_is_recognized_by_its_owner() {
     let sources = [recognize("AIGatewayRoute", &object("m-external", "m")).unwrap()];
-    let known = KNOWN.iter().find(|known| known.kind == "HTTPRoute").unwrap();
+    let known = KINDS.iter().find(|known| known.kind == "HTTPRoute").unwrap();
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(known.group, "v1", known.kind));
     let owned_by = |uid: &str| {
         let owner = OwnerReference { uid: uid.into(), ..OwnerReference::default() };
@@ -163,7 +168,7 @@ fn a_route_that_a_controller_made_without_labels_is_known_by_what_it_was_made_fr
         }
     };
     let found = known.recognize_generated(&resource, &owned_by("uid of m-external"), &sources);
-    assert_eq!(found.unwrap().part, Part::Generated(Entry::External));
+    assert_eq!(found.unwrap().role, Role::GeneratedRoute(Entry::External));
     assert_eq!(known.recognize_generated(&resource, &owned_by("another"), &sources), None);
 }
 
@@ -180,12 +185,12 @@ fn a_grant_names_the_namespace_of_its_model() {
 
 proptest! {
     #[test]
-    fn whatever_goes_first_no_route_is_ever_open_and_no_pool_without_its_picker(
+    fn in_any_order_no_route_is_ever_open_and_no_pool_without_its_picker(
         picks in prop::collection::vec(any::<prop::sample::Index>(), 40),
     ) {
         let left = RefCell::new(everything());
         for pick in picks {
-            let free: Vec<Leftover> = may_go(&left.borrow(), |_| Fate::Served, |_| true)
+            let free: Vec<LegacyObject> = removable(&left.borrow(), |_| Migration::Served, |_| true)
                 .into_iter().cloned().collect();
             if free.is_empty() {
                 break;
@@ -193,14 +198,14 @@ proptest! {
             let gone = pick.get(&free);
             left.borrow_mut().retain(|it| it != gone);
             let left = left.borrow();
-            let there = |part| left.iter().any(|it| it.part == part);
+            let there = |role| left.iter().any(|it| it.role == role);
             for entry in Entry::ALL {
-                let routed = there(Part::Route(entry)) || there(Part::Generated(entry));
-                prop_assert!(!routed || there(Part::Policy(entry)));
-                prop_assert!(!there(Part::Route(entry)) || there(Part::Generated(entry)));
+                let routed = there(Role::Route(entry)) || there(Role::GeneratedRoute(entry));
+                prop_assert!(!routed || there(Role::Policy(entry)));
+                prop_assert!(!there(Role::Route(entry)) || there(Role::GeneratedRoute(entry)));
             }
             let picker = left.iter().filter(|it| it.name.name() == "m-epp").count();
-            prop_assert!(!there(Part::Pool) || picker == 5);
+            prop_assert!(!there(Role::Pool) || picker == 5);
         }
         prop_assert!(left.borrow().is_empty());
     }
