@@ -13,7 +13,7 @@ mod shown;
 pub use shown::router;
 
 use crate::{
-    auth::{key_usage::Uses, oidc::IssuerConfig},
+    auth::{key_usage::KeyUsage, oidc::IssuerConfig},
     gateway::Shared,
 };
 use disk::{Disk, Kept, NotKept, Place};
@@ -54,8 +54,8 @@ impl Feed {
     }
 
     /// Which keys were used.
-    fn uses(&self) -> &Uses {
-        &self.shared.authenticator.keyring.uses
+    fn uses(&self) -> &KeyUsage {
+        &self.shared.authenticator.key_verifier.usage
     }
 
     /// Keeps a copy of the table in this folder from now on, and puts in force what was kept

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     admin,
     auth::{
-        key_verifier::Keyring,
-        oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
+        key_verifier::KeyVerifier,
+        oidc::{Issuers, VERIFIED_TOKENS_DEFAULT},
     },
     control_plane::{
         self, Feed,
@@ -94,8 +94,8 @@ fn authenticator(pepper: Option<&Path>) -> Result<Authenticator, Failure> {
     getrandom::fill(&mut process_secret).map_err(io::Error::from)?;
     let pepper = pepper.map(read_pepper).transpose()?;
     Ok(Authenticator {
-        keyring: Keyring::new(&process_secret, pepper),
-        issuers: Issuers::new(VERIFIED_ENTRIES_DEFAULT),
+        key_verifier: KeyVerifier::new(&process_secret, pepper),
+        issuers: Issuers::new(VERIFIED_TOKENS_DEFAULT),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::{
     },
     tables::RouteEntry,
     upstream::Endpoint,
-    usage::Usage,
+    usage::TokenUsage,
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -59,7 +59,7 @@ pub struct Reply {
     /// How long until the first of them.
     pub first_byte_after: Option<Duration>,
     /// The tokens it cost.
-    pub usage: Option<Usage>,
+    pub usage: Option<TokenUsage>,
 }
 
 /// How an exchange ended.

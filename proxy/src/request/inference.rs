@@ -14,12 +14,12 @@ use crate::{
         authenticate::Principal,
         authorize::{self, Permit},
         pick::Choice,
-        read::{Prompt, scan::Scan},
+        read::{Prompt, scan::PromptFields},
         relay::{First, Relay, Stop, hiding},
         reserve, resolve,
     },
     tables::{RouteEntry, Snapshot},
-    usage::{Hide, Shape},
+    usage::{UsageFilter, UsageFormat},
 };
 use pingora_core::protocols::http::ServerSession;
 use std::{pin::pin, sync::Arc};
@@ -56,7 +56,7 @@ impl Shared {
         let body = prompt.body.clone();
         let outgoing = Outgoing { permit: &permit, operation, path: operation.path, body };
         let answered = self.attempt(session, exchange, choice, &outgoing).await?;
-        if operation.shape == Shape::Responses {
+        if operation.usage_format == UsageFormat::Responses {
             let home = || home(&permit, &model, &answered);
             self.responses.remember(answered.first.held(), home);
         }
@@ -81,10 +81,10 @@ impl Shared {
         &self,
         operation: &Operation,
         route: &Arc<RouteEntry>,
-        scan: &Scan,
+        scan: &PromptFields,
         principal: &Principal,
     ) -> Result<Choice, Rejection> {
-        if operation.shape != Shape::Responses {
+        if operation.usage_format != UsageFormat::Responses {
             return Ok(Choice::new(Arc::clone(route)));
         }
         if scan.background {
@@ -131,7 +131,7 @@ impl Shared {
             Outgoing { permit: &permit, operation, path: &path, body: prompt.body.clone() };
         let choice = at_home(id, &home, &route)?;
         let answered = self.attempt(session, exchange, choice, &outgoing).await?;
-        self.relay(session, exchange, answered, Hide::Nothing).await
+        self.relay(session, exchange, answered, UsageFilter::Off).await
     }
 
     async fn relay(
@@ -139,7 +139,7 @@ impl Shared {
         session: &mut ServerSession,
         exchange: &mut Exchange,
         answered: Answered,
-        hide: Hide,
+        hide: UsageFilter,
     ) -> Result<End, Halt> {
         let Answered { picked, connection, first } = answered;
         let deadline = exchange.received_at + picked.endpoint.timeouts.request;

@@ -3,7 +3,7 @@
 //! The list below is the whole of what can be asked for. A path is compared byte for byte and
 //! never normalised: whatever is not on the list, in exactly this spelling, does not exist.
 
-use crate::{response::rejection::Rejection, usage::Shape};
+use crate::{response::rejection::Rejection, usage::UsageFormat};
 use http::{HeaderMap, HeaderValue, Method, header};
 
 /// One of the two public faces; decided by the listener, never by a header.
@@ -54,7 +54,7 @@ pub struct Operation {
     /// Where the request says which model it means.
     pub body: Body,
     /// How the reply says what was used.
-    pub shape: Shape,
+    pub usage_format: UsageFormat,
     /// Which upstreams know it.
     pub upstreams: Upstreams,
 }
@@ -81,41 +81,50 @@ pub enum Upstreams {
     Provider,
 }
 
-const fn json(name: &'static str, path: &'static str, shape: Shape) -> Operation {
-    Operation { name, path, body: Body::Json, shape, upstreams: Upstreams::All }
+const fn json(name: &'static str, path: &'static str, usage_format: UsageFormat) -> Operation {
+    Operation { name, path, body: Body::Json, usage_format, upstreams: Upstreams::All }
 }
 
 const fn form(name: &'static str, path: &'static str) -> Operation {
-    Operation { name, path, body: Body::Form, shape: Shape::Audio, upstreams: Upstreams::All }
+    Operation {
+        name,
+        path,
+        body: Body::Form,
+        usage_format: UsageFormat::Audio,
+        upstreams: Upstreams::All,
+    }
 }
 
 /// Everything that can be asked of a model with POST.
 pub static OPERATIONS: [Operation; 20] = [
-    json("chat", "/v1/chat/completions", Shape::Chat),
-    json("completions", "/v1/completions", Shape::Completions),
-    json("responses", "/v1/responses", Shape::Responses),
-    json("messages", "/v1/messages", Shape::Messages),
-    json("count_tokens", "/v1/messages/count_tokens", Shape::None),
-    json("embeddings", "/v1/embeddings", Shape::Embeddings),
-    json("rerank", "/v1/rerank", Shape::Embeddings),
-    json("rerank", "/v2/rerank", Shape::Embeddings),
-    json("rerank", "/rerank", Shape::Embeddings),
-    json("score", "/v1/score", Shape::Embeddings),
-    json("score", "/score", Shape::Embeddings),
-    json("pooling", "/pooling", Shape::Embeddings),
-    json("classify", "/classify", Shape::Embeddings),
-    Operation { upstreams: Upstreams::Served, ..json("tokenize", "/tokenize", Shape::None) },
-    Operation { upstreams: Upstreams::Served, ..json("detokenize", "/detokenize", Shape::None) },
+    json("chat", "/v1/chat/completions", UsageFormat::Chat),
+    json("completions", "/v1/completions", UsageFormat::Completions),
+    json("responses", "/v1/responses", UsageFormat::Responses),
+    json("messages", "/v1/messages", UsageFormat::Messages),
+    json("count_tokens", "/v1/messages/count_tokens", UsageFormat::None),
+    json("embeddings", "/v1/embeddings", UsageFormat::Embeddings),
+    json("rerank", "/v1/rerank", UsageFormat::Embeddings),
+    json("rerank", "/v2/rerank", UsageFormat::Embeddings),
+    json("rerank", "/rerank", UsageFormat::Embeddings),
+    json("score", "/v1/score", UsageFormat::Embeddings),
+    json("score", "/score", UsageFormat::Embeddings),
+    json("pooling", "/pooling", UsageFormat::Embeddings),
+    json("classify", "/classify", UsageFormat::Embeddings),
+    Operation { upstreams: Upstreams::Served, ..json("tokenize", "/tokenize", UsageFormat::None) },
+    Operation {
+        upstreams: Upstreams::Served,
+        ..json("detokenize", "/detokenize", UsageFormat::None)
+    },
     form("transcriptions", "/v1/audio/transcriptions"),
     form("translations", "/v1/audio/translations"),
     Operation {
         upstreams: Upstreams::Provider,
-        ..json("images", "/v1/images/generations", Shape::Images)
+        ..json("images", "/v1/images/generations", UsageFormat::Images)
     },
-    Operation { body: Body::Empty, ..json("response", "/v1/responses/{id}", Shape::None) },
+    Operation { body: Body::Empty, ..json("response", "/v1/responses/{id}", UsageFormat::None) },
     Operation {
         body: Body::Empty,
-        ..json("cancel_response", "/v1/responses/{id}/cancel", Shape::None)
+        ..json("cancel_response", "/v1/responses/{id}/cancel", UsageFormat::None)
     },
 ];
 

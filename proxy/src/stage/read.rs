@@ -7,7 +7,7 @@ use crate::response::{rejection::Rejection, request_error::Halt};
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
 use pingora_core::{ErrorType, protocols::http::ServerSession};
-use scan::{Edits, Scan, UsageAsked};
+use scan::{BodyEdits, PromptFields, UsageReporting};
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -38,7 +38,7 @@ pub struct Prompt<'a> {
     /// The bytes that came.
     pub body: Bytes,
     /// What was found in them; nothing for an operation without a body.
-    pub scan: Option<Scan>,
+    pub scan: Option<PromptFields>,
     _share: Share<'a>,
 }
 
@@ -112,13 +112,13 @@ impl<'a> Prompt<'a> {
 
     /// The body for an upstream that knows the model as `model`, asking for `usage` at least.
     /// Only what must change is spliced; every other byte is as it came.
-    pub fn for_upstream(&self, model: &str, usage: UsageAsked) -> Bytes {
+    pub fn for_upstream(&self, model: &str, usage: UsageReporting) -> Bytes {
         let Some(scan) = &self.scan else {
             return self.body.clone();
         };
-        let mut edits = Edits::default();
+        let mut edits = BodyEdits::default();
         scan.rename_model(model, &mut edits);
-        scan.ask_for_usage(usage, &mut edits);
+        scan.request_usage(usage, &mut edits);
         edits.apply(&self.body)
     }
 }

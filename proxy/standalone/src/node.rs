@@ -13,8 +13,8 @@ use llm_proxy::{
     admin,
     app::serving::{self, BODIES_MAX, BODY_WAIT, EVENTS_MAX, Serving},
     auth::{
-        key_verifier::Keyring,
-        oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
+        key_verifier::KeyVerifier,
+        oidc::{Issuers, VERIFIED_TOKENS_DEFAULT},
     },
     clock,
     gateway::{Limits, Shared},
@@ -188,8 +188,8 @@ fn authenticator() -> Result<Authenticator, Failure> {
     let mut process_secret = [0; 64];
     llm_keys::system_random(&mut process_secret)?;
     Ok(Authenticator {
-        keyring: Keyring::new(&process_secret, None),
-        issuers: Issuers::new(VERIFIED_ENTRIES_DEFAULT),
+        key_verifier: KeyVerifier::new(&process_secret, None),
+        issuers: Issuers::new(VERIFIED_TOKENS_DEFAULT),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::{
 use llm_contract::Table;
 use llm_proxy::{
     admin,
-    auth::{key_verifier::Keyring, oidc::Issuers},
+    auth::{key_verifier::KeyVerifier, oidc::Issuers},
     gateway::Shared,
     request::explain::Explanation,
     stage::authenticate::Authenticator,
@@ -48,8 +48,10 @@ impl Admin {
 }
 
 fn empty() -> Arc<Shared> {
-    let authenticator =
-        Authenticator { keyring: Keyring::new(&[7; _], None), issuers: Issuers::new(1000) };
+    let authenticator = Authenticator {
+        key_verifier: KeyVerifier::new(&[7; _], None),
+        issuers: Issuers::new(1000),
+    };
     Shared::new(authenticator, LIMITS, Reach::Anywhere, mpsc::channel(1).0)
 }
 

@@ -5,7 +5,7 @@ use crate::{
     clock,
     request::exchange::{End, Exchange},
     upstream::connection::{Connection, Connector},
-    usage::{Hide, ReplyReader, Shape, StreamReader},
+    usage::{JsonUsageReader, SseUsageReader, UsageFilter, UsageFormat},
 };
 use bytes::Bytes;
 use llm_contract::Chain;
@@ -39,8 +39,13 @@ const CUT: &str = "the gateway had to end this stream; please try again";
 
 impl Relay<'_> {
     /// Passes on a stream of events; `held` is what has come of it.
-    pub async fn stream(mut self, held: Vec<Bytes>, hide: Hide, connector: &Connector) -> End {
-        let mut reader = StreamReader::new(self.shape(), hide);
+    pub async fn stream(
+        mut self,
+        held: Vec<Bytes>,
+        hide: UsageFilter,
+        connector: &Connector,
+    ) -> End {
+        let mut reader = SseUsageReader::new(self.usage_format(), hide);
         let mut end = self.stream_all(held, &mut reader).await;
         let mut last = if end == End::Complete { reader.flush() } else { Bytes::new() };
         if end == End::Complete && !reader.is_over() {
@@ -62,7 +67,7 @@ impl Relay<'_> {
         end
     }
 
-    async fn stream_all(&mut self, held: Vec<Bytes>, reader: &mut StreamReader) -> End {
+    async fn stream_all(&mut self, held: Vec<Bytes>, reader: &mut SseUsageReader) -> End {
         if let Err(end) = self.begin(true).await {
             return end;
         }
@@ -86,7 +91,7 @@ impl Relay<'_> {
     /// Passes on any other reply; `held` is what has come of it. A reply that breaks off is not
     /// finished: the client must see that it is not whole.
     pub async fn whole(mut self, held: Vec<Bytes>, connector: &Connector) -> End {
-        let mut reader = ReplyReader::new(self.shape());
+        let mut reader = JsonUsageReader::new(self.usage_format());
         let end = self.whole_all(held, &mut reader).await;
         self.exchange.reply.usage = reader.finish();
         if end != End::Complete {
@@ -99,7 +104,7 @@ impl Relay<'_> {
         end
     }
 
-    async fn whole_all(&mut self, held: Vec<Bytes>, reader: &mut ReplyReader) -> End {
+    async fn whole_all(&mut self, held: Vec<Bytes>, reader: &mut JsonUsageReader) -> End {
         if let Err(end) = self.begin(false).await {
             return end;
         }
@@ -119,8 +124,8 @@ impl Relay<'_> {
         }
     }
 
-    fn shape(&self) -> Shape {
-        self.exchange.operation.map_or(Shape::None, |operation| operation.shape)
+    fn usage_format(&self) -> UsageFormat {
+        self.exchange.operation.map_or(UsageFormat::None, |operation| operation.usage_format)
     }
 
     async fn begin(&mut self, is_stream: bool) -> Result<(), End> {
