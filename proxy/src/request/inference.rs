@@ -14,11 +14,11 @@ use crate::{
         authorize,
         forward::usage_injection,
         pick::Candidates,
-        read::{BodyBudget, Prompt, scan::Scan},
+        read::{BodyBudget, Prompt, scan::PromptFields},
         reserve, resolve,
     },
     tables::{RouteEntry, Snapshot, Tables},
-    usage::Shape,
+    usage::UsageFormat,
 };
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub async fn infer(
     let body = prompt.body.clone();
     let request = UpstreamRequest { permit, operation, path: operation.path, body };
     let reply = client.send(session, exchange, candidates, &request).await?;
-    if operation.shape == Shape::Responses {
+    if operation.usage_format == UsageFormat::Responses {
         responses.remember(reply.head.buffered(), || ResponseOwner {
             model: model.as_str().into(),
             endpoint: Arc::clone(&reply.picked.endpoint.name),
@@ -81,11 +81,11 @@ fn reauthenticate(
 fn candidates<'a>(
     operation: &Operation,
     route: &'a RouteEntry,
-    scan: &Scan,
+    scan: &PromptFields,
     principal: &Principal,
     responses: &StoredResponses,
 ) -> Result<Candidates<'a>, Rejection> {
-    if operation.shape != Shape::Responses {
+    if operation.usage_format != UsageFormat::Responses {
         return Ok(Candidates::all(route));
     }
     if scan.background {

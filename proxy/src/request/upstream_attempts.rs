@@ -18,7 +18,7 @@ use crate::{
         address_policy::ResolveError,
         connection::{Connection, Connector},
     },
-    usage::Hide,
+    usage::UsageFilter,
 };
 use bytes::{Bytes, BytesMut};
 use llm_contract::Chain;
@@ -160,7 +160,7 @@ impl UpstreamReply<'_> {
         self,
         session: &mut ServerSession,
         exchange: &mut Exchange,
-        hide: Hide,
+        hide: UsageFilter,
         client: &UpstreamClient,
     ) -> Result<ExchangeOutcome, RequestError> {
         self.record_head(exchange);
