@@ -219,7 +219,7 @@ impl ExplainArgs {
 
 impl ServeArgs {
     /// Which addresses upstreams may have.
-    pub fn reach(&self) -> AddressPolicy {
+    pub fn address_policy(&self) -> AddressPolicy {
         if self.allow_local_upstreams { AddressPolicy::AllowAll } else { AddressPolicy::DenyLocal }
     }
 

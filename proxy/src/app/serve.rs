@@ -44,7 +44,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
 
     let (events, written) = mpsc::channel(EVENTS_MAX);
     let authenticator = authenticator(args.pepper.as_deref())?;
-    let shared = Gateway::new(authenticator, limits(&args), args.reach(), events);
+    let shared = Gateway::new(authenticator, limits(&args), args.address_policy(), events);
     let feed = Feed::new(Arc::clone(&shared), Table::BYTES_MAX);
     if let Some(folder) = &args.state {
         let unusable = |source| Failure::State { folder: folder.clone(), source };
