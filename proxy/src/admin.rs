@@ -32,7 +32,7 @@ async fn readyz(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static st
     if gateway.drain.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    if gateway.tables.is_empty() {
+    if !gateway.tables.is_loaded() {
         return (StatusCode::SERVICE_UNAVAILABLE, "no table in force yet\n");
     }
     (StatusCode::OK, "ok\n")

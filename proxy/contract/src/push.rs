@@ -1,7 +1,8 @@
-//! The route table as a set of named documents, so that a change costs what it changes.
+//! The push protocol: the route table as a set of named documents with a digest.
 //!
-//! The operator holds a [`Documents`] of what it compiled, a proxy one of what it has in force.
-//! Equal sets have equal digests, whichever replica compiled them and in whichever order.
+//! The operator holds the [`Documents`] it compiled, a proxy those it received. Equal sets have
+//! equal digests, whichever replica compiled them in whichever order, so a [`Change`] can start
+//! from any of them and costs what it changes.
 
 pub mod wire;
 mod documents;
@@ -11,5 +12,6 @@ mod redacted;
 
 pub use chunks::UpdateChunks;
 pub use documents::{Change, Digest, DocumentHash, Documents, InvalidChange};
-pub use redacted::{RedactedResource, RedactedTable, RefusedResource, Section};
+pub use redacted::{RedactedResource, RedactedTable, RefusedResource};
 pub use resource::{InvalidResource, Kind, Name, Resource, redacted};
+pub(crate) use resource::{parse_issuer, parse_route};

@@ -228,14 +228,14 @@ mod tests {
         KeyRecord {
             id: key(secret).id(),
             client_id: "laptop".into(),
-            owner: Arc::new(Owner { name: "me".into(), groups: Arc::new([]) }),
+            owner: Owner { name: "me".into(), groups: Vec::new() },
             hash: KeyHash::of(&key(secret), Hashing::MINTED, [7; 16], None).unwrap(),
-            models: Arc::new([]),
-            resources: Arc::new([]),
+            models: Vec::new(),
+            resources: Vec::new(),
             not_before: None,
             expires_at: None,
             suspended: false,
-            limits: llm_contract::Limits::default(),
+            limits: llm_contract::RequestLimits::default(),
         }
     }
 

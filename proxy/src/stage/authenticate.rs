@@ -52,7 +52,7 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Principal, Rejection> {
         let credential = credential(headers).ok_or(Rejection::Unauthenticated)?;
-        if !tables.has_come {
+        if !tables.is_loaded {
             return Err(Rejection::NotReady);
         }
         match entry {
@@ -128,7 +128,7 @@ pub fn active_key<'a>(
     id: &KeyId,
     now: Timestamp,
 ) -> Result<&'a Arc<KeyEntry>, KeyError> {
-    if !tables.has_come {
+    if !tables.is_loaded {
         return Err(KeyError::NotReady);
     }
     let entry = tables.keys.get(id).ok_or(KeyError::Unknown)?;
