@@ -3,8 +3,8 @@
 use super::{ledger::Ledger, signals::ShutdownSignals};
 use crate::{
     auth::{
-        key_verifier::Keyring,
-        oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
+        key_verifier::KeyVerifier,
+        oidc::{Issuers, VERIFIED_TOKENS_DEFAULT},
     },
     gateway::{Gateway, ServerLimits},
     server::{Listener, Server},
@@ -63,8 +63,8 @@ pub fn authenticator(pepper: Option<Pepper>) -> io::Result<Authenticator> {
     let mut process_secret = [0; 64];
     getrandom::fill(&mut process_secret)?;
     Ok(Authenticator {
-        keyring: Keyring::new(&process_secret, pepper),
-        issuers: Issuers::new(VERIFIED_ENTRIES_DEFAULT),
+        key_verifier: KeyVerifier::new(&process_secret, pepper),
+        issuers: Issuers::new(VERIFIED_TOKENS_DEFAULT),
     })
 }
 

@@ -229,7 +229,8 @@ impl ControlClient {
 
     /// Reports to every replica; only the leader records it.
     fn report_key_usage(&self) {
-        let used = self.applier.gateway.authenticator.keyring.uses.take(USED_KEYS_MAX).into_iter();
+        let used =
+            self.applier.gateway.authenticator.key_verifier.usage.take(USED_KEYS_MAX).into_iter();
         let keys: Vec<_> =
             used.map(|(id, hour)| wire::KeyUse { id: id.to_string(), hour }).collect();
         if keys.is_empty() {

@@ -8,7 +8,7 @@ use crate::{
     },
     tables::RouteEntry,
     upstream::Endpoint,
-    usage::Usage,
+    usage::TokenUsage,
 };
 use http::StatusCode;
 use std::{
@@ -41,7 +41,7 @@ pub struct Reply {
     pub status: Option<StatusCode>,
     pub is_event_stream: bool,
     pub first_byte_after: Option<Duration>,
-    pub usage: Option<Usage>,
+    pub usage: Option<TokenUsage>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

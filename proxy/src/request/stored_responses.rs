@@ -15,7 +15,7 @@ use crate::{
         reserve, resolve,
     },
     tables::RouteEntry,
-    usage::Hide,
+    usage::UsageFilter,
 };
 use bytes::Bytes;
 use memchr::memmem;
@@ -74,7 +74,7 @@ pub async fn stored_response(
     let request = UpstreamRequest { permit, operation, path: &path, body: prompt.body.clone() };
     let candidates = owner.pinned_endpoint(id, route)?;
     let reply = client.send(session, exchange, candidates, &request).await?;
-    reply.relay(session, exchange, Hide::Nothing, client).await
+    reply.relay(session, exchange, UsageFilter::Off, client).await
 }
 
 impl StoredResponses {

@@ -7,7 +7,7 @@ use crate::{
 use llm_contract::Table;
 use llm_proxy::{
     admin,
-    auth::{key_verifier::Keyring, oidc::Issuers},
+    auth::{key_verifier::KeyVerifier, oidc::Issuers},
     gateway::Gateway,
     request::explain::Explanation,
     stage::authenticate::Authenticator,
@@ -48,8 +48,10 @@ impl Admin {
 }
 
 fn empty() -> Arc<Gateway> {
-    let authenticator =
-        Authenticator { keyring: Keyring::new(&[7; _], None), issuers: Issuers::new(1000) };
+    let authenticator = Authenticator {
+        key_verifier: KeyVerifier::new(&[7; _], None),
+        issuers: Issuers::new(1000),
+    };
     Gateway::new(authenticator, LIMITS, AddressPolicy::AllowAll, mpsc::channel(1).0)
 }
 

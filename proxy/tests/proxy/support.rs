@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use llm_contract::{Hashing, KeyHash, KeyId, SecretKey, Table};
 use llm_proxy::{
-    auth::{key_verifier::Keyring, oidc::Issuers},
+    auth::{key_verifier::KeyVerifier, oidc::Issuers},
     gateway::{Gateway, ServerLimits},
     server::{Listener, Server},
     stage::{accept::Entry, authenticate::Authenticator, read::BodyLimits, record::UsageEvent},
@@ -57,8 +57,10 @@ impl Proxy {
     /// Nothing is in force yet.
     pub(crate) fn without_table(limits: ServerLimits) -> Self {
         let (sender, events) = mpsc::channel(1024);
-        let authenticator =
-            Authenticator { keyring: Keyring::new(&[7; 64], None), issuers: Issuers::new(1000) };
+        let authenticator = Authenticator {
+            key_verifier: KeyVerifier::new(&[7; 64], None),
+            issuers: Issuers::new(1000),
+        };
         let gateway = Gateway::new(authenticator, limits, AddressPolicy::AllowAll, sender);
         let bind = |entry| Listener::bind(([127, 0, 0, 1], 0).into(), entry, None).unwrap();
         let (external, internal) = (bind(Entry::External), bind(Entry::Internal));

@@ -9,13 +9,13 @@ fn error(status: Option<u16>, body: &'static str) -> Option<FirstEvent> {
 }
 
 #[test]
-fn a_refusal_inside_a_200_is_seen_with_its_status() {
+fn an_error_inside_a_200_is_recognized_with_its_status() {
     let head = format!("data: {BUSY}\n\ndata: [DONE]\n\n");
     assert_eq!(first_event(head.as_bytes()), error(Some(503), BUSY));
 }
 
 #[test]
-fn nothing_is_said_of_an_event_that_has_not_come_whole() {
+fn an_incomplete_event_is_not_classified() {
     for head in ["", "data: {\"error\":{}}", "data: {}\n", ": ping\n\nda"] {
         assert_eq!(first_event(head.as_bytes()), None, "{head:?}");
     }
@@ -33,7 +33,7 @@ fn comments_and_pings_are_not_the_first_event() {
 }
 
 #[test]
-fn an_error_is_one_in_every_dialect() {
+fn an_error_is_recognized_in_every_dialect() {
     for (event, expected) in [
         (
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n",
@@ -52,12 +52,12 @@ fn an_error_is_one_in_every_dialect() {
             error(None, r#"{"error":{"message":"out of luck","type":"server_error"}}"#),
         ),
     ] {
-        assert_eq!(look(event.as_bytes()), expected, "{event:?}");
+        assert_eq!(classify(event.as_bytes()), expected, "{event:?}");
     }
 }
 
 #[test]
-fn an_answer_that_speaks_of_errors_is_an_answer() {
+fn output_about_errors_is_no_error() {
     for event in [
         "data: {\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\":{}\"}}]}\n\n",
         "data: {\"choices\":[{\"error\":{\"code\":503}}]}\n\n",
@@ -65,39 +65,41 @@ fn an_answer_that_speaks_of_errors_is_an_answer() {
         "event: response.created\ndata: {\"response\":{\"error\":null}}\n\n",
         "data: not json\n\n",
     ] {
-        assert_eq!(look(event.as_bytes()), Some(FirstEvent::Data), "{event:?}");
+        assert_eq!(classify(event.as_bytes()), Some(FirstEvent::Data), "{event:?}");
     }
 }
 
 #[test]
-fn our_failure_is_an_event_of_the_dialect() {
-    let event = |shape| {
-        String::from_utf8(error_event(shape, "upstream_error", "it \"broke\"\n", 7).to_vec())
+fn our_error_event_has_the_form_of_the_dialect() {
+    let event = |usage_format| {
+        String::from_utf8(error_event(usage_format, "upstream_error", "it \"broke\"\n", 7).to_vec())
             .unwrap()
     };
-    for shape in [Shape::Chat, Shape::Completions, Shape::Audio, Shape::None] {
-        let event = event(shape);
+    for usage_format in
+        [UsageFormat::Chat, UsageFormat::Completions, UsageFormat::Audio, UsageFormat::None]
+    {
+        let event = event(usage_format);
         let data = event.strip_prefix("data: ").and_then(|rest| rest.strip_suffix("\n\n")).unwrap();
         let expected = r#"{"error":{"message":"it \"broke\"\n","type":"server_error","param":null,"code":"upstream_error"}}"#;
         assert_eq!(json(data), json(expected));
     }
-    let messages = event(Shape::Messages);
+    let messages = event(UsageFormat::Messages);
     let data = messages.strip_prefix("event: error\ndata: ").unwrap();
     let expected = r#"{"type":"error","error":{"type":"api_error","message":"it \"broke\"\n"}}"#;
     assert_eq!(json(data), json(expected));
-    let responses = event(Shape::Responses);
+    let responses = event(UsageFormat::Responses);
     let data = responses.strip_prefix("event: error\ndata: ").unwrap();
     let expected = r#"{"type":"error","code":"upstream_error","message":"it \"broke\"\n","param":null,"sequence_number":7,"error":{"message":"it \"broke\"\n","type":"server_error","param":null,"code":"upstream_error"}}"#;
     assert_eq!(json(data), json(expected));
 }
 
 #[test]
-fn our_failure_is_one_event_and_reads_as_an_error() {
-    for shape in [Shape::Chat, Shape::Responses, Shape::Messages] {
+fn our_error_event_is_one_event_and_classified_as_an_error() {
+    for shape in [UsageFormat::Chat, UsageFormat::Responses, UsageFormat::Messages] {
         let event = error_event(shape, "upstream_error", "a\r\n\r\nb", 0);
         let mut rest: &[u8] = &event;
-        assert_eq!(Cutter::default().next(&mut rest), Some(&event[..]));
-        assert!(matches!(look(&event), Some(FirstEvent::Error { .. })));
+        assert_eq!(SseSplitter::default().next(&mut rest), Some(&event[..]));
+        assert!(matches!(classify(&event), Some(FirstEvent::Error { .. })));
     }
 }
 

@@ -1,7 +1,7 @@
-//! Brings an issuer's key set: discovery (OpenID Connect Discovery 1.0 section 4), then the JWKS.
+//! Fetches an issuer's key set: discovery (OpenID Connect Discovery 1.0 section 4), then the JWKS.
 //!
-//! Everything about it is bounded, and nothing the network says is followed: no redirects, no
-//! discovery document of another issuer, no key set in clear except from this machine to itself.
+//! Times and sizes are bounded. Not followed are redirects, a discovery document of another
+//! issuer, and a key set in clear except from this machine to itself.
 
 use super::{InvalidIssuer, IssuerConfig};
 use reqwest::{Client, StatusCode, redirect};
@@ -13,24 +13,20 @@ use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 use url::{Host, Url};
 
-/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long one document may take, from the first byte sent to the last one read.
+/// From the first byte sent to the last one read.
 const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest discovery document, in bytes.
 pub(super) const DISCOVERY_BYTES_MAX: usize = 256 * 1024;
-/// The largest JWKS, in bytes.
 pub(super) const JWKS_BYTES_MAX: usize = 1024 * 1024;
 
-/// Where an issuer's keys come from.
+/// An HTTP client for one issuer's documents.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct DiscoveryClient {
     issuer: String,
     discovery: Url,
     client: Client,
 }
 
-/// Why a key set could not be brought.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("fetching {url}")]
@@ -53,11 +49,7 @@ struct Discovery {
     jwks_uri: Url,
 }
 
-impl Source {
-    /// Prepares to fetch an issuer's keys.
-    ///
-    /// # Errors
-    /// [`InvalidIssuer`]: a URL, CA or root store that does not work.
+impl DiscoveryClient {
     pub(super) fn new(config: &IssuerConfig) -> Result<Self, InvalidIssuer> {
         let base = config.issuer.strip_suffix('/').unwrap_or(&config.issuer);
         let discovery = Url::parse(&format!("{base}/.well-known/openid-configuration"))
@@ -80,16 +72,11 @@ impl Source {
         Ok(Self { issuer: config.issuer.clone(), discovery, client })
     }
 
-    /// The issuer, as it is configured.
     pub(super) fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Fetches the JWKS as it is.
-    ///
-    /// # Errors
-    /// [`FetchError`].
-    pub(super) async fn jwks(&self) -> Result<Vec<u8>, FetchError> {
+    pub(super) async fn fetch_jwks(&self) -> Result<Vec<u8>, FetchError> {
         let document = self.get(&self.discovery, DISCOVERY_BYTES_MAX).await?;
         let Discovery { issuer, jwks_uri } =
             serde_json::from_slice(&document).map_err(FetchError::Parse)?;
@@ -120,8 +107,8 @@ impl Source {
     }
 }
 
-/// TLS on ring, which is what the rest of the proxy uses, trusting the given CA only, or the
-/// platform's roots. Given here because reqwest would ask for a process-wide provider.
+/// TLS that trusts the given CA only, or the platform's roots. Configured here because reqwest
+/// would ask for a process-wide crypto provider.
 fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, InvalidIssuer> {
     let mut roots = RootCertStore::empty();
     match ca {
@@ -145,7 +132,7 @@ fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, InvalidIssuer> {
         .with_no_client_auth())
 }
 
-/// Whether nobody can change what comes from there on the way.
+/// Whether a document from there cannot be changed on the way.
 fn is_secure(url: &Url) -> bool {
     match url.scheme() {
         "https" => true,
