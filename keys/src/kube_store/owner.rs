@@ -2,7 +2,7 @@
 
 use crate::KeyOwner;
 use llm_contract::{Group, ResourceName};
-use llm_crd::{ApiKeyOwner, Owner};
+use llm_crd::{ApiKeyOwner, OwnerIdentity};
 
 /// The owner of a new key, with the groups known when it is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl KubeOwner {
 
 impl KeyOwner for KubeOwner {
     fn name(&self) -> String {
-        self.who.who().as_ref().map(Owner::name).unwrap_or_default()
+        self.who.who().as_ref().map(OwnerIdentity::name).unwrap_or_default()
     }
 
     fn groups(&self) -> &[Group] {

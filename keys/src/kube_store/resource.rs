@@ -10,8 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use llm_contract::KeyId;
 use llm_crd::{
-    ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType, Owner,
-    Replaces,
+    ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType,
+    OwnerIdentity, Replaces,
 };
 use serde_json::{Value, json};
 use std::{
@@ -95,7 +95,7 @@ impl KubeKey {
     }
 
     pub fn owner_name(&self) -> String {
-        self.owner.who().as_ref().map_or_else(|| "unknown".to_owned(), Owner::name)
+        self.owner.who().as_ref().map_or_else(|| "unknown".to_owned(), OwnerIdentity::name)
     }
 
     pub fn state(&self, now: Timestamp) -> EffectiveState<'_> {
@@ -167,7 +167,7 @@ pub(super) fn successor(
     minted: &MintedKey,
 ) -> ApiKeyResource {
     let Rotation { overlap_until, expires_at } = rotation;
-    let owner = old.spec.owner.who().as_ref().map(Owner::name).unwrap_or_default();
+    let owner = old.spec.owner.who().as_ref().map(OwnerIdentity::name).unwrap_or_default();
     let spec = ApiKeySpec {
         client_id: client_id(&owner, &minted.key),
         hash: minted.hash.to_string(),
