@@ -155,7 +155,7 @@ pub struct TableArgs {
 }
 
 impl ServeArgs {
-    pub fn reach(&self) -> AddressPolicy {
+    pub fn address_policy(&self) -> AddressPolicy {
         if self.allow_local_upstreams { AddressPolicy::AllowAll } else { AddressPolicy::DenyLocal }
     }
 

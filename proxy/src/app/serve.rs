@@ -39,8 +39,8 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
     let authenticator = servers::authenticator(pepper)?;
     let (header, body) = (args.header_bytes.get(), args.body_bytes.get());
     let limits = servers::limits(header, body, args.connections.get());
-    let shared = Gateway::new(authenticator, limits, args.reach(), events);
-    let applier = TableApplier::new(Arc::clone(&shared), Table::BYTES_MAX);
+    let gateway = Gateway::new(authenticator, limits, args.address_policy(), events);
+    let applier = TableApplier::new(Arc::clone(&gateway), Table::BYTES_MAX);
     if let Some(folder) = &args.state {
         let unusable = |source| CliError::StateFolder { folder: folder.clone(), source };
         block_in_place(|| applier.enable_cache(folder)).map_err(unusable)?;
@@ -56,16 +56,18 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
         tracing::info!("usage is only counted; to keep a ledger, choose a folder with --usage");
     }
     let router =
-        admin::router(Arc::clone(&shared)).merge(control_plane::router(Arc::clone(&applier)));
-    let drain = shared.drain.clone();
-    shared.background.spawn(drain.clone().run_until_cancelled_owned(client::run(applier, control)));
+        admin::router(Arc::clone(&gateway)).merge(control_plane::router(Arc::clone(&applier)));
+    let drain = gateway.drain.clone();
+    gateway
+        .background
+        .spawn(drain.clone().run_until_cancelled_owned(client::run(applier, control)));
     if let Some((certificate, files)) = certificate {
-        shared
+        gateway
             .background
             .spawn(drain.run_until_cancelled_owned(files.reload_on_change(certificate)));
     }
     let usage = ledger.map(|ledger| (ledger, written));
-    let servers = Servers::start(shared, vec![external, internal], (admin, router), usage);
+    let servers = Servers::start(gateway, vec![external, internal], (admin, router), usage);
     signals.recv().await;
     servers.stop(args.drain, &mut signals).await;
     Ok(())

@@ -44,7 +44,7 @@ pub async fn infer(
     let permit = authorize::permit(principal, &route, &model).map_err(|it| it.rejection())?;
     let _lease = reserve::lease(permit)?;
     let candidates = candidates(operation, &route, scan, principal, responses)?;
-    let (usage, hide) = usage_injection(operation, &route, scan.usage);
+    let (usage, filter) = usage_injection(operation, &route, scan.usage);
     // Only one of the two bodies is held while the upstream works.
     prompt.body = prompt.for_upstream(route.upstream_model(&model), usage);
     let body = prompt.body.clone();
@@ -57,7 +57,7 @@ pub async fn infer(
             identity: principal.identity(),
         });
     }
-    reply.relay(session, exchange, hide, client).await
+    reply.relay(session, exchange, filter, client).await
 }
 
 /// The tables in force now, if they still hold the caller's key.

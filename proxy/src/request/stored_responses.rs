@@ -25,14 +25,15 @@ use std::{
     sync::Arc,
 };
 
-/// Responses that are remembered; the oldest is forgotten first.
+/// Responses that are remembered.
 const REMEMBERED_MAX: usize = 10_000;
 /// How far into a reply its id is searched.
 const SEARCHED_BYTES_MAX: usize = 16 * 1024;
 /// The longest id that is remembered, in bytes.
 const ID_BYTES_MAX: usize = 128;
 
-/// The owners of stored responses, by their ids.
+/// The owners of stored responses, by their ids. First in, first out: a cache by frequency of use
+/// would forget new responses before old ones.
 #[derive(Default)]
 pub struct StoredResponses(Mutex<Remembered>);
 

@@ -160,7 +160,7 @@ impl UpstreamReply<'_> {
         self,
         session: &mut ServerSession,
         exchange: &mut Exchange,
-        hide: UsageFilter,
+        filter: UsageFilter,
         client: &UpstreamClient,
     ) -> Result<ExchangeOutcome, RequestError> {
         self.record_head(exchange);
@@ -178,7 +178,7 @@ impl UpstreamReply<'_> {
             }
             ReplyHead::Stream(buffered) => {
                 let relay = Relay { session, connection, exchange, deadline, cut };
-                Ok(relay.stream(buffered, hide, connector).await)
+                Ok(relay.stream(buffered, filter, connector).await)
             }
             ReplyHead::Whole(buffered) => {
                 let relay = Relay { session, connection, exchange, deadline, cut };

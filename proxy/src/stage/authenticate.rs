@@ -33,12 +33,8 @@ const CLIENT_ID_BYTES_MAX: usize = 128;
 const DIGEST_BYTES: usize = 16;
 
 impl Authenticator {
-    /// Finds out who asks, by the credential that this entry takes.
-    ///
-    /// # Errors
-    /// [`Rejection::Unauthenticated`] whatever is wrong with the credential;
-    /// [`Rejection::Overloaded`], [`Rejection::IssuerUnavailable`] or [`Rejection::NotReady`] if it
-    /// could not be looked at.
+    /// Verifies the kind of credential that this entry accepts. Every invalid one is the same
+    /// [`Rejection::Unauthenticated`].
     pub async fn principal(
         &self,
         entry: Entry,

@@ -46,7 +46,7 @@ pub struct RunningGateway {
     pub listen: Listen,
     pub is_tls: bool,
     pub keys: FileStore,
-    shared: Arc<Gateway>,
+    gateway: Arc<Gateway>,
     servers: Servers,
     certificate: Option<Certificate>,
     /// Held as long as the process runs, so that no second gateway uses the folder.
@@ -62,8 +62,8 @@ impl RunningGateway {
         let authenticator = servers::authenticator(None)?;
         let ListenerLimits { header_bytes_max, body_bytes_max, connections_max } = config.limits;
         let limits = servers::limits(header_bytes_max, body_bytes_max, connections_max);
-        let shared = Gateway::new(authenticator, limits, AddressPolicy::AllowAll, events);
-        shared.update(table(config, &Keys::default(), 0)?)?;
+        let gateway = Gateway::new(authenticator, limits, AddressPolicy::AllowAll, events);
+        gateway.update(table(config, &Keys::default(), 0)?)?;
         let Listen { external, internal, admin } = config.listen;
         let bind =
             |address, entry, option| servers::bind(address, entry, option, certificate.clone());
@@ -83,16 +83,16 @@ impl RunningGateway {
         let first_key = is_first_start.then(|| first_key(&store, config, clock::wall()));
         let first_key = first_key.transpose()?;
         let keys = store.read()?;
-        apply(&shared, config, &keys, 1)?;
+        apply(&gateway, config, &keys, 1)?;
         let entries = [Some(external), internal].into_iter().flatten().collect();
-        let router = admin::router(Arc::clone(&shared));
+        let router = admin::router(Arc::clone(&gateway));
         let usage = Some((ledger, written));
         let gateway = Self {
             listen,
             is_tls: certificate.is_some(),
             keys: store,
-            servers: Servers::start(Arc::clone(&shared), entries, (admin, router), usage),
-            shared,
+            servers: Servers::start(Arc::clone(&gateway), entries, (admin, router), usage),
+            gateway,
             certificate,
             _lock: lock,
         };
@@ -109,7 +109,7 @@ impl RunningGateway {
     ) -> Result<(), CliError> {
         let renew = pem.zip(self.certificate.as_ref());
         renew.map(|(pem, _)| pem.parse()).transpose()?;
-        apply(&self.shared, config, keys, revision)?;
+        apply(&self.gateway, config, keys, revision)?;
         if let Some((pem, certificate)) = renew {
             certificate.replace(pem.chain.as_bytes(), pem.key.reveal().as_bytes())?;
         }
@@ -118,14 +118,14 @@ impl RunningGateway {
 
     /// Counts an update that was refused.
     pub fn count_refusal(&self) {
-        self.shared.metrics.tables_refused.inc();
+        self.gateway.metrics.tables_refused.inc();
     }
 
     /// See [`Servers::stop`].
     pub async fn stop(self, drain: Duration, signals: &mut ShutdownSignals) {
-        let Self { shared, servers, .. } = self;
+        let Self { gateway, servers, .. } = self;
         // The ledger ends when its last sender is dropped.
-        drop(shared);
+        drop(gateway);
         servers.stop(drain, signals).await;
     }
 }
@@ -175,9 +175,9 @@ fn table(config: &Config, keys: &Keys, revision: u64) -> Result<Table, CliError>
     Ok(Table::try_from(config.table(keys.documents(), revision))?)
 }
 
-fn apply(shared: &Gateway, config: &Config, keys: &Keys, revision: u64) -> Result<(), CliError> {
-    shared.update(table(config, keys, revision)?)?;
-    let snapshot = shared.tables.snapshot();
+fn apply(gateway: &Gateway, config: &Config, keys: &Keys, revision: u64) -> Result<(), CliError> {
+    gateway.update(table(config, keys, revision)?)?;
+    let snapshot = gateway.tables.snapshot();
     let (models, keys) = (snapshot.listed().len(), snapshot.keys.len());
     tracing::info!(revision, models, keys, "table in force");
     Ok(())

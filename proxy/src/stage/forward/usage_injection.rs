@@ -25,11 +25,11 @@ pub fn usage_injection(
         (UsageFormat::Chat | UsageFormat::Completions, false) => UsageReporting::Total,
         _ => UsageReporting::Off,
     };
-    let hide = match (asked, wanted) {
+    let filter = match (asked, wanted) {
         (UsageReporting::Off, UsageReporting::Total) => UsageFilter::FinalChunk,
         (UsageReporting::Off, UsageReporting::Continuous) => UsageFilter::All,
         (UsageReporting::Total, UsageReporting::Continuous) => UsageFilter::ContinuousOnly,
         _ => UsageFilter::Off,
     };
-    (wanted, hide)
+    (wanted, filter)
 }

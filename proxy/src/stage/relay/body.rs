@@ -33,10 +33,10 @@ impl Relay<'_> {
     pub async fn stream(
         mut self,
         buffered: Vec<Bytes>,
-        hide: UsageFilter,
+        filter: UsageFilter,
         connector: &Connector,
     ) -> ExchangeOutcome {
-        let mut reader = SseUsageReader::new(self.usage_format(), hide);
+        let mut reader = SseUsageReader::new(self.usage_format(), filter);
         let mut outcome = self.pass_on(true, buffered, |chunk| reader.push(&chunk)).await;
         let mut last =
             if outcome == ExchangeOutcome::Complete { reader.flush() } else { Bytes::new() };
