@@ -17,7 +17,9 @@ use kube::{
     core::PartialObjectMeta,
     runtime::{WatchStreamExt, watcher},
 };
-use llm_push::{Authority, Certificate, IssueError, IssuedCertificate, RotationStep, next_step};
+use llm_push::{
+    Authority, IssueError, IssuedCertificate, RotationStep, ServingCertificate, next_step,
+};
 use std::{collections::BTreeMap, pin::pin, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -183,7 +185,7 @@ pub async fn keep(published: &Published, stop: &CancellationToken) {
 pub async fn serving(
     published: &Published,
     names: Vec<String>,
-) -> Result<(Certificate, impl Future<Output = ()> + Send + use<>), IssueError> {
+) -> Result<(ServingCertificate, impl Future<Output = ()> + Send + use<>), IssueError> {
     let mut versions = Box::pin(published.versions().chain(stream::pending()));
     let mut authority = loop {
         if let Some(authority) = versions.next().await {
@@ -192,7 +194,7 @@ pub async fn serving(
     };
     let issued = authority.issue(&names, clock::wall())?;
     let mut renew_at = issued.renew_at;
-    let certificate = Certificate::new(issued);
+    let certificate = ServingCertificate::new(issued);
     let renewed = certificate.clone();
     let renew = async move {
         loop {
