@@ -22,7 +22,9 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher::watch_object},
 };
 use llm_contract::Chain;
-use llm_push::{Authority, Certificate, IssueError, IssuedCertificate, RotationStep, next_step};
+use llm_push::{
+    Authority, IssueError, IssuedCertificate, RotationStep, ServingCertificate, next_step,
+};
 use std::{collections::BTreeMap, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -171,7 +173,7 @@ pub async fn maintain(store: &AuthorityStore, stop: &CancellationToken) {
 pub async fn serving_certificate(
     store: &AuthorityStore,
     names: Vec<String>,
-) -> Result<(Certificate, impl Future<Output = ()> + Send + use<>), IssueError> {
+) -> Result<(ServingCertificate, impl Future<Output = ()> + Send + use<>), IssueError> {
     let mut versions = Box::pin(store.versions().chain(stream::pending()));
     let mut authority = loop {
         if let Some(authority) = versions.next().await {
@@ -180,7 +182,7 @@ pub async fn serving_certificate(
     };
     let issued = authority.issue(&names, clock::wall())?;
     let mut renew_at = issued.renew_at;
-    let certificate = Certificate::new(issued);
+    let certificate = ServingCertificate::new(issued);
     let renewed = certificate.clone();
     let renew = async move {
         loop {

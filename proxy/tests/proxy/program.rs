@@ -353,7 +353,7 @@ fn what_cannot_be_done_is_said_in_a_line_and_by_the_exit_code() {
         (with(&["--tls-cert", "nothing", "--tls-key", "tls.key"]), 69, "cannot read nothing"),
         (with(&["--pepper", "empty"]), 65, "empty holds no pepper"),
         (with(&["--state", "/proc/nothing"]), 69, "choose another with --state"),
-        (vec!["serve", "--control", "http://10.0.0.1:1"], 64, "over https only"),
+        (vec!["serve", "--control", "http://10.0.0.1:1"], 64, "use https, unless"),
         (vec!["table", "--admin", "127.0.0.1:1"], 69, "is it running"),
         (vec!["explain", "--model", "m"], 64, "which key?"),
     ] {

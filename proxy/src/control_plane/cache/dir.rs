@@ -42,11 +42,7 @@ impl CacheDir {
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let folder = folder.join(FOLDER);
-        match DirBuilder::new().mode(0o700).create(&folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(Self(folder))
     }
 
