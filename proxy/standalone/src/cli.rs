@@ -79,6 +79,13 @@ pub struct ServeArgs {
     /// The configuration, used unless --upstream is set; reloaded when it changes
     #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+// Settings that take precedence over the configuration's.
+#[derive(Clone, Debug, Args)]
+pub struct Overrides {
     /// The folder for keys, usage and other data [default: the configuration's, or ./data]
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,

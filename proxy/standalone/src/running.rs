@@ -8,7 +8,10 @@ use crate::{
 };
 use jiff::Timestamp;
 use llm_contract::{ModelPattern, SecretKey, Table, document};
-use llm_keys::{FileStore, Keys, NewKey};
+use llm_keys::{
+    FileStore, Keys, NewKey,
+    file_lock::{self, LockAttempt},
+};
 use llm_proxy::{
     admin,
     app::servers::{self, EVENTS_MAX, Servers},
@@ -19,9 +22,8 @@ use llm_proxy::{
     upstream::Reach,
 };
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::{DirBuilder, File},
+    os::unix::fs::DirBuilderExt as _,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -147,27 +149,12 @@ fn first_key(keys: &FileStore, config: &Config, now: Timestamp) -> Result<Secret
 /// Creates and locks the data folder.
 fn lock(folder: &Path) -> Result<File, CliError> {
     let unusable = |source| CliError::DataDir { folder: folder.to_owned(), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-    let path = folder.join(LOCK);
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0).map_err(unusable)?;
-            write!(file, "{}", std::process::id()).map_err(unusable)?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let holder = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+    match file_lock::try_lock(&folder.join(LOCK)).map_err(unusable)? {
+        LockAttempt::Acquired(file) => Ok(file),
+        LockAttempt::HeldBy(holder) => {
             Err(CliError::DataDirInUse { folder: folder.to_owned(), holder })
         }
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
 }
 
