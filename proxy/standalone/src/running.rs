@@ -132,8 +132,8 @@ impl RunningGateway {
     }
 }
 
-/// Creates a key at the first start, with access to everything: whoever starts the gateway decides
-/// what it serves.
+/// Creates the key of the first start, with access to every model: the user who starts the gateway
+/// decides what it serves.
 fn first_key(keys: &FileStore, config: &Config, now: Timestamp) -> Result<SecretKey, CliError> {
     let new = NewKey {
         name: FIRST_KEY.to_owned(),
