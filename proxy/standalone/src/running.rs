@@ -58,8 +58,8 @@ pub struct RunningGateway {
 impl RunningGateway {
     /// Starts a gateway. Whatever can fail does so before anything is served, and if possible before
     /// the data folder is created.
-    pub async fn start(config: &Config, pem: Option<&CertificatePem>) -> Result<Started, CliError> {
-        let certificate = pem.map(CertificatePem::parse).transpose()?;
+    pub async fn start(config: &Config) -> Result<Started, CliError> {
+        let certificate = config.tls.as_ref().map(CertificatePem::parse).transpose()?;
         let (events, written) = mpsc::channel(EVENTS_MAX);
         let authenticator = servers::authenticator(None)?;
         let ListenerLimits { header_bytes_max, body_bytes_max, connections_max } = config.limits;
@@ -102,18 +102,11 @@ impl RunningGateway {
     }
 
     /// Puts a configuration and keys in force, or changes nothing and fails.
-    pub fn update(
-        &self,
-        config: &Config,
-        pem: Option<&CertificatePem>,
-        keys: &Keys,
-        revision: u64,
-    ) -> Result<(), CliError> {
-        let renew = pem.zip(self.certificate.as_ref());
-        renew.map(|(pem, _)| pem.parse()).transpose()?;
+    pub fn update(&self, config: &Config, keys: &Keys, revision: u64) -> Result<(), CliError> {
+        let renewed = config.tls.as_ref().zip(self.certificate.as_ref());
         apply(&self.shared, config, keys, revision)?;
-        if let Some((pem, certificate)) = renew {
-            certificate.replace(pem.chain.as_bytes(), pem.key.reveal().as_bytes())?;
+        if let Some((pem, certificate)) = renewed {
+            certificate.replace(pem.chain.reveal().as_bytes(), pem.key.reveal().as_bytes())?;
         }
         Ok(())
     }

@@ -20,8 +20,7 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
         loaded = load(&args) => loaded?,
         () = signals.recv() => return Ok(()),
     };
-    let Started { gateway, keys, first_key } =
-        RunningGateway::start(&loaded.config, loaded.certificate.as_ref()).await?;
+    let Started { gateway, keys, first_key } = RunningGateway::start(&loaded.config).await?;
     let models = loaded.config.model_ids();
     let (key, data_dir) = (first_key.as_ref(), &loaded.config.data_dir);
     let is_found = data_dir::find(DataArgs::default()).is_ok_and(|folder| folder == *data_dir);
@@ -49,7 +48,7 @@ async fn load(args: &ServeArgs) -> Result<(LoadedConfig, Option<LoadConfig>), Cl
     if let Some(server) = &args.upstream {
         let mut config = server.config().await?;
         overrides.apply(&mut config);
-        return Ok((LoadedConfig { config, certificate: None, files: Vec::new() }, None));
+        return Ok((LoadedConfig { config, files: Vec::new() }, None));
     }
     let file = args.config.clone();
     if !file.exists() {
