@@ -51,6 +51,7 @@ mod mint;
 mod validity;
 mod stored_key;
 mod keys;
+pub mod file_lock;
 mod file_store;
 #[cfg(feature = "kubernetes")]
 mod kube_store;

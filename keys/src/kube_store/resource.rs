@@ -13,6 +13,7 @@ use llm_crd::{
     ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType,
     OwnerIdentity, Replaces,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
@@ -23,8 +24,9 @@ use std::{
 /// wins.
 const REPLACED_BY: &str = "llm.nebari.dev/replaced-by";
 
-/// A key in the cluster, without its hash.
-#[derive(Clone, Debug, PartialEq)]
+/// A key in the cluster, without its hash; also the output of `--json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct KubeKey {
     /// The resource's name.
     pub id: String,
@@ -36,18 +38,20 @@ pub struct KubeKey {
     pub groups: Vec<String>,
     pub models: Vec<String>,
     /// The end of an overlap counts as its expiry.
+    #[serde(flatten)]
     pub validity: Validity,
     pub limits: CallerLimits,
     pub replaces: Option<String>,
     pub replaced_by: Option<String>,
     /// Roughly: proxies report uses now and then.
     pub last_used_at: Option<Timestamp>,
-    /// Unless the operator has yet to see the current resource.
+    /// `None` while the operator has not seen the current resource.
+    #[serde(rename = "verdict")]
     pub condition: Option<ActiveCondition>,
 }
 
 /// The condition `Active`, which the operator sets.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActiveCondition {
     /// Whether proxies accept the key.
