@@ -76,7 +76,7 @@ impl Cluster {
         // JSON is YAML.
         let texts = kinds.map(|kind| serde_json::to_string(&kind).unwrap());
         self.plane.apply(&texts.join("\n---\n")).await.unwrap();
-        self.plane.until_kinds_are_served().await.unwrap();
+        self.plane.wait_until_kinds_are_served().await.unwrap();
     }
 
     /// Objects of the older pack, of a model that is there or not.

@@ -115,7 +115,7 @@ async fn node() -> Node {
         files.iter().map(|(here, there)| (here.as_path(), *there)).collect();
     node.load_image(IMAGE, 65532, &files).await.unwrap();
     node.kubectl(&["apply", "--server-side", "--filename", CRDS]).await.unwrap();
-    node.until_kinds_are_served().await.unwrap();
+    node.wait_until_kinds_are_served().await.unwrap();
     node
 }
 
@@ -147,7 +147,8 @@ async fn downloads_and_last_words_are_told_as_they_are_and_a_deleted_download_en
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let settings = settings(&namespace);
-    let (world, feed) = cluster_state::start(&client, &settings, model::plan::kinds(), &tasks, &stop);
+    let (world, feed) =
+        cluster_state::start(&client, &settings, model::plan::kinds(), &tasks, &stop);
     let context = Context::new(&client, settings, world, None);
     let _ends = stop.clone().drop_guard();
     tasks.spawn({

@@ -1,22 +1,21 @@
-//! Who asked the API server for what.
+//! The audit log of the API server.
 
 use serde::Deserialize;
 
 use crate::error::ClusterError;
 
-/// A request that the API server answered, or a watch that it began to answer.
+/// A request that the API server has answered, or a watch that it has begun to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Request {
+pub struct AuditedRequest {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: String,
     /// The user, `system:serviceaccount:NAMESPACE:NAME` for a service account.
     pub user: String,
-    /// The address it came from.
+    /// The client's IP address.
     pub source: String,
-    /// What the client calls itself.
     pub user_agent: String,
-    /// The path and query.
+    /// Path and query.
     pub uri: String,
     /// The kind's plural, such as `deployments`; empty if the request is not about an object.
     pub resource: String,
@@ -26,12 +25,12 @@ pub struct Request {
     pub namespace: String,
     /// The object's name; empty for a list.
     pub name: String,
-    /// The status of the answer.
+    /// The HTTP status of the response.
     pub code: u16,
 }
 
-impl Request {
-    /// Reads an audit log, whose last line may still be being written.
+impl AuditedRequest {
+    /// Parses an audit log, without a last line that is still being written.
     pub(crate) fn parse_all(log: &str) -> Result<Vec<Self>, ClusterError> {
         log.split_inclusive('\n')
             .filter(|line| line.ends_with('\n'))
@@ -67,18 +66,6 @@ impl Request {
             code: response_status.unwrap_or_default().code,
         })
     }
-}
-
-/// Sums a counter of a metrics text over all label sets that hold every one of `labels`.
-pub(crate) fn sum(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
-    let wanted: Vec<String> =
-        labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
-    metrics
-        .lines()
-        .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "))
-        .filter(|(set, _)| wanted.iter().all(|label| set.split(',').any(|held| held == label)))
-        .filter_map(|(_, value)| value.trim().parse::<f64>().ok())
-        .sum()
 }
 
 #[derive(Deserialize)]
@@ -120,7 +107,7 @@ struct ResponseStatus {
 
 #[cfg(test)]
 mod tests {
-    use super::{Request, sum};
+    use super::AuditedRequest;
 
     #[test]
     fn a_watch_counts_when_it_begins_and_a_list_when_it_ends() {
@@ -136,20 +123,8 @@ mod tests {
             line("list", "ResponseComplete"),
             "{\"half of a li"
         );
-        let verbs: Vec<_> = Request::parse_all(&log).unwrap().into_iter().map(|r| r.verb).collect();
+        let verbs: Vec<_> =
+            AuditedRequest::parse_all(&log).unwrap().into_iter().map(|r| r.verb).collect();
         assert_eq!(verbs, ["watch", "list"]);
-    }
-
-    #[test]
-    fn a_sum_is_over_the_label_sets_that_hold_what_is_asked_for() {
-        let metrics = "\
-# TYPE total counter
-total{resource=\"pods\",verb=\"GET\"} 2
-total{resource=\"pods\",verb=\"LIST\"} 3
-total{resource=\"pods\",verb=\"GET\",code=\"404\"} 1
-total_other{resource=\"pods\",verb=\"GET\"} 100
-";
-        assert_eq!(sum(metrics, "total", &[("verb", "GET"), ("resource", "pods")]), 3.0);
-        assert_eq!(sum(metrics, "total", &[]), 6.0);
     }
 }
