@@ -109,9 +109,8 @@ impl Place {
                 && about == (&self.namespace, id.as_str())
         };
         wait_for_some("the requests are on record", PATIENCE, async || {
-            let requests = self.cluster.requests().unwrap();
-            let codes: Vec<_> =
-                requests.into_iter().filter(ours).map(|request| request.code).collect();
+            let requests = self.cluster.requests(ours).unwrap();
+            let codes: Vec<_> = requests.into_iter().map(|request| request.code).collect();
             (count <= codes.len()).then_some(codes)
         })
         .await

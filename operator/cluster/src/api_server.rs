@@ -12,10 +12,11 @@ use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{ObjectMeta, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::process::Command;
 
-use crate::audit::AuditedRequest;
+use crate::audit::{AuditLog, AuditedRequest};
 use crate::command::{output, output_with_input};
 use crate::error::ClusterError;
 use crate::script::HOME;
@@ -42,12 +43,19 @@ pub struct ApiServer {
     kubeconfig: PathBuf,
     controllers: Controllers,
     namespaces: AtomicU32,
+    audit: Mutex<AuditLog>,
 }
 
 impl ApiServer {
     pub(crate) fn new(folder: PathBuf, controllers: Controllers) -> Self {
         let kubeconfig = folder.join("pki/admin.kubeconfig");
-        Self { folder, kubeconfig, controllers, namespaces: AtomicU32::new(0) }
+        Self {
+            folder,
+            kubeconfig,
+            controllers,
+            namespaces: AtomicU32::new(0),
+            audit: Mutex::default(),
+        }
     }
 
     /// A folder for a cluster; the script that runs the cluster removes it.
@@ -220,13 +228,15 @@ impl ApiServer {
         Ok(sum_series(&self.metrics().await?, "apiserver_request_total", &labels))
     }
 
-    /// Every request that the API server has answered since it first started, in the order of its
+    /// The matching requests that the API server has answered since it first started, in the order of its
     /// audit log, which may be a moment behind the answers.
-    pub fn requests(&self) -> Result<Vec<AuditedRequest>, ClusterError> {
-        let path = self.folder.join("audit.jsonl");
-        let log = fs::read_to_string(&path)
-            .map_err(|source| ClusterError::File { path: path.clone(), source })?;
-        AuditedRequest::parse_all(&log)
+    pub fn requests(
+        &self,
+        filter: impl Fn(&AuditedRequest) -> bool,
+    ) -> Result<Vec<AuditedRequest>, ClusterError> {
+        let mut log = self.audit.lock();
+        log.update(&self.folder.join("audit.jsonl"))?;
+        Ok(log.requests.iter().filter(|request| filter(request)).cloned().collect())
     }
 }
 

@@ -1,5 +1,9 @@
 //! The audit log of the API server.
 
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
 use serde::Deserialize;
 
 use crate::error::ClusterError;
@@ -29,16 +33,36 @@ pub struct AuditedRequest {
     pub code: u16,
 }
 
-impl AuditedRequest {
-    /// Parses an audit log, without a last line that is still being written.
-    pub(crate) fn parse_all(log: &str) -> Result<Vec<Self>, ClusterError> {
-        log.split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'))
-            .map(|line| serde_json::from_str(line).map_err(|source| ClusterError::Audit { source }))
-            .filter_map(|event: Result<Event, _>| event.map(Self::from_event).transpose())
-            .collect()
-    }
+/// The requests of an audit log, each line of which is parsed once.
+#[derive(Debug, Default)]
+pub(crate) struct AuditLog {
+    parsed_bytes: u64,
+    pub(crate) requests: Vec<AuditedRequest>,
+}
 
+impl AuditLog {
+    /// Parses what was written since the last call.
+    pub(crate) fn update(&mut self, path: &Path) -> Result<(), ClusterError> {
+        let read = || -> io::Result<String> {
+            let (mut file, mut text) = (File::open(path)?, Vec::new());
+            file.seek(SeekFrom::Start(self.parsed_bytes))?;
+            file.read_to_end(&mut text)?;
+            // The last line may still be being written.
+            text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+            String::from_utf8(text).map_err(io::Error::other)
+        };
+        let text = read().map_err(|source| ClusterError::File { path: path.to_owned(), source })?;
+        for line in text.lines() {
+            let event =
+                serde_json::from_str(line).map_err(|source| ClusterError::Audit { source })?;
+            self.requests.extend(AuditedRequest::from_event(event));
+        }
+        self.parsed_bytes += text.len() as u64;
+        Ok(())
+    }
+}
+
+impl AuditedRequest {
     /// A watch is counted when it begins, everything else when it ends.
     fn from_event(event: Event) -> Option<Self> {
         let Event {
@@ -107,7 +131,9 @@ struct ResponseStatus {
 
 #[cfg(test)]
 mod tests {
-    use super::AuditedRequest;
+    use std::io::Write as _;
+
+    use super::AuditLog;
 
     #[test]
     fn a_watch_counts_when_it_begins_and_a_list_when_it_ends() {
@@ -116,15 +142,26 @@ mod tests {
                 r#"{{"stage":"{stage}","verb":"{verb}","user":{{"username":"u"}},"requestURI":"/"}}"#
             )
         };
-        let log = format!(
-            "{}\n{}\n{}\n{}",
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut log = AuditLog::default();
+        let verbs = |log: &AuditLog| -> Vec<_> {
+            log.requests.iter().map(|request| request.verb.clone()).collect()
+        };
+        let text = format!(
+            "{}\n{}\n{}\n",
             line("watch", "ResponseStarted"),
             line("watch", "ResponseComplete"),
             line("list", "ResponseComplete"),
-            "{\"half of a li"
         );
-        let verbs: Vec<_> =
-            AuditedRequest::parse_all(&log).unwrap().into_iter().map(|r| r.verb).collect();
-        assert_eq!(verbs, ["watch", "list"]);
+        let last = line("get", "ResponseComplete");
+        let (half, rest) = last.split_at(9);
+
+        write!(file, "{text}{half}").unwrap();
+        log.update(file.path()).unwrap();
+        assert_eq!(verbs(&log), ["watch", "list"]);
+
+        writeln!(file, "{rest}").unwrap();
+        log.update(file.path()).unwrap();
+        assert_eq!(verbs(&log), ["watch", "list", "get"]);
     }
 }

@@ -136,8 +136,7 @@ impl Cluster {
     /// What operators have asked for so far.
     pub(crate) fn requests(&self) -> Vec<AuditedRequest> {
         let user = format!("system:serviceaccount:{}:{ACCOUNT}", self.namespace);
-        let requests = self.plane.requests().unwrap().into_iter();
-        requests.filter(|request| request.user == user).collect()
+        self.plane.requests(|request| request.user == user).unwrap()
     }
 
     /// Waits until operators have asked for nothing for a while.

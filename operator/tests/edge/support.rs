@@ -283,11 +283,10 @@ spec:
 
     /// What was asked about the two namespaces, but for watches.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let requests = self.plane.requests().unwrap();
-        let ours = requests.into_iter().filter(|it| {
+        let ours = self.plane.requests(|it| {
             it.verb != "watch" && (it.namespace == self.own || it.namespace == self.gateways)
         });
-        ours.map(|it| format!("{} {}", it.verb, it.uri)).collect()
+        ours.unwrap().iter().map(|it| format!("{} {}", it.verb, it.uri)).collect()
     }
 }
 

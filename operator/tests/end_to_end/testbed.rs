@@ -223,8 +223,7 @@ impl TestBed {
     /// The operator needs no right beyond those that `llm-operator rbac` prints.
     pub(crate) fn assert_no_forbidden_requests(&self) {
         let user = format!("system:serviceaccount:{}:llm-operator", self.namespace);
-        let asked = self.node.requests().unwrap();
-        let ours: Vec<_> = asked.into_iter().filter(|request| request.user == user).collect();
+        let ours = self.node.requests(|request| request.user == user).unwrap();
         let denied: Vec<_> = ours.iter().filter(|request| request.code == 403).collect();
         println!("{} requests of the operators", ours.len());
         assert!(!ours.is_empty());

@@ -156,10 +156,8 @@ spec:
 
     /// What was deleted, in order.
     pub(crate) fn deleted(&self) -> Vec<String> {
-        let requests = self.plane.requests().unwrap();
-        let ours =
-            requests.into_iter().filter(|it| it.verb == "delete" && it.namespace == self.namespace);
-        ours.map(|it| format!("{} {}", it.resource, it.name)).collect()
+        let ours = self.plane.requests(|it| it.verb == "delete" && it.namespace == self.namespace);
+        ours.unwrap().iter().map(|it| format!("{} {}", it.resource, it.name)).collect()
     }
 
     /// Runs, with this said of both entries.

@@ -97,8 +97,7 @@ async fn serves(testbed: &TestBed, name: &str) {
 }
 
 fn over_the_link(testbed: &TestBed) -> Vec<AuditedRequest> {
-    let requests = testbed.installation.plane.requests().unwrap().into_iter();
-    requests.filter(|it| it.source == link::SOURCE).collect()
+    testbed.installation.plane.requests(|it| it.source == link::SOURCE).unwrap()
 }
 
 /// Every replica asks whose the tokens of its proxies are, which is a write in name only.

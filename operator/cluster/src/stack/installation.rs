@@ -160,7 +160,7 @@ impl Installation {
     pub fn request_counts(&self) -> anyhow::Result<BTreeMap<(String, String, u16), usize>> {
         let user = self.operator_user();
         let mut counts = BTreeMap::new();
-        for request in self.plane.requests()?.into_iter().filter(|request| request.user == user) {
+        for request in self.plane.requests(|request| request.user == user)? {
             let resource = match request.subresource.as_str() {
                 "" => request.resource,
                 part => format!("{}/{part}", request.resource),
