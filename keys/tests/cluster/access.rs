@@ -66,7 +66,7 @@ async fn a_key_whose_groups_may_not_be_written_is_taken_back_or_named() {
             "half",
             "create",
             1,
-            "may be left over, and nobody has it; revoke it if it is listed: you",
+            "may be left over, and no one has it; revoke it if it is listed: you",
         ),
     ] {
         let kubeconfig = place.kubeconfig_with(name, &rules(verbs, "get")).await;
@@ -87,7 +87,7 @@ async fn a_namespace_that_is_not_there_is_named() {
     assert_eq!(ran.code, 69);
     assert_eq!(
         ran.err,
-        "llm-keys: there is no namespace nowhere; create it, or name another with --namespace\n"
+        "llm-keys: there is no namespace nowhere; create it, or choose another with --namespace\n"
     );
 }
 
@@ -121,8 +121,7 @@ fn a_cluster_is_looked_for_where_kubectl_does() {
     assert_eq!(ran.code, 65);
     assert_eq!(
         ran.err,
-        "llm-keys: which cluster? There is no kubeconfig, and this is no pod; name one with \
-         --kubeconfig\n"
+        "llm-keys: which cluster? There is no kubeconfig here, and no pod; pass --kubeconfig\n"
     );
     let ran = run_with(None, &["list", "--kubeconfig", "missing.yaml"]);
     assert_eq!(ran.code, 65);

@@ -4,7 +4,7 @@ use kube::{Api, Client};
 use llm_cluster::{AuditedRequest, ControlPlane, wait_for, wait_for_some};
 use llm_contract::{Group, KeyId};
 use llm_crd::ApiKeyResource;
-use llm_keys::{KubeKey, KubeOwner, KubeStore, NewKey, Scope, StoredLimits, clock, system_random};
+use llm_keys::{KubeKey, KubeOwner, KubeStore, NewKey, ResourceScope, clock, system_random};
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -192,14 +192,14 @@ pub(crate) fn run_with(kubeconfig: Option<&Path>, args: &[&str]) -> Ran {
 }
 
 /// A key for a team.
-pub(crate) fn laptop() -> NewKey<KubeOwner, Scope> {
+pub(crate) fn laptop() -> NewKey<KubeOwner, ResourceScope> {
     NewKey {
         name: "laptop".into(),
         owner: KubeOwner::team(Group::parse("ml").unwrap()),
         models: vec!["models/qwen3".parse().unwrap()],
         not_before: None,
         expires_at: None,
-        limits: StoredLimits::default(),
+        concurrency: None,
     }
 }
 

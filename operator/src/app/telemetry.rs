@@ -1,9 +1,6 @@
 //! Logs: lines for people on a terminal, JSON otherwise; on standard error.
 
-use std::{
-    fmt,
-    io::{self, IsTerminal, Write},
-};
+use std::io::{self, IsTerminal};
 use tracing_subscriber::{EnvFilter, fmt::layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// What is logged unless `RUST_LOG` says otherwise.
@@ -19,10 +16,4 @@ pub fn start() {
     } else {
         registry.with(layer.json().flatten_event(true)).init();
     }
-}
-
-/// Says why the program ends.
-pub fn complain(failure: &dyn fmt::Display) {
-    // Nobody can be told that nobody can be told.
-    let _ = writeln!(io::stderr(), "llm-operator: {failure}");
 }

@@ -11,5 +11,5 @@ mod redacted;
 
 pub use chunks::UpdateChunks;
 pub use documents::{Change, Digest, DocumentHash, Documents, InvalidChange};
-pub use redacted::{RedactedResource, RedactedTable, RefusedResource, Section};
+pub use redacted::{RedactedResource, RedactedTable, RefusedResource};
 pub use resource::{InvalidResource, Kind, Name, Resource, redacted};

@@ -1,4 +1,4 @@
-//! Configurations: a file that is good makes a table that is good; mistakes are always named.
+//! Configurations: a file that is good makes a table that is good; errors are always reported.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,6 +14,6 @@ fuzz_target!(|text: &str| {
             // A certificate of one letter is refused; nothing else is.
             let _ = table.map(Table::try_from);
         }
-        Err(mistakes) => assert!(!mistakes.is_empty()),
+        Err(errors) => assert!(!errors.is_empty()),
     }
 });

@@ -1,53 +1,48 @@
-//! `llm-proxy serve`: runs until it is told to stop.
+//! The `serve` command: runs a proxy until it is stopped.
 
 use super::{
     cli::ServeArgs,
-    failure::Failure,
-    http,
+    error::CliError,
+    http_client,
     ledger::Ledger,
-    serving::{self, BODIES_MAX, BODY_WAIT, EVENTS_MAX, Serving},
-    signals::Signals,
+    servers::{self, EVENTS_MAX, Servers},
+    signals::ShutdownSignals,
 };
 use crate::{
     admin,
-    auth::{
-        key_verifier::Keyring,
-        oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
-    },
     control_plane::{
         self, Feed,
         control::{self, Control, Waits},
     },
-    gateway::{Limits, Shared},
-    stage::{accept::Entry, authenticate::Authenticator, read},
+    gateway::Shared,
+    stage::accept::Entry,
 };
 use llm_contract::{Pepper, Secret, Table};
-use std::{fs, io, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 use tokio::{sync::mpsc, task::block_in_place};
 
-/// Starts a proxy and serves until it is told to stop.
-///
-/// # Errors
-/// [`Failure`]; nothing was served then.
-pub async fn run(args: ServeArgs) -> Result<(), Failure> {
-    http::install_crypto();
-    let mut signals = Signals::catch()?;
+pub async fn run(args: ServeArgs) -> Result<(), CliError> {
+    http_client::install_crypto();
+    let mut signals = ShutdownSignals::install()?;
     let control = control(&args)?;
     let certificate = args.certificate();
-    let certificate = certificate.map(|files| Ok::<_, Failure>((files.load()?, files)));
+    let certificate = certificate.map(|files| Ok::<_, CliError>((files.load()?, files)));
     let certificate = certificate.transpose()?;
     let tls = || certificate.as_ref().map(|(certificate, _)| certificate.clone());
-    let external = serving::bind(args.external, Entry::External, "--external", tls())?;
-    let internal = serving::bind(args.internal, Entry::Internal, "--internal", tls())?;
-    let admin = serving::bind_admin(args.admin, "--admin").await?;
+    let external = servers::bind(args.external, Entry::External, "--external", tls())?;
+    let internal = servers::bind(args.internal, Entry::Internal, "--internal", tls())?;
+    let admin = servers::bind_admin(args.admin, "--admin").await?;
     let ledger = args.usage.as_deref().map(Ledger::open).transpose()?;
 
     let (events, written) = mpsc::channel(EVENTS_MAX);
-    let authenticator = authenticator(args.pepper.as_deref())?;
-    let shared = Shared::new(authenticator, limits(&args), args.reach(), events);
+    let pepper = args.pepper.as_deref().map(read_pepper).transpose()?;
+    let authenticator = servers::authenticator(pepper)?;
+    let (header, body) = (args.header_bytes.get(), args.body_bytes.get());
+    let limits = servers::limits(header, body, args.connections.get());
+    let shared = Shared::new(authenticator, limits, args.reach(), events);
     let feed = Feed::new(Arc::clone(&shared), Table::BYTES_MAX);
     if let Some(folder) = &args.state {
-        let unusable = |source| Failure::State { folder: folder.clone(), source };
+        let unusable = |source| CliError::StateFolder { folder: folder.clone(), source };
         block_in_place(|| feed.keep_in(folder)).map_err(unusable)?;
     }
     tracing::info!(
@@ -58,7 +53,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         "llm-proxy serves"
     );
     if ledger.is_none() {
-        tracing::info!("usage is counted and not written down; name a folder with --usage");
+        tracing::info!("usage is only counted; to keep a ledger, choose a folder with --usage");
     }
     let router = admin::router(Arc::clone(&shared)).merge(control_plane::router(Arc::clone(&feed)));
     let drain = shared.drain.clone();
@@ -66,21 +61,23 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         .background
         .spawn(drain.clone().run_until_cancelled_owned(control::follow(feed, control)));
     if let Some((certificate, files)) = certificate {
-        shared.background.spawn(drain.run_until_cancelled_owned(files.follow(certificate)));
+        shared
+            .background
+            .spawn(drain.run_until_cancelled_owned(files.reload_on_change(certificate)));
     }
     let usage = ledger.map(|ledger| (ledger, written));
-    let serving = Serving::start(shared, vec![external, internal], (admin, router), usage);
-    signals.next().await;
-    serving.stop(args.drain, &mut signals).await;
+    let servers = Servers::start(shared, vec![external, internal], (admin, router), usage);
+    signals.recv().await;
+    servers.stop(args.drain, &mut signals).await;
     Ok(())
 }
 
-fn control(args: &ServeArgs) -> Result<Control, Failure> {
+fn control(args: &ServeArgs) -> Result<Control, CliError> {
     let named = args.control_server_name.clone();
     Ok(Control {
         replicas: args.control.replicas(),
         address: args.control.clone(),
-        server_name: named.or_else(|| args.control.server_name()).ok_or(Failure::ServerName)?,
+        server_name: named.or_else(|| args.control.server_name()).ok_or(CliError::ServerName)?,
         authorities: args.control_ca.clone(),
         token: args.control_token.clone(),
         proxy: args.name.clone(),
@@ -89,34 +86,11 @@ fn control(args: &ServeArgs) -> Result<Control, Failure> {
     })
 }
 
-fn authenticator(pepper: Option<&Path>) -> Result<Authenticator, Failure> {
-    let mut process_secret = [0; 64];
-    getrandom::fill(&mut process_secret).map_err(io::Error::from)?;
-    let pepper = pepper.map(read_pepper).transpose()?;
-    Ok(Authenticator {
-        keyring: Keyring::new(&process_secret, pepper),
-        issuers: Issuers::new(VERIFIED_ENTRIES_DEFAULT),
-    })
-}
-
-/// A line break at its end does not count.
-fn read_pepper(path: &Path) -> Result<Pepper, Failure> {
-    let file = |source| Failure::File { path: path.to_owned(), source };
+fn read_pepper(path: &Path) -> Result<Pepper, CliError> {
+    let file = |source| CliError::ReadFile { path: path.to_owned(), source };
     let pepper = Secret::new(fs::read_to_string(path).map_err(file)?);
     if pepper.reveal().trim().is_empty() {
-        return Err(Failure::Pepper { path: path.to_owned() });
+        return Err(CliError::EmptyPepper { path: path.to_owned() });
     }
     Ok(Pepper::new(Secret::new(pepper.reveal().trim())))
-}
-
-fn limits(args: &ServeArgs) -> Limits {
-    Limits {
-        header_bytes: args.header_bytes.get(),
-        connections: args.connections.get(),
-        read: read::Limits {
-            body_bytes: args.body_bytes.get(),
-            bodies_bytes: args.body_bytes.get().saturating_mul(BODIES_MAX),
-            body_wait: BODY_WAIT,
-        },
-    }
 }

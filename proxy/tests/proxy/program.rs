@@ -27,7 +27,7 @@ struct Home(TempDir);
 
 impl Home {
     fn new(authority: &Authority) -> Self {
-        llm_proxy::app::http::install_crypto();
+        llm_proxy::app::http_client::install_crypto();
         let home = Self(tempfile::tempdir().unwrap());
         fs::write(home.path("ca.crt"), authority.pem()).unwrap();
         fs::write(home.path("token"), TOKEN).unwrap();
@@ -286,7 +286,7 @@ async fn a_secret_is_in_no_log_metric_or_answer() {
     assert!(told.contains(r#""name": "models/odd""#), "{told}");
     let row =
         |words: &[&str]| told.lines().any(|it| it.split_whitespace().eq(words.iter().copied()));
-    assert!(row(&["REFUSED", "NAME", "WHY"]) && told.contains(&sim.url()), "{told}");
+    assert!(row(&["REFUSED", "NAME", "REASON"]) && told.contains(&sim.url()), "{told}");
     // Lines are gathered before they are written.
     for line in ["table in force", "a document is refused", "request ended"] {
         eventually(|| program.log().contains(line)).await;
@@ -350,12 +350,12 @@ fn what_cannot_be_done_is_said_in_a_line_and_by_the_exit_code() {
     let with = |more: &[&'static str]| [&serve[..], more].concat();
     for (args, code, said) in [
         (with(&["--tls-cert", "tls.crt", "--tls-key", "other.key"]), 65, "does not fit"),
-        (with(&["--tls-cert", "nothing", "--tls-key", "tls.key"]), 69, "reading nothing"),
+        (with(&["--tls-cert", "nothing", "--tls-key", "tls.key"]), 69, "cannot read nothing"),
         (with(&["--pepper", "empty"]), 65, "empty holds no pepper"),
-        (with(&["--state", "/proc/nothing"]), 69, "name another with --state"),
+        (with(&["--state", "/proc/nothing"]), 69, "choose another with --state"),
         (vec!["serve", "--control", "http://10.0.0.1:1"], 64, "over https only"),
         (vec!["table", "--admin", "127.0.0.1:1"], 69, "is it running"),
-        (vec!["explain", "--model", "m"], 64, "whose key?"),
+        (vec!["explain", "--model", "m"], 64, "which key?"),
     ] {
         let ran = home.run(&args);
         let err = String::from_utf8(ran.stderr).unwrap();

@@ -160,7 +160,7 @@ pub struct Served {
 }
 
 /// See [`crate::Limits`].
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Limits {
     /// Requests at a time.
@@ -213,7 +213,7 @@ pub struct Key {
 }
 
 /// See [`crate::Owner`].
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Owner {
     /// In logs and usage.

@@ -1,20 +1,19 @@
-//! From a configuration to the route table that the proxy decides by; pure.
+//! The route table of a configuration; pure.
 
-use super::{Config, FieldPath, Issuer, Model, Provider, Purpose, Reference};
+use super::{Config, FieldPath, Issuer, Model, Provider, Purpose, SecretRef};
 use llm_contract::{Access, Entries, Group, ModelId, Secret, Table, document};
 use std::collections::BTreeSet;
 
-impl Config<Reference> {
-    /// Puts secrets in the place of the references to them, each by `read`, which is told the field
-    /// and what it is for. `None` if `read` has none for one of them; it is asked for all others
-    /// all the same.
+impl Config<SecretRef> {
+    /// Replaces references by the secrets that `read` returns, which gets the field and the purpose.
+    /// `None` if `read` fails for one of them; it is called for all others nevertheless.
     pub fn resolve<S>(
         self,
-        read: &mut impl FnMut(&FieldPath, &Reference, Purpose) -> Option<S>,
+        read: &mut impl FnMut(&FieldPath, &SecretRef, Purpose) -> Option<S>,
     ) -> Option<Config<S>> {
         let root = FieldPath::default();
         let mut complete = true;
-        let mut read = |path: &FieldPath, reference: Option<Reference>, purpose| {
+        let mut read = |path: &FieldPath, reference: Option<SecretRef>, purpose| {
             let secret = read(path, &reference?, purpose);
             complete &= secret.is_some();
             secret
@@ -36,14 +35,14 @@ impl Config<Reference> {
                 let path = path.field("credential");
                 Some((header, read(&path, Some(reference), Purpose::Header)?))
             });
-            let ca = read(&path.field("ca"), ca, Purpose::Certificates);
+            let ca = read(&path.field("ca"), ca, Purpose::CaCertificates);
             Provider { name, url, credential, models, catch_all, access, concurrency, ca, timeouts }
         });
         let providers = providers.collect();
         let issuers = issuers.into_iter().enumerate().map(|(at, issuer)| {
             let path = root.field("issuers").item(at).field("ca");
             let Issuer { url, audiences, groups_claim, username_claim, ca } = issuer;
-            let ca = read(&path, ca, Purpose::Certificates);
+            let ca = read(&path, ca, Purpose::CaCertificates);
             Issuer { url, audiences, groups_claim, username_claim, ca }
         });
         let issuers = issuers.collect();
@@ -62,7 +61,7 @@ impl Config<Reference> {
 }
 
 impl Config {
-    /// Every group that it names, each once.
+    /// All groups with access to a model, each once.
     pub fn groups(&self) -> Vec<Group> {
         let models = self.models.iter().map(|model| &model.access);
         let providers = self.providers.iter().map(|provider| &provider.access);
@@ -76,14 +75,13 @@ impl Config {
         groups.into_iter().cloned().collect()
     }
 
-    /// Every model that it names, those on servers of our own first.
+    /// All models by name, served ones first.
     pub fn model_ids(&self) -> Vec<&ModelId> {
         let served = self.models.iter().map(|model| &model.id);
         let offered = self.providers.iter().flat_map(|provider| &provider.models);
         served.chain(offered.map(|model| &model.id)).collect()
     }
 
-    /// The route table of this configuration and these keys.
     pub fn table(&self, keys: Vec<document::Key>, revision: u64) -> document::Table {
         let served = self.models.iter().map(served_route);
         let offered = self.providers.iter().flat_map(provider_routes);
@@ -108,7 +106,7 @@ fn served_route(model: &Model<Secret>) -> document::Route {
         entries: Entries::ALL,
         upstream: document::Upstream::Served(document::Served {
             endpoints: endpoints.clone(),
-            // The servers know this id only, whichever alias a client wrote.
+            // The servers know only this id, whichever alias a client used.
             model: Some(id.clone()),
             api_key: api_key.clone(),
             timeouts: (*timeouts).into(),

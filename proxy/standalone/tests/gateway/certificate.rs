@@ -11,7 +11,7 @@ fn certificate() -> CertifiedKey<KeyPair> {
 
 /// A client that trusts one certificate, and keeps no connection.
 fn trusting(it: &CertifiedKey<KeyPair>) -> Client {
-    llm_gateway::http::install_crypto();
+    llm_gateway::http_client::install_crypto();
     let only = Certificate::from_pem(it.cert.pem().as_bytes()).unwrap();
     let builder = Client::builder().tls_certs_only([only]).pool_max_idle_per_host(0);
     builder.no_proxy().build().unwrap()

@@ -113,7 +113,7 @@ async fn a_damaged_line_is_named_and_costs_only_itself() {
     let ran = home.run(&["usage", "--by", "model"]);
     assert_eq!(ran.code, 0);
     assert_eq!(rows(&ran.out)[1][1], "2");
-    assert_eq!(ran.err, "data/usage/usage-00000001.jsonl:2: damaged, and not counted\n");
+    assert_eq!(ran.err, "data/usage/usage-00000001.jsonl:2: damaged line, not counted\n");
 }
 
 #[test]

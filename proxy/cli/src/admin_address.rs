@@ -1,53 +1,50 @@
-//! Where the admin listener of a gateway that runs is.
+//! The address of a running gateway's admin listener.
 
 use std::{fmt, str::FromStr};
 use url::Url;
 
-/// Where the admin listener of a gateway that runs is, perhaps behind something that forwards to
-/// it.
+/// The admin listener of a running gateway, perhaps behind a reverse proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin(Url);
+pub struct AdminAddress(Url);
 
-/// Why a text says of no admin listener where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write an address such as `127.0.0.1:9090`, or a URL such as `http://llm-proxy:9090`")]
-pub struct InvalidAdmin;
+pub struct InvalidAdminAddress;
 
-impl Admin {
-    /// The scheme of its URL.
+impl AdminAddress {
     pub fn scheme(&self) -> &str {
         self.0.scheme()
     }
 
-    /// The URL of one of its paths.
-    pub fn at(&self, path: &str) -> String {
+    /// The URL of a path such as `/table`.
+    pub fn url(&self, path: &str) -> String {
         format!("{self}{path}")
     }
 }
 
-impl FromStr for Admin {
-    type Err = InvalidAdmin;
+impl FromStr for AdminAddress {
+    type Err = InvalidAdminAddress;
 
-    fn from_str(text: &str) -> Result<Self, InvalidAdmin> {
+    fn from_str(text: &str) -> Result<Self, InvalidAdminAddress> {
         let url = if text.contains("://") {
             Url::parse(text)
         } else if text.contains('/') {
-            return Err(InvalidAdmin);
+            return Err(InvalidAdminAddress);
         } else {
             Url::parse(&format!("http://{text}"))
         };
-        let url = url.map_err(|_form| InvalidAdmin)?;
+        let url = url.map_err(|_form| InvalidAdminAddress)?;
         let is_known = ["http", "https"].contains(&url.scheme());
         let is_bare = url.username().is_empty()
             && url.password().is_none()
             && url.query().is_none()
             && url.fragment().is_none();
-        if is_known && is_bare { Ok(Self(url)) } else { Err(InvalidAdmin) }
+        if is_known && is_bare { Ok(Self(url)) } else { Err(InvalidAdminAddress) }
     }
 }
 
-impl fmt::Display for Admin {
-    /// The URL, without a `/` at its end.
+impl fmt::Display for AdminAddress {
+    /// The URL without a trailing `/`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str().trim_end_matches('/'))
     }
@@ -59,7 +56,7 @@ mod tests {
 
     #[test]
     fn an_admin_listener_is_at_an_address_or_a_url() {
-        for (text, path) in [
+        for (text, url) in [
             ("127.0.0.1:9090", Some("http://127.0.0.1:9090/table")),
             ("[::1]:9090", Some("http://[::1]:9090/table")),
             ("llm-proxy.llm.svc:9090", Some("http://llm-proxy.llm.svc:9090/table")),
@@ -71,8 +68,8 @@ mod tests {
             ("http://llm-proxy?x", None),
             ("", None),
         ] {
-            let admin = text.parse::<Admin>().ok();
-            assert_eq!(admin.map(|it| it.at("/table")).as_deref(), path, "{text:?}");
+            let address = text.parse::<AdminAddress>().ok();
+            assert_eq!(address.map(|it| it.url("/table")).as_deref(), url, "{text:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Lines that are gathered and written together a few times a second: one line for each request,
-//! written by itself, would cost more than the request's own way through the proxy.
+//! Standard error, written a few times a second: a system call for each request's line would cost
+//! more than the request's own way through the proxy.
 
 use std::{
     io::{self, Write},
@@ -11,37 +11,35 @@ use std::{
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How long a line may wait.
-const WAIT: Duration = Duration::from_millis(100);
-/// How much is gathered before whoever logs has to wait for it to be written.
+const WRITE_INTERVAL: Duration = Duration::from_millis(100);
+/// A thread that logs writes the buffer itself when it holds more than this.
 const BYTES_MAX: usize = 256 * 1024;
 
-/// Lines that wait to be written to standard error.
 #[derive(Clone, Default)]
-pub(super) struct Gathered(Arc<Mutex<Vec<u8>>>);
+pub(super) struct BufferedStderr(Arc<Mutex<Vec<u8>>>);
 
-impl Gathered {
-    /// Begins to write what is gathered, for as long as the process.
+impl BufferedStderr {
+    /// Starts the thread that writes, which lives as long as the process.
     pub(super) fn start() -> Self {
-        let gathered = Self::default();
-        let waiting = gathered.clone();
+        let stderr = Self::default();
+        let writer = stderr.clone();
         thread::spawn(move || {
             loop {
-                thread::sleep(WAIT);
-                waiting.write_out();
+                thread::sleep(WRITE_INTERVAL);
+                writer.write_out();
             }
         });
-        gathered
+        stderr
     }
 
-    /// Writes what waits now.
     pub(super) fn write_out(&self) {
         let lines = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        // Nobody is left to tell if this fails.
+        // Standard error may be closed; there is no other place to report that.
         let _ = io::stderr().write_all(&lines);
     }
 }
 
-impl<'a> MakeWriter<'a> for Gathered {
+impl<'a> MakeWriter<'a> for BufferedStderr {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -49,14 +47,14 @@ impl<'a> MakeWriter<'a> for Gathered {
     }
 }
 
-impl Write for Gathered {
+impl Write for BufferedStderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let full = {
+        let is_full = {
             let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             lines.extend_from_slice(line);
             BYTES_MAX < lines.len()
         };
-        if full {
+        if is_full {
             self.write_out();
         }
         Ok(line.len())

@@ -1,54 +1,47 @@
-//! What somebody sees who has just started a gateway.
+//! The banner of a gateway that has started.
 
 use crate::config::Listen;
 use llm_contract::{ModelId, SecretKey};
-use llm_proxy::app::explain::reachable;
+use llm_proxy::app::admin_client::local_address;
 use std::{
     io::{self, Write},
     path::Path,
 };
 
-/// How many models are named.
+/// As many models are named.
 const MODELS_MAX: usize = 5;
 
-/// What somebody sees who has just started a gateway.
-pub struct Welcome<'a> {
-    /// Where it listens, with real ports.
+pub struct Banner<'a> {
+    /// The addresses with the ports that were bound.
     pub listen: Listen,
-    /// Whether the entries speak TLS.
     pub is_tls: bool,
-    /// The models it serves.
     pub models: &'a [&'a ModelId],
-    /// The key made at the first start.
+    /// The key created at the first start, which is shown here and never again.
     pub key: Option<&'a SecretKey>,
-    /// Where keys are kept, if `llm-gateway keys` does not find it by itself.
+    /// The data folder, if `llm-gateway keys` would not find it without an option.
     pub data_dir: Option<&'a Path>,
 }
 
-impl Welcome<'_> {
-    /// Prints it. The key is shown here and never again.
-    ///
-    /// # Errors
-    /// If standard output is closed or full.
+impl Banner<'_> {
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let Self { listen, is_tls, models, key, data_dir } = self;
         let scheme = if *is_tls { "https" } else { "http" };
-        let base = format!("{scheme}://{}/v1", reachable(listen.external));
+        let base = format!("{scheme}://{}/v1", local_address(listen.external));
         writeln!(out, "llm-gateway is ready\n")?;
         writeln!(out, "  base URL  {base}")?;
-        if let Some(internal) = listen.internal.map(reachable) {
-            writeln!(out, "  internal  {scheme}://{internal}/v1  (for tokens of your issuers)")?;
+        if let Some(internal) = listen.internal.map(local_address) {
+            writeln!(out, "  internal  {scheme}://{internal}/v1  (for OIDC tokens)")?;
         }
-        let admin = reachable(listen.admin);
+        let admin = local_address(listen.admin);
         writeln!(out, "  admin     http://{admin}  (/healthz /readyz /metrics /explain)")?;
         writeln!(out, "  models    {}", named(models))?;
         match key {
-            Some(key) => writeln!(out, "  key       {}  (shown this once)", key.reveal())?,
+            Some(key) => writeln!(out, "  key       {}  (shown only once)", key.reveal())?,
             None => {
                 let folder = data_dir.map(|folder| format!(" --data-dir {}", folder.display()));
                 let folder = folder.unwrap_or_default();
-                let make = "llm-gateway keys create --name NAME";
-                writeln!(out, "  key       make one with: {make}{folder}")?;
+                let create = "llm-gateway keys create --name NAME";
+                writeln!(out, "  key       create one with: {create}{folder}")?;
             }
         }
         let secret = key.map_or("$KEY", SecretKey::reveal);
@@ -88,7 +81,7 @@ mod tests {
         let models: Vec<_> = models.iter().map(|id| ModelId::parse(id).unwrap()).collect();
         let models: Vec<_> = models.iter().collect();
         let mut out = Vec::new();
-        Welcome { listen, is_tls, models: &models, key: None, data_dir: None }
+        Banner { listen, is_tls, models: &models, key: None, data_dir: None }
             .print(&mut out)
             .unwrap();
         String::from_utf8(out).unwrap()
@@ -118,12 +111,12 @@ mod tests {
     }
 
     #[test]
-    fn where_keys_are_is_said_if_it_would_not_be_found() {
+    fn the_data_folder_is_named_if_it_would_not_be_found() {
         let make = |data_dir| {
             let listen = listen("127.0.0.1:1");
-            let welcome = Welcome { listen, is_tls: false, models: &[], key: None, data_dir };
+            let banner = Banner { listen, is_tls: false, models: &[], key: None, data_dir };
             let mut out = Vec::new();
-            welcome.print(&mut out).unwrap();
+            banner.print(&mut out).unwrap();
             let text = String::from_utf8(out).unwrap();
             text.lines().find(|line| line.contains("keys create")).unwrap().to_owned()
         };
@@ -133,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_models_some_are_named() {
+    fn only_some_of_many_models_are_named() {
         let text = printed(listen("127.0.0.1:1"), false, &["a", "b", "c", "d", "e", "f", "g"]);
         assert!(text.contains("  models    a, b, c, d, e and 2 more\n"), "{text}");
         let text = printed(listen("127.0.0.1:1"), false, &[]);
@@ -141,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shell_would_read_is_quoted() {
+    fn text_that_a_shell_would_interpret_is_quoted() {
         let text = printed(listen("127.0.0.1:1"), false, &["it's"]);
         assert!(text.contains(r#""model": "it'\''s""#), "{text}");
         assert!(text.contains(r#"-H "Authorization: Bearer $KEY""#), "{text}");

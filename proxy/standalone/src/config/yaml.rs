@@ -1,9 +1,9 @@
-//! YAML as values that know their lines.
+//! YAML values with their lines.
 //!
-//! The file is read into these first and into [`super::file::File`] afterwards, so that every
-//! mistake can be reported at once and with its line, not just the first.
+//! The file is parsed into these first and into [`super::file::File`] afterwards, so that all errors
+//! can be reported at once and with their lines, not just the first.
 
-use super::mistake::{FieldPath, Mistake, Step};
+use super::error::{ConfigError, FieldPath, PathSegment};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
@@ -18,50 +18,47 @@ const DEPTH_MAX: usize = 32;
 /// How many values aliases (`*name`) may repeat, all together.
 const REPEATED_MAX: usize = 10_000;
 
-/// A value and its line.
-pub(super) struct Node {
+pub(super) struct YamlNode {
     pub(super) line: u64,
-    pub(super) value: Value,
+    pub(super) value: YamlValue,
 }
 
-/// A value of any kind.
-pub(super) enum Value {
+pub(super) enum YamlValue {
     Null,
     Bool(bool),
     Number(serde_json::Number),
-    Text(String),
-    List(Vec<Node>),
-    /// In the file's order; no name twice.
-    Map(Vec<Entry>),
+    String(String),
+    List(Vec<YamlNode>),
+    /// In the file's order, each name once.
+    Map(Vec<YamlField>),
 }
 
-/// A field.
-pub(super) struct Entry {
+pub(super) struct YamlField {
     pub(super) name: String,
     pub(super) line: u64,
-    pub(super) node: Node,
+    pub(super) node: YamlNode,
 }
 
-impl Node {
-    /// Reads one YAML document.
-    pub(super) fn parse(text: &str) -> Result<Self, Mistake> {
-        serde_saphyr::from_str_with_options(text, options()).map_err(|error| Mistake {
+impl YamlNode {
+    /// Parses one YAML document.
+    pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
+        serde_saphyr::from_str_with_options(text, options()).map_err(|error| ConfigError {
             path: FieldPath::default(),
             line: error.location().map(|location| location.line()),
             message: message(&error),
         })
     }
 
-    /// The line of a field, or of what it is missing from.
+    /// The line of a field, or of the group that lacks it.
     pub(super) fn line_of(&self, path: &FieldPath) -> u64 {
         let (mut node, mut line) = (self, self.line);
-        for step in path.steps() {
-            let next = match (step, &node.value) {
-                (Step::Field(name), Value::Map(entries)) => entries
+        for segment in path.segments() {
+            let next = match (segment, &node.value) {
+                (PathSegment::Field(name), YamlValue::Map(fields)) => fields
                     .iter()
-                    .find(|entry| entry.name == *name)
-                    .map(|entry| (&entry.node, entry.line)),
-                (Step::Item(index), Value::List(items)) => {
+                    .find(|field| field.name == *name)
+                    .map(|field| (&field.node, field.line)),
+                (PathSegment::Item(index), YamlValue::List(items)) => {
                     items.get(*index).map(|item| (item, item.line))
                 }
                 _ => None,
@@ -83,9 +80,9 @@ fn options() -> Options {
             max_depth: DEPTH_MAX,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: REPEATED_MAX },
-        // Else a group called `no` would be `false`.
+        // Otherwise a group called `no` would be `false`.
         strict_booleans: true,
-        // A snippet could show a secret that somebody wrote into the file.
+        // A snippet could show a secret in the file.
         with_snippet: false,
     }
 }
@@ -93,7 +90,7 @@ fn options() -> Options {
 fn message(error: &Error) -> String {
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum of a hundred variants")]
     match error {
-        Error::DuplicateMappingKey { key: Some(key), .. } => format!("`{key}` is there twice"),
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("`{key}` occurs twice"),
         Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => {
@@ -101,25 +98,25 @@ fn message(error: &Error) -> String {
         }
         Error::AliasError { error, .. } => message(error),
         Error::Budget { .. } => format!(
-            "too much for one configuration: it is one document of at most {NODES_MAX} values, \
-             {DEPTH_MAX} deep"
+            "too large: a configuration is one document of at most {NODES_MAX} values, {DEPTH_MAX} \
+             levels deep"
         ),
         other => {
-            // The line is ours to say, and it is said before the message.
+            // The line is printed before the message already.
             let text = other.to_string();
             text.split(" at line ").next().unwrap_or_default().to_owned()
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
+impl<'de> Deserialize<'de> for YamlNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Spanned { value, referenced, .. } = Spanned::<Value>::deserialize(deserializer)?;
+        let Spanned { value, referenced, .. } = Spanned::<YamlValue>::deserialize(deserializer)?;
         Ok(Self { line: referenced.line(), value })
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for YamlValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(AnyValue)
     }
@@ -128,55 +125,55 @@ impl<'de> Deserialize<'de> for Value {
 struct AnyValue;
 
 impl<'de> Visitor<'de> for AnyValue {
-    type Value = Value;
+    type Value = YamlValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<YamlValue, E> {
+        Ok(YamlValue::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_none<E>(self) -> Result<YamlValue, E> {
+        Ok(YamlValue::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<YamlValue, E> {
+        Ok(YamlValue::Bool(value))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<YamlValue, E> {
+        Ok(YamlValue::Number(value.into()))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<YamlValue, E> {
+        Ok(YamlValue::Number(value.into()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number))
+    fn visit_f64<E>(self, value: f64) -> Result<YamlValue, E> {
+        Ok(serde_json::Number::from_f64(value).map_or(YamlValue::Null, YamlValue::Number))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<YamlValue, E> {
+        Ok(YamlValue::String(value.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<YamlValue, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = list.next_element()? {
             items.push(item);
         }
-        Ok(Value::List(items))
+        Ok(YamlValue::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut entries = Vec::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<YamlValue, A::Error> {
+        let mut fields = Vec::new();
         while let Some((Spanned { value: name, referenced, .. }, node)) =
-            map.next_entry::<Spanned<String>, Node>()?
+            map.next_entry::<Spanned<String>, YamlNode>()?
         {
-            entries.push(Entry { name, line: referenced.line(), node });
+            fields.push(YamlField { name, line: referenced.line(), node });
         }
-        Ok(Value::Map(entries))
+        Ok(YamlValue::Map(fields))
     }
 }
