@@ -1,6 +1,8 @@
 //! A set of documents, with a digest that is kept up to date at the cost of each change.
 
-use super::{Kind, Name, wire};
+use super::Name;
+#[cfg(feature = "push")]
+use super::{Kind, wire};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, fmt};
@@ -274,6 +276,7 @@ impl Change {
     ///
     /// # Errors
     /// [`InvalidChange::Kind`]; nothing of the message may then be used.
+    #[cfg(feature = "push")]
     pub fn extend(
         &mut self,
         upserts: Vec<wire::Resource>,
@@ -289,6 +292,7 @@ impl Change {
     }
 }
 
+#[cfg(feature = "push")]
 impl Name {
     /// Reads it from the wire.
     ///

@@ -1,5 +1,6 @@
 //! One document of the table, named and checked.
 
+#[cfg(feature = "push")]
 use super::wire;
 use crate::{
     InvalidIssuer, InvalidKeyRecord, InvalidProvider, InvalidResourceName, InvalidRoute,
@@ -110,6 +111,7 @@ impl Kind {
     }
 
     /// Reads it from the wire.
+    #[cfg(feature = "push")]
     pub fn parse(wire: i32) -> Option<Self> {
         match wire::Kind::try_from(wire).ok()? {
             wire::Kind::Unspecified => None,
@@ -121,6 +123,7 @@ impl Kind {
     }
 
     /// As it is on the wire.
+    #[cfg(feature = "push")]
     pub fn to_wire(self) -> wire::Kind {
         match self {
             Self::Settings => wire::Kind::Settings,
