@@ -30,7 +30,7 @@ struct Block {
 
 /// What one prompt found and brought.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct CacheHit {
     /// Tokens that were in the cache.
     pub(crate) cached: usize,
     /// Tokens that are in the cache from now on.
@@ -54,9 +54,9 @@ impl Cache {
 
     /// Holds the whole blocks of a prompt. The last token is always computed, so a
     /// prompt that is all in the cache still misses its last block.
-    pub(crate) fn hold(&mut self, prompt: &[u64]) -> Found {
+    pub(crate) fn hold(&mut self, prompt: &[u64]) -> CacheHit {
         let hit_max = prompt.len().saturating_sub(1) / self.block_size;
-        let mut found = Found::default();
+        let mut found = CacheHit::default();
         let mut unbroken = true;
         for (at, hash) in chain(prompt, self.block_size).enumerate() {
             let known = self.blocks.contains_key(&hash);

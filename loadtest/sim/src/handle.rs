@@ -11,7 +11,8 @@ use tokio::task::AbortHandle;
 use crate::config::Config;
 use crate::fault::Injection;
 use crate::received::Received;
-use crate::server::{Command, Shared, accept, listen};
+use crate::server::{Command, accept, listen};
+use crate::shared::ServerState;
 use crate::state::State;
 use crate::tasks;
 use crate::wire::Ending;
@@ -33,7 +34,7 @@ const COMMANDS_MAX: usize = 8;
 /// # }
 /// ```
 pub struct Sim {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     addr: SocketAddr,
     commands: mpsc::Sender<Command>,
     accepting: AbortHandle,
@@ -42,7 +43,7 @@ pub struct Sim {
 /// What was waited for did not happen within [`WAIT_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not reached within {} s; the state is {state:?}", WAIT_MAX.as_secs())]
-pub struct NotReached {
+pub struct WaitTimeout {
     /// The state at the end of the wait.
     pub state: State,
 }
@@ -56,7 +57,7 @@ impl Sim {
     pub async fn start(config: Config) -> io::Result<Self> {
         let listener = listen(config.bind)?;
         let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(config));
+        let shared = Arc::new(ServerState::new(config));
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
         let accepting = tasks::spawn(accept(shared.clone(), listener, received));
         Ok(Self { shared, addr, commands, accepting })
@@ -99,9 +100,9 @@ impl Sim {
     pub async fn wait_until(
         &self,
         wanted: impl FnMut(&State) -> bool,
-    ) -> Result<State, NotReached> {
+    ) -> Result<State, WaitTimeout> {
         let reached = tokio::time::timeout(WAIT_MAX, self.shared.state.until(wanted)).await;
-        reached.map_err(|_elapsed| NotReached { state: self.state() })
+        reached.map_err(|_elapsed| WaitTimeout { state: self.state() })
     }
 
     /// Fails from now on as told, in place of what was told before.
