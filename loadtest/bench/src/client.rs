@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::clock;
 use crate::error::ExchangeError;
-use crate::upstream::STAMP_LABEL;
+use crate::prompt::STAMP_LABEL;
 use crate::wire::{Chunks, Framing, Head, WireError, number_after};
 
 const READ_BYTES: usize = 16 * 1024;
@@ -43,7 +43,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When nobody listens.
+    /// When the connection is refused.
     pub(crate) async fn open(address: SocketAddr) -> Result<Self, ExchangeError> {
         let io = |source| ExchangeError::Io { address, source };
         let stream = TcpStream::connect(address).await.map_err(io)?;

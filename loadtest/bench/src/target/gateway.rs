@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::files::{free_address, write};
+use super::measured::Target;
+use super::peers::ENDPOINTS;
+use crate::command::CommandLine;
 use crate::error::BenchError;
 use crate::prompt::MODEL;
-use crate::target::peers::ENDPOINTS;
-use crate::target::{CommandLine, Target, free_address, write};
 use crate::upstream::addresses;
 
 /// Access goes by group, as it does for most models.

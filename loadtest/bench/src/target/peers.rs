@@ -4,8 +4,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::files::{free_address, write};
+use super::measured::Target;
+use crate::command::CommandLine;
 use crate::error::BenchError;
-use crate::target::{CommandLine, Target, free_address, write};
 
 /// Loopback addresses that the mock listens on, so that a proxy has endpoints to choose from.
 pub(crate) const ENDPOINTS: u8 = 16;
