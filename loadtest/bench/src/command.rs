@@ -48,10 +48,6 @@ impl CommandLine {
     }
 
     /// Starts it; what it prints goes to `log`.
-    ///
-    /// # Errors
-    ///
-    /// When the program or the log cannot be opened.
     pub(crate) fn start(&self, log: &Path) -> Result<RunningProgram, BenchError> {
         let file = |source| BenchError::File { path: log.to_owned(), source };
         let out = File::options().create(true).append(true).open(log).map_err(file)?;

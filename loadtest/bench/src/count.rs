@@ -66,10 +66,6 @@ struct RequestPlan {
 }
 
 /// Counts, prints and compares with the limits.
-///
-/// # Errors
-///
-/// When a tool is missing, a request fails or the gateway is over a limit.
 pub(crate) async fn count(args: Args) -> Result<(), BenchError> {
     let folder = scratch_folder()?;
     let result = count_in(&args, folder.path()).await;

@@ -94,10 +94,6 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// Starts a new file.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be created.
     pub(crate) fn create(path: &Path) -> Result<Self, BenchError> {
         let file = File::create(path)
             .map_err(|source| BenchError::File { path: path.to_owned(), source })?;
@@ -105,10 +101,6 @@ impl Rows {
     }
 
     /// Writes a row at once, so that a run that is cut short leaves what it has.
-    ///
-    /// # Errors
-    ///
-    /// When the disk is full.
     pub(crate) fn push(&mut self, row: &Row) -> Result<(), BenchError> {
         let mut line = serde_json::to_vec(row).map_err(|source| BenchError::Row { source })?;
         line.push(b'\n');

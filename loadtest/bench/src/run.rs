@@ -104,10 +104,6 @@ impl Scenario {
 }
 
 /// Measures everything, prints the report and writes the rows.
-///
-/// # Errors
-///
-/// When a target does not start, a request fails or a chunk was held back too long.
 pub(crate) async fn run(args: Args) -> Result<(), BenchError> {
     prepare_process(args.load_cpu)?;
     let folder = scratch_folder()?;
@@ -157,10 +153,6 @@ fn prepare_process(load_cpu: usize) -> Result<(), BenchError> {
 }
 
 /// A folder for configurations, logs and data, gone at the end.
-///
-/// # Errors
-///
-/// When the disk is full.
 pub(crate) fn scratch_folder() -> Result<tempfile::TempDir, BenchError> {
     tempfile::tempdir().map_err(|source| BenchError::File { path: std::env::temp_dir(), source })
 }
@@ -173,10 +165,6 @@ pub(crate) fn keep_what_explains(folder: tempfile::TempDir, result: &Result<(), 
 }
 
 /// Writes what was measured with what.
-///
-/// # Errors
-///
-/// When the disk is full.
 pub(crate) fn record_setup(targets: &[Target], rows: &mut Rows) -> Result<(), BenchError> {
     let arguments = std::env::args().skip(1).collect();
     let version = env!("CARGO_PKG_VERSION");

@@ -42,10 +42,6 @@ pub(crate) fn addresses(first: SocketAddr, count: u8) -> Vec<SocketAddr> {
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-///
-/// When an address cannot be bound.
 pub(crate) async fn serve(args: Args) -> Result<Infallible, BenchError> {
     let mut listeners = JoinSet::new();
     for address in addresses(args.listen, args.addresses) {

@@ -49,7 +49,7 @@ pub(crate) enum Cut {
     AfterEvents(usize, AfterCut),
 }
 
-/// What comes behind the cut.
+/// What follows the cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AfterCut {
     Cut(Ending),
@@ -89,14 +89,14 @@ impl ReplyBody {
         }
     }
 
-    /// Behind the cut.
+    /// What follows the cut.
     fn poll_after_cut(&mut self, then: AfterCut) -> Poll<Option<Bytes>> {
         match then {
             AfterCut::Cut(ending) => {
                 self.control.end(ending);
                 Poll::Pending
             }
-            // Nobody wakes this; the exchange ends when the client goes.
+            // Never woken; the exchange ends when the client disconnects.
             AfterCut::Stall => Poll::Pending,
             AfterCut::Error => {
                 self.over = true;

@@ -17,7 +17,7 @@ pub(crate) struct Cache {
     blocks: HashMap<u64, Block>,
     /// Blocks that no request holds, the least recently used first.
     idle: BTreeMap<u64, u64>,
-    /// Blocks held by requests that nobody can share: the end of a prompt, the answer.
+    /// Blocks of requests that cannot be shared: the end of a prompt, the answer.
     private: usize,
     ticks: u64,
 }
@@ -28,7 +28,7 @@ struct Block {
     used: u64,
 }
 
-/// What one prompt found and brought.
+/// What a prompt found in the cache and added to it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct CacheHit {
     /// Tokens that were in the cache.

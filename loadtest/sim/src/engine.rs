@@ -32,7 +32,7 @@ pub(crate) struct Engine {
     pub(crate) state: Arc<StateWatch>,
 }
 
-/// What to compute: prompts, and the answers that are to come out.
+/// Prompts to compute, and the answers they give.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) prompts: Vec<Vec<u64>>,
@@ -43,7 +43,7 @@ pub(crate) struct Job {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct QueueFull;
 
-/// Tokens of the prompts, and what of them the cache knew.
+/// Tokens of the prompts, and how many of them were cached.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PromptTokens {
     pub(crate) all: usize,
@@ -57,7 +57,7 @@ impl Job {
         self.prompts.iter().map(Vec::len).sum()
     }
 
-    /// Tokens of all answers together, as far as `tokens` of each are out.
+    /// Tokens of all answers when `tokens` of each are generated.
     pub(crate) fn answer_tokens(&self, tokens: usize) -> usize {
         self.scripts.iter().map(|script| script.tokens().min(tokens)).sum()
     }
@@ -155,7 +155,7 @@ pub(crate) struct RunningJob {
     timer: Pin<Box<Sleep>>,
 }
 
-/// The tokens `from..to` of every answer are out.
+/// The tokens `from..to` of every answer are generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DecodeStep {
     pub(crate) from: usize,
@@ -220,7 +220,7 @@ impl RunningJob {
         Some(DecodeStep { from, to: self.out })
     }
 
-    /// Computes without saying anything in between.
+    /// Computes to the end.
     pub(crate) async fn complete(&mut self) {
         while self.next().await.is_some() {}
     }

@@ -40,7 +40,7 @@ pub struct Sim {
     accepting: AbortHandle,
 }
 
-/// What was waited for did not happen within [`WAIT_MAX`].
+/// A state was not reached within [`WAIT_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not reached within {} s; the state is {state:?}", WAIT_MAX.as_secs())]
 pub struct WaitTimeout {
@@ -50,9 +50,6 @@ pub struct WaitTimeout {
 
 impl Sim {
     /// Binds and serves on the current runtime.
-    ///
-    /// # Errors
-    /// The address cannot be bound.
     #[expect(clippy::unused_async, reason = "says that it must be called on a runtime")]
     pub async fn start(config: Config) -> io::Result<Self> {
         let listener = listen(config.bind)?;
@@ -82,21 +79,17 @@ impl Sim {
         self.shared.log.all()
     }
 
-    /// Forgets the requests so far; the counts in [`State`] stay.
+    /// Clears the record of requests; the counts in [`State`] stay.
     pub fn clear_received(&self) {
         self.shared.log.clear();
     }
 
-    /// What it is doing now.
     #[must_use]
     pub fn state(&self) -> State {
         self.shared.state.now()
     }
 
     /// Waits until `wanted` holds, for example `|state| state.running == 0`.
-    ///
-    /// # Errors
-    /// It did not within [`WAIT_MAX`].
     pub async fn wait_until(
         &self,
         wanted: impl FnMut(&State) -> bool,
@@ -105,12 +98,12 @@ impl Sim {
         reached.map_err(|_elapsed| WaitTimeout { state: self.state() })
     }
 
-    /// Fails from now on as told, in place of what was told before.
+    /// Injects a fault, in place of an earlier one.
     pub fn inject(&self, injection: impl Into<Injection>) {
         self.shared.inject(Some(injection.into()));
     }
 
-    /// Is well again.
+    /// Ends the fault in force.
     pub fn heal(&self) {
         self.shared.inject(None);
     }
@@ -126,9 +119,6 @@ impl Sim {
     }
 
     /// Opens the listener again, on the same port.
-    ///
-    /// # Errors
-    /// The port could not be kept, or it listens already.
     pub async fn resume(&self) -> io::Result<()> {
         let (done, opened) = oneshot::channel();
         if self.commands.send(Command::Resume(done)).await.is_ok() {
@@ -137,7 +127,7 @@ impl Sim {
         Ok(())
     }
 
-    /// Cuts all open connections, a moment later.
+    /// Cuts all open connections soon.
     pub fn cut_connections(&self, ending: Ending) {
         self.shared.cut_connections(ending);
     }

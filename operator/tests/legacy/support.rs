@@ -102,7 +102,7 @@ spec:
         self.plane.apply(&text).await.unwrap();
     }
 
-    /// Says of a model that every proxy has its route.
+    /// Sets the status of a model as if every proxy had its route.
     pub(crate) async fn program(&self, model: &str) {
         let mut conditions = Vec::new();
         let finding = Finding::new(ConditionType::RouteProgrammed, Reason::Programmed, "");

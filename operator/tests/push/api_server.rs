@@ -1,4 +1,4 @@
-//! The API server may go away: whoever calls does not notice.
+//! Clients do not notice that the API server is down.
 
 use crate::support::{STEADY, TestBed, assert_no_errors};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
@@ -8,10 +8,10 @@ use llm_crd::LLMModel;
 use std::{sync::Arc, time::Duration};
 
 const DEADLINE: Duration = Duration::from_secs(60);
-/// How long there is no API server: longer than a leader goes on without one.
-const AWAY: Duration = Duration::from_secs(12);
+/// How long there is no API server: longer than a leader leads without one.
+const OUTAGE: Duration = Duration::from_secs(12);
 
-/// What there is, each with what changes when it is made anew.
+/// The objects, with their UIDs.
 async fn inventory(testbed: &TestBed) -> Vec<(String, Option<String>)> {
     let list = ListParams::default();
     let deployments: Api<Deployment> = testbed.installation.api();
@@ -30,7 +30,7 @@ async fn inventory(testbed: &TestBed) -> Vec<(String, Option<String>)> {
 }
 
 #[tokio::test]
-async fn nobody_notices_that_the_api_server_is_away_and_what_changes_afterwards_arrives() {
+async fn clients_do_not_notice_that_the_api_server_is_down_and_later_changes_arrive() {
     let plane = Arc::new(ControlPlane::start().await.unwrap());
     let testbed = TestBed::on(Arc::clone(&plane), 2, 3).await;
     for name in ["one", "two"] {
@@ -42,9 +42,9 @@ async fn nobody_notices_that_the_api_server_is_away_and_what_changes_afterwards_
     let load = testbed.load();
 
     plane.stop_api_server().await.unwrap();
-    let mut while_away = tokio::time::interval(AWAY / 12);
+    let mut outage = tokio::time::interval(OUTAGE / 12);
     for _ in 0..12 {
-        while_away.tick().await;
+        outage.tick().await;
         testbed.wait_for_status(STEADY, 200).await;
     }
     plane.etcd_compact().await.unwrap();

@@ -1,4 +1,4 @@
-//! One operator at a time writes to the cluster, whoever ends.
+//! One operator at a time writes to the cluster, whichever of them ends.
 
 use crate::{
     link::{self, Link},
@@ -73,7 +73,7 @@ async fn a_leader_that_stops_hands_over_at_once() {
     let stopped = clock::now();
     println!("stopped after {:?}", stopped - told);
 
-    // It has given the lease back; whoever looks next leads.
+    // It has released the lease; the next that looks leads.
     assert!(!holders(&testbed).await.contains(&name));
     wait_for("the other leads", DEADLINE, async || testbed.operators[0].is_leader().await)
         .await

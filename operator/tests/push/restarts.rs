@@ -4,10 +4,10 @@ use crate::support::{CLIENT_KEY, DEADLINE, STEADY, TestBed, assert_no_errors};
 use llm_cluster::{resources, wait_for};
 use std::time::Duration;
 
-/// How often, and how long after each other, operators are killed.
-const DEATHS: usize = 10;
-const LIFE: Duration = Duration::from_secs(1);
-/// Streams that run when a proxy is told to stop.
+/// How often operators are killed.
+const KILLS: usize = 10;
+const KILL_INTERVAL: Duration = Duration::from_secs(1);
+/// Running streams when a proxy is told to stop.
 const STREAMS: usize = 20;
 
 /// Waits until the first proxy has on disk what it has in force, which comes after it.
@@ -66,10 +66,10 @@ async fn proxies_go_on_with_the_table_they_have_when_the_operator_begins_again()
 async fn operators_that_die_every_second_disturb_no_caller() {
     let mut testbed = TestBed::with(2, 3).await;
     let load = testbed.load();
-    let mut deaths = tokio::time::interval(LIFE);
+    let mut kills = tokio::time::interval(KILL_INTERVAL);
 
-    for _ in 0..DEATHS {
-        deaths.tick().await;
+    for _ in 0..KILLS {
+        kills.tick().await;
         let oldest = testbed.operators.remove(0);
         oldest.kill().unwrap();
         testbed.add_operator().await;

@@ -22,10 +22,6 @@ const OPENING_MAX: usize = 64;
 const REST: Duration = Duration::from_secs(1);
 
 /// Looks at the memory of each target before, with and after `streams` idle streams.
-///
-/// # Errors
-///
-/// When a stream cannot be opened.
 pub(crate) async fn measure(
     fleet: &[RunningTarget],
     streams: usize,

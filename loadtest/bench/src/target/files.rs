@@ -6,10 +6,6 @@ use std::path::Path;
 use crate::error::BenchError;
 
 /// A loopback address that was free a moment ago.
-///
-/// # Errors
-///
-/// When the kernel has none.
 pub(crate) fn free_address() -> Result<SocketAddr, BenchError> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = TcpListener::bind(any).and_then(|listener| listener.local_addr());
@@ -17,10 +13,6 @@ pub(crate) fn free_address() -> Result<SocketAddr, BenchError> {
 }
 
 /// Writes a generated file.
-///
-/// # Errors
-///
-/// When it cannot be written.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), BenchError> {
     std::fs::write(path, text).map_err(|source| BenchError::File { path: path.to_owned(), source })
 }

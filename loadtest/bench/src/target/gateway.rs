@@ -22,10 +22,6 @@ const GROUP: &str = "bench";
 /// The gateway in front of `upstream`, everything it writes under `folder`.
 ///
 /// Mints the key it will be asked with, so the data folder exists afterwards.
-///
-/// # Errors
-///
-/// When the configuration cannot be written or no key is minted.
 pub(crate) fn gateway(
     program: &Path,
     folder: &Path,

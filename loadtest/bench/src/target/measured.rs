@@ -51,10 +51,6 @@ impl Target {
     }
 
     /// Waits for the first 200 and returns when it came.
-    ///
-    /// # Errors
-    ///
-    /// When there is none in time.
     pub(crate) async fn wait_until_ready(&self, log: &Path) -> Result<u64, BenchError> {
         let request = self.request(Prompt::Chat, 0);
         let deadline_ns = clock::now_ns().saturating_add(READY_MS_MAX * NS_PER_MS);

@@ -14,20 +14,12 @@ pub(crate) const ENDPOINTS: u8 = 16;
 const PINGORA_VERSION: &str = "0.9.1";
 
 /// This program, which is also the mock upstream and bare Pingora.
-///
-/// # Errors
-///
-/// When the kernel does not tell.
 pub(crate) fn own_program() -> Result<PathBuf, BenchError> {
     let path = PathBuf::from("/proc/self/exe");
     fs::read_link(&path).map_err(|source| BenchError::File { path, source })
 }
 
 /// The mock upstream, talked to without a proxy: the ceiling of what can be measured.
-///
-/// # Errors
-///
-/// When there is no free address or this program's path is not known.
 pub(crate) fn mock() -> Result<(CommandLine, Target), BenchError> {
     let address = free_address()?;
     let (listen, addresses) = (address.to_string(), ENDPOINTS.to_string());
@@ -44,10 +36,6 @@ pub(crate) fn mock() -> Result<(CommandLine, Target), BenchError> {
 }
 
 /// Bare Pingora in front of `upstream`.
-///
-/// # Errors
-///
-/// As [`mock`].
 pub(crate) fn bare(upstream: SocketAddr) -> Result<Target, BenchError> {
     let address = free_address()?;
     let (listen, upstream) = (address.to_string(), upstream.to_string());
@@ -63,10 +51,6 @@ pub(crate) fn bare(upstream: SocketAddr) -> Result<Target, BenchError> {
 }
 
 /// nginx in front of `upstream`, everything it writes under `folder`.
-///
-/// # Errors
-///
-/// When its configuration cannot be written.
 pub(crate) fn nginx(
     program: &Path,
     folder: &Path,
