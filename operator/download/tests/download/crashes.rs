@@ -4,10 +4,12 @@ use crate::{
     hub::{Fault, Gate, Hub, Model},
     program::{Program, Volume, eventually},
 };
+use llm_cluster::soak;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use std::time::Duration;
 
-const ROUNDS: usize = 100;
+/// Kills, normally and in the long form.
+const ROUNDS: (usize, usize) = (20, 100);
 /// The large file of each model.
 const LARGE: [&str; 2] = ["a.bin", "b.bin"];
 /// Less than either has, in bytes.
@@ -25,7 +27,8 @@ async fn no_file_is_ever_seen_that_is_not_whole_and_every_restart_completes() {
     hub.publish("v2", &models[1]);
     hub.pace(Duration::from_millis(1));
     let mut under_way = 0;
-    for round in 0..ROUNDS {
+    let rounds = soak::rounds(ROUNDS.0, ROUNDS.1);
+    for round in 0..rounds {
         let which = round % models.len();
         let (model, revision) = (&models[which], ["main", "v2"][which]);
         let program = || Program::fetch(&hub, &volume).args(["--revision", revision]);
@@ -55,7 +58,7 @@ async fn no_file_is_ever_seen_that_is_not_whole_and_every_restart_completes() {
         assert_eq!(ended.code, Some(0), "{said}: {ended:?}");
         volume.serves(model);
     }
-    assert!(under_way >= ROUNDS / 4, "seed {seed}: only {under_way} were killed under way");
+    assert!(under_way >= rounds / 4, "seed {seed}: only {under_way} were killed under way");
 }
 
 /// Everything that can be seen is whole; and what a marker says is there.
