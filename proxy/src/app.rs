@@ -1,8 +1,11 @@
 //! The program around a gateway: arguments, logs, signals, listeners, files that change.
 
+#[cfg(feature = "control-plane")]
 pub mod cli;
 pub mod error;
+#[cfg(feature = "control-plane")]
 pub mod serve;
+#[cfg(feature = "control-plane")]
 pub mod table;
 pub mod explain;
 pub mod admin_client;

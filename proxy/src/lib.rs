@@ -14,6 +14,7 @@ pub mod body;
 pub mod usage;
 pub mod limit;
 pub mod tables;
+#[cfg(feature = "control-plane")]
 pub mod control_plane;
 pub mod metrics;
 pub mod admin;

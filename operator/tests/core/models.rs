@@ -1,7 +1,7 @@
 //! Models on a real control plane without nodes: pods are made, and nothing runs them. The tests
 //! write the statuses that a kubelet would.
 
-use crate::support::{Cluster, DEADLINE, condition, is_there, phase};
+use crate::support::{Cluster, DEADLINE, Operator, condition, is_there, phase};
 use k8s_openapi::{api::core::v1::Service, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::api::{DeleteParams, ListParams};
 use llm_contract::ResourceName;
@@ -29,6 +29,15 @@ spec:
   access: {{public: true}}
 {more}"
     )
+}
+
+/// A running operator that has made a Deployment of the model `qwen3`.
+pub(crate) async fn deployed_model() -> (Cluster, Operator) {
+    let cluster = Cluster::shared().await;
+    let operator = cluster.operate().await;
+    cluster.apply(&model("qwen3", "")).await;
+    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    (cluster, operator)
 }
 
 /// The only pod of a model.
@@ -64,10 +73,7 @@ async fn a_model_becomes_objects_that_it_owns_and_says_why_it_does_not_serve() {
 
 #[tokio::test]
 async fn a_model_that_is_deleted_takes_everything_with_it() {
-    let cluster = Cluster::shared().await;
-    let _operator = cluster.operate().await;
-    cluster.apply(&model("qwen3", "")).await;
-    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    let (cluster, _operator) = deployed_model().await;
     cluster.api("LLMModel").delete("qwen3", &DeleteParams::default()).await.unwrap();
     for (kind, name) in OBJECTS {
         cluster.until_gone(kind, name).await;
@@ -98,10 +104,7 @@ async fn other_plan(cluster: &Cluster) -> Plan {
 
 #[tokio::test]
 async fn nothing_is_made_for_a_model_that_has_gone_unnoticed() {
-    let cluster = Cluster::shared().await;
-    let operator = cluster.operate().await;
-    cluster.apply(&model("qwen3", "")).await;
-    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    let (cluster, operator) = deployed_model().await;
     let plan = other_plan(&cluster).await;
     cluster.api("LLMModel").delete("qwen3", &DeleteParams::default()).await.unwrap();
 
@@ -116,10 +119,7 @@ async fn nothing_is_made_for_a_model_that_has_gone_unnoticed() {
 
 #[tokio::test]
 async fn what_has_gone_or_was_replaced_unnoticed_is_not_written() {
-    let cluster = Cluster::shared().await;
-    let operator = cluster.operate().await;
-    cluster.apply(&model("qwen3", "")).await;
-    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    let (cluster, operator) = deployed_model().await;
     let plan = other_plan(&cluster).await;
     let (live, applier) =
         (operator.context.cluster.owned.clone(), operator.context.applier.clone());
@@ -152,10 +152,7 @@ async fn what_has_gone_or_was_replaced_unnoticed_is_not_written() {
 
 #[tokio::test]
 async fn what_drifts_is_put_right_and_what_others_added_stays() {
-    let cluster = Cluster::shared().await;
-    let _operator = cluster.operate().await;
-    cluster.apply(&model("qwen3", "")).await;
-    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    let (cluster, _operator) = deployed_model().await;
     cluster.kubectl(&["label", "service/qwen3", "example.org/team=ml"]).await;
     cluster.kubectl(&["annotate", "deployment/qwen3", "example.org/note=mine"]).await;
     cluster.kubectl(&["delete", "networkpolicy/qwen3-deny-direct"]).await;

@@ -5,7 +5,7 @@ use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, PostParams},
 };
-use llm_cluster::{ControlPlane, Request, wait_for, wait_for_some};
+use llm_cluster::{AuditedRequest, ControlPlane, wait_for, wait_for_some};
 use llm_contract::push::{Change, Kind, Name};
 use llm_crd::EndpointUrls;
 use llm_operator::{
@@ -134,10 +134,9 @@ impl Cluster {
     }
 
     /// What operators have asked for so far.
-    pub(crate) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<AuditedRequest> {
         let user = format!("system:serviceaccount:{}:{ACCOUNT}", self.namespace);
-        let requests = self.plane.requests().unwrap().into_iter();
-        requests.filter(|request| request.user == user).collect()
+        self.plane.requests(|request| request.user == user).unwrap()
     }
 
     /// Waits until operators have asked for nothing for a while.
@@ -306,7 +305,7 @@ impl Drop for Operator {
 
 pub(crate) async fn install(plane: &ControlPlane) {
     plane.apply(CRDS).await.unwrap();
-    plane.until_kinds_are_served().await.unwrap();
+    plane.wait_until_kinds_are_served().await.unwrap();
 }
 
 /// A condition of an object, or null.

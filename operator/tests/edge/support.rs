@@ -1,4 +1,4 @@
-//! The edge against an API server, and a test that plays the controllers nobody runs there.
+//! The edge against an API server; the tests play the controllers that do not run there.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -62,7 +62,7 @@ impl Cluster {
         Self { plane, client, own, gateways }
     }
 
-    /// The same as somebody who may keep a certificate, and nothing else.
+    /// The same with the right to manage certificates and no other.
     pub(crate) async fn with_few_rights(&self) -> Self {
         let Self { plane, own, gateways, .. } = self;
         let rights = format!(
@@ -213,7 +213,7 @@ spec:
         api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
-    /// Says of a Gateway what its controller would say of the listeners that it has.
+    /// Sets the status of a Gateway as its controller would.
     pub(crate) async fn program(&self, name: &str) {
         let listeners = listeners(&self.get("Gateway", name).await);
         let status = |listener: &Value| {
@@ -227,7 +227,7 @@ spec:
         self.patch_status("Gateway", name, json!({ "listeners": listeners })).await;
     }
 
-    /// Says of the HTTPRoutes what a Gateway's controller would say.
+    /// Sets the status of the HTTPRoutes as a Gateway's controller would.
     pub(crate) async fn accept(&self, accepted: &str, reason: &str) {
         for entry in Entry::ALL {
             let route = self.get("HTTPRoute", entry.listener()).await;
@@ -287,11 +287,10 @@ spec:
 
     /// What was asked about the two namespaces, but for watches.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let requests = self.plane.requests().unwrap();
-        let ours = requests.into_iter().filter(|it| {
+        let ours = self.plane.requests(|it| {
             it.verb != "watch" && (it.namespace == self.own || it.namespace == self.gateways)
         });
-        ours.map(|it| format!("{} {}", it.verb, it.uri)).collect()
+        ours.unwrap().iter().map(|it| format!("{} {}", it.verb, it.uri)).collect()
     }
 }
 

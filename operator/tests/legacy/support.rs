@@ -76,7 +76,7 @@ impl Cluster {
         // JSON is YAML.
         let texts = kinds.map(|kind| serde_json::to_string(&kind).unwrap());
         self.plane.apply(&texts.join("\n---\n")).await.unwrap();
-        self.plane.until_kinds_are_served().await.unwrap();
+        self.plane.wait_until_kinds_are_served().await.unwrap();
     }
 
     /// Objects of the older pack, of a model that is there or not.
@@ -102,7 +102,7 @@ spec:
         self.plane.apply(&text).await.unwrap();
     }
 
-    /// Says of a model that every proxy has its route.
+    /// Sets the status of a model as if every proxy had its route.
     pub(crate) async fn program(&self, model: &str) {
         let mut conditions = Vec::new();
         let finding = Finding::new(ConditionType::RouteProgrammed, Reason::Programmed, "");
@@ -156,10 +156,8 @@ spec:
 
     /// What was deleted, in order.
     pub(crate) fn deleted(&self) -> Vec<String> {
-        let requests = self.plane.requests().unwrap();
-        let ours =
-            requests.into_iter().filter(|it| it.verb == "delete" && it.namespace == self.namespace);
-        ours.map(|it| format!("{} {}", it.resource, it.name)).collect()
+        let ours = self.plane.requests(|it| it.verb == "delete" && it.namespace == self.namespace);
+        ours.unwrap().iter().map(|it| format!("{} {}", it.resource, it.name)).collect()
     }
 
     /// Runs, with this said of both entries.

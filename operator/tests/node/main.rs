@@ -115,7 +115,7 @@ async fn node() -> Node {
         files.iter().map(|(here, there)| (here.as_path(), *there)).collect();
     node.load_image(IMAGE, 65532, &files).await.unwrap();
     node.kubectl(&["apply", "--server-side", "--filename", CRDS]).await.unwrap();
-    node.until_kinds_are_served().await.unwrap();
+    node.wait_until_kinds_are_served().await.unwrap();
     node
 }
 

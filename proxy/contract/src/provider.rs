@@ -134,7 +134,7 @@ impl Authorities {
     /// [`InvalidProvider::Authorities`] if there is none, or an invalid one.
     pub fn parse(pem: &str) -> Result<Self, InvalidProvider> {
         let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
-            .map(|it| it.ok().filter(|der| x509_parser::parse_x509_certificate(der).is_ok()))
+            .map(|it| it.ok().filter(|der| webpki::anchor_from_trusted_cert(der).is_ok()))
             .map(|it| it.map(|der| der.as_ref().into()).ok_or(InvalidProvider::Authorities))
             .collect::<Result<Box<[Box<[u8]>]>, _>>()?;
         if certificates.is_empty() {

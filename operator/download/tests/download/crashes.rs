@@ -4,10 +4,12 @@ use crate::{
     hub::{Fault, Gate, Hub, Model},
     program::{Program, Volume, eventually},
 };
+use llm_cluster::soak;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use std::time::Duration;
 
-const ROUNDS: usize = 100;
+/// Kills, normally and in the long form.
+const ROUNDS: (usize, usize) = (20, 100);
 /// The large file of each model.
 const LARGE: [&str; 2] = ["a.bin", "b.bin"];
 /// Fewer bytes than either large file has.
@@ -25,7 +27,8 @@ async fn every_visible_file_is_complete_and_every_restart_succeeds() {
     hub.publish("v2", &models[1]);
     hub.pace(Duration::from_millis(1));
     let mut interrupted = 0;
-    for round in 0..ROUNDS {
+    let rounds = soak::rounds(ROUNDS.0, ROUNDS.1);
+    for round in 0..rounds {
         let which = round % models.len();
         let (model, revision) = (&models[which], ["main", "v2"][which]);
         let program = || Program::fetch(&hub, &volume).args(["--revision", revision]);
@@ -56,7 +59,7 @@ async fn every_visible_file_is_complete_and_every_restart_succeeds() {
         volume.assert_complete(model);
     }
     assert!(
-        interrupted >= ROUNDS / 4,
+        interrupted >= rounds / 4,
         "seed {seed}: only {interrupted} were killed during a download"
     );
 }

@@ -1,6 +1,6 @@
 //! A set of documents with an incremental digest.
 
-use super::{Name, wire};
+use super::Name;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, fmt};
@@ -245,24 +245,6 @@ impl Change {
     /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
         self.upserts.is_empty() && self.removals.is_empty()
-    }
-
-    /// Appends the contents of a message.
-    ///
-    /// # Errors
-    /// [`InvalidChange::Kind`]; the change is incomplete then.
-    pub fn extend(
-        &mut self,
-        upserts: Vec<wire::Resource>,
-        removals: Vec<wire::Name>,
-    ) -> Result<(), InvalidChange> {
-        for wire::Resource { kind, name, document } in upserts {
-            self.upserts.push((Name::parse(kind, name)?, document));
-        }
-        for wire::Name { kind, name } in removals {
-            self.removals.push(Name::parse(kind, name)?);
-        }
-        Ok(())
     }
 }
 

@@ -1,6 +1,5 @@
 //! One document of the table: its name and its parsed contents.
 
-use super::{InvalidChange, wire};
 use crate::{
     InvalidIssuer, InvalidKeyRecord, InvalidProvider, InvalidResourceName, InvalidRoute,
     InvalidSettings, Issuer, KeyRecord, Provider, ResourceName, Route, Settings, document,
@@ -88,8 +87,6 @@ impl From<serde_json::Error> for InvalidResource {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Settings, Self::Issuers, Self::Routes, Self::Key];
-
     /// The name in texts and digests.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -99,33 +96,12 @@ impl Kind {
             Self::Key => "key",
         }
     }
-
-    /// The encoding on the wire.
-    pub fn to_wire(self) -> wire::Kind {
-        match self {
-            Self::Settings => wire::Kind::Settings,
-            Self::Issuers => wire::Kind::Issuers,
-            Self::Routes => wire::Kind::Routes,
-            Self::Key => wire::Kind::Key,
-        }
-    }
 }
 
 impl Name {
     /// A name, whether or not there is such a document.
     pub fn new(kind: Kind, name: impl Into<Arc<str>>) -> Self {
         Self { kind, name: name.into() }
-    }
-
-    /// Parses the encoding on the wire.
-    ///
-    /// # Errors
-    /// [`InvalidChange::Kind`] for a kind unknown to this version.
-    pub fn parse(kind: i32, name: String) -> Result<Self, InvalidChange> {
-        match Kind::ALL.into_iter().find(|it| i32::from(it.to_wire()) == kind) {
-            Some(kind) => Ok(Self::new(kind, name)),
-            None => Err(InvalidChange::Kind(name, kind)),
-        }
     }
 }
 

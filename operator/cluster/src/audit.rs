@@ -1,22 +1,25 @@
-//! Who asked the API server for what.
+//! The audit log of the API server.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::error::ClusterError;
 
-/// A request that the API server answered, or a watch that it began to answer.
+/// A request that the API server has answered, or a watch that it has begun to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Request {
+pub struct AuditedRequest {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: String,
     /// The user, `system:serviceaccount:NAMESPACE:NAME` for a service account.
     pub user: String,
-    /// The address it came from.
+    /// The client's IP address.
     pub source: String,
-    /// What the client calls itself.
     pub user_agent: String,
-    /// The path and query.
+    /// Path and query.
     pub uri: String,
     /// The kind's plural, such as `deployments`; empty if the request is not about an object.
     pub resource: String,
@@ -26,20 +29,40 @@ pub struct Request {
     pub namespace: String,
     /// The object's name; empty for a list.
     pub name: String,
-    /// The status of the answer.
+    /// The HTTP status of the response.
     pub code: u16,
 }
 
-impl Request {
-    /// Reads an audit log, whose last line may still be being written.
-    pub(crate) fn parse_all(log: &str) -> Result<Vec<Self>, ClusterError> {
-        log.split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'))
-            .map(|line| serde_json::from_str(line).map_err(|source| ClusterError::Audit { source }))
-            .filter_map(|event: Result<Event, _>| event.map(Self::from_event).transpose())
-            .collect()
-    }
+/// The requests of an audit log, each line of which is parsed once.
+#[derive(Debug, Default)]
+pub(crate) struct AuditLog {
+    parsed_bytes: u64,
+    pub(crate) requests: Vec<AuditedRequest>,
+}
 
+impl AuditLog {
+    /// Parses what was written since the last call.
+    pub(crate) fn update(&mut self, path: &Path) -> Result<(), ClusterError> {
+        let read = || -> io::Result<String> {
+            let (mut file, mut text) = (File::open(path)?, Vec::new());
+            file.seek(SeekFrom::Start(self.parsed_bytes))?;
+            file.read_to_end(&mut text)?;
+            // The last line may still be being written.
+            text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+            String::from_utf8(text).map_err(io::Error::other)
+        };
+        let text = read().map_err(|source| ClusterError::File { path: path.to_owned(), source })?;
+        for line in text.lines() {
+            let event =
+                serde_json::from_str(line).map_err(|source| ClusterError::Audit { source })?;
+            self.requests.extend(AuditedRequest::from_event(event));
+        }
+        self.parsed_bytes += text.len() as u64;
+        Ok(())
+    }
+}
+
+impl AuditedRequest {
     /// A watch is counted when it begins, everything else when it ends.
     fn from_event(event: Event) -> Option<Self> {
         let Event {
@@ -67,18 +90,6 @@ impl Request {
             code: response_status.unwrap_or_default().code,
         })
     }
-}
-
-/// Sums a counter of a metrics text over all label sets that hold every one of `labels`.
-pub(crate) fn sum(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
-    let wanted: Vec<String> =
-        labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
-    metrics
-        .lines()
-        .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "))
-        .filter(|(set, _)| wanted.iter().all(|label| set.split(',').any(|held| held == label)))
-        .filter_map(|(_, value)| value.trim().parse::<f64>().ok())
-        .sum()
 }
 
 #[derive(Deserialize)]
@@ -120,7 +131,9 @@ struct ResponseStatus {
 
 #[cfg(test)]
 mod tests {
-    use super::{Request, sum};
+    use std::io::Write as _;
+
+    use super::AuditLog;
 
     #[test]
     fn a_watch_counts_when_it_begins_and_a_list_when_it_ends() {
@@ -129,27 +142,26 @@ mod tests {
                 r#"{{"stage":"{stage}","verb":"{verb}","user":{{"username":"u"}},"requestURI":"/"}}"#
             )
         };
-        let log = format!(
-            "{}\n{}\n{}\n{}",
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut log = AuditLog::default();
+        let verbs = |log: &AuditLog| -> Vec<_> {
+            log.requests.iter().map(|request| request.verb.clone()).collect()
+        };
+        let text = format!(
+            "{}\n{}\n{}\n",
             line("watch", "ResponseStarted"),
             line("watch", "ResponseComplete"),
             line("list", "ResponseComplete"),
-            "{\"half of a li"
         );
-        let verbs: Vec<_> = Request::parse_all(&log).unwrap().into_iter().map(|r| r.verb).collect();
-        assert_eq!(verbs, ["watch", "list"]);
-    }
+        let last = line("get", "ResponseComplete");
+        let (half, rest) = last.split_at(9);
 
-    #[test]
-    fn a_sum_is_over_the_label_sets_that_hold_what_is_asked_for() {
-        let metrics = "\
-# TYPE total counter
-total{resource=\"pods\",verb=\"GET\"} 2
-total{resource=\"pods\",verb=\"LIST\"} 3
-total{resource=\"pods\",verb=\"GET\",code=\"404\"} 1
-total_other{resource=\"pods\",verb=\"GET\"} 100
-";
-        assert_eq!(sum(metrics, "total", &[("verb", "GET"), ("resource", "pods")]), 3.0);
-        assert_eq!(sum(metrics, "total", &[]), 6.0);
+        write!(file, "{text}{half}").unwrap();
+        log.update(file.path()).unwrap();
+        assert_eq!(verbs(&log), ["watch", "list"]);
+
+        writeln!(file, "{rest}").unwrap();
+        log.update(file.path()).unwrap();
+        assert_eq!(verbs(&log), ["watch", "list", "get"]);
     }
 }

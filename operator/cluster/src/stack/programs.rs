@@ -1,26 +1,17 @@
 //! Where the programs are: beside the one that runs.
 
-use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 
-/// The package of each program.
-const PACKAGES: [(&str, &str); 5] = [
-    ("llm-operator", "llm-operator"),
-    ("llm-proxy", "llm-proxy"),
-    ("llm-keys", "llm-keys"),
-    ("llm-download", "llm-download"),
-    ("llm-sim", "llm-sim"),
-];
+use anyhow::{Context as _, bail};
 
-/// A folder of programs that were built alike.
+const PACKAGES: [&str; 5] = ["llm-operator", "llm-proxy", "llm-keys", "llm-download", "llm-sim"];
+
+/// A folder of programs of one build.
 #[derive(Clone, Debug)]
 pub struct Programs(PathBuf);
 
 impl Programs {
-    /// The folder of the program that runs; of a test, that of the programs it tests.
-    ///
-    /// # Errors
-    /// If the system does not say where that is.
+    /// The folder of the running program; of a test, that of the programs it tests.
     pub fn beside_this() -> anyhow::Result<Self> {
         let this = std::env::current_exe().context("looking for this program")?;
         let folder = this.parent().unwrap_or(Path::new("."));
@@ -29,15 +20,12 @@ impl Programs {
         Ok(Self(folder.to_owned()))
     }
 
-    /// The path of a program.
-    ///
-    /// # Errors
-    /// If it was not built; the message says how to.
+    /// The path of a program; the error says how to build it.
     pub fn path(&self, program: &str) -> anyhow::Result<PathBuf> {
         let path = self.0.join(program);
         if !path.is_file() {
             let release = if self.0.ends_with("release") { " --release" } else { "" };
-            let packages = PACKAGES.map(|(_, package)| format!(" -p {package}")).concat();
+            let packages = PACKAGES.map(|package| format!(" -p {package}")).concat();
             bail!("{} is missing: run `cargo build{release} --bins{packages}`", path.display());
         }
         Ok(path)

@@ -1,14 +1,15 @@
 //! The one place that reads the clock.
 
-use jiff::Timestamp;
 use std::time::Instant;
 
-/// For durations.
+use jiff::Timestamp;
+
+/// Monotonic time, for durations.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// What people and documents call time.
+/// Wall-clock time.
 pub fn wall() -> Timestamp {
     Timestamp::now()
 }

@@ -1,22 +1,21 @@
 //! When a change has reached the proxies.
 
-use crate::{caller::Caller, clock};
-use anyhow::bail;
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-/// Between two looks at a proxy.
-const LOOK: Duration = Duration::from_millis(3);
+use anyhow::bail;
 
-/// When each proxy first gave a caller who asks for this model this status.
-///
-/// # Errors
-/// If one does not by the deadline.
-pub async fn reach(
+use super::gateway_client::GatewayClient;
+use crate::clock;
+
+const POLL_INTERVAL: Duration = Duration::from_millis(3);
+
+/// When each proxy first answered this status to a request for this model.
+pub async fn wait_for_status(
     proxies: &[SocketAddr],
-    caller: &Caller,
+    client: &GatewayClient,
     model: &str,
     status: u16,
     deadline: Duration,
@@ -24,7 +23,7 @@ pub async fn reach(
     let end = clock::now() + deadline;
     let one = async |proxy: SocketAddr| {
         loop {
-            let found = caller.status(proxy, model).await?;
+            let found = client.status(proxy, model).await?;
             let now = clock::now();
             if found == status {
                 return Ok(now);
@@ -32,7 +31,7 @@ pub async fn reach(
             if end <= now {
                 bail!("{proxy} still answers {found} for {model}, not {status}");
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
     futures::future::try_join_all(proxies.iter().map(|proxy| one(*proxy))).await

@@ -1,10 +1,9 @@
-//! What a test asks of the API server.
+//! The API server of a cluster.
 
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -13,20 +12,21 @@ use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{ObjectMeta, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use parking_lot::Mutex;
 use secrecy::SecretString;
-use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use crate::audit::{AuditLog, AuditedRequest};
+use crate::command::{output, output_with_input};
 use crate::error::ClusterError;
-use crate::request::{Request, sum};
 use crate::script::HOME;
 use crate::wait::{wait_for, wait_for_some};
 
 /// How long the API server may take to serve new kinds.
 const KINDS_DEADLINE: Duration = Duration::from_secs(90);
-/// How long a service account's kubeconfig is good.
-const KUBECONFIG_LIFE: Duration = Duration::from_secs(24 * 3600);
-/// How long a namespace may take until Pods can be made in it.
+/// Lifetime of a service account's kubeconfig.
+const KUBECONFIG_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// How long the controller manager may take to prepare a namespace for Pods.
 const NAMESPACE_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Whether there is a controller manager.
@@ -36,22 +36,29 @@ pub(crate) enum Controllers {
     None,
 }
 
-/// The way into a cluster.
+/// The API server, with clients and kubectl for it.
 #[derive(Debug)]
-pub struct Api {
+pub struct ApiServer {
     folder: PathBuf,
     kubeconfig: PathBuf,
     controllers: Controllers,
     namespaces: AtomicU32,
+    audit: Mutex<AuditLog>,
 }
 
-impl Api {
+impl ApiServer {
     pub(crate) fn new(folder: PathBuf, controllers: Controllers) -> Self {
         let kubeconfig = folder.join("pki/admin.kubeconfig");
-        Self { folder, kubeconfig, controllers, namespaces: AtomicU32::new(0) }
+        Self {
+            folder,
+            kubeconfig,
+            controllers,
+            namespaces: AtomicU32::new(0),
+            audit: Mutex::default(),
+        }
     }
 
-    /// A folder for a cluster, which the script that runs the cluster removes.
+    /// A folder for a cluster; the script that runs the cluster removes it.
     pub(crate) fn new_folder() -> Result<PathBuf, ClusterError> {
         let folder = tempfile::Builder::new()
             .prefix("llm-cluster-")
@@ -65,38 +72,27 @@ impl Api {
     }
 
     /// The administrator's kubeconfig.
-    #[must_use]
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// A client that may do everything. Each call makes one of its own, because a client ends with
-    /// the runtime of the test that made it.
-    ///
-    /// # Errors
-    /// When the kubeconfig cannot be used.
+    /// A client with every right, for the runtime of one test: it ends with that.
     pub async fn client(&self) -> Result<Client, ClusterError> {
         client(&self.kubeconfig).await
     }
 
-    /// A client that may do what a service account may.
-    ///
-    /// # Errors
-    /// When there is no such service account.
+    /// A client with the rights of a service account.
     pub async fn client_as(&self, namespace: &str, name: &str) -> Result<Client, ClusterError> {
         client(&self.kubeconfig_for(namespace, name).await?).await
     }
 
     /// The kubeconfig of a service account, which must exist.
-    ///
-    /// # Errors
-    /// When there is no such service account.
     pub async fn kubeconfig_for(
         &self,
         namespace: &str,
         name: &str,
     ) -> Result<PathBuf, ClusterError> {
-        let token = self.request_token(namespace, name, None, KUBECONFIG_LIFE).await?;
+        let token = self.request_token(namespace, name, None, KUBECONFIG_LIFETIME).await?;
         let mut config = read(&self.kubeconfig)?;
         for user in &mut config.auth_infos {
             user.auth_info = Some(AuthInfo { token: Some(token.clone()), ..AuthInfo::default() });
@@ -119,19 +115,16 @@ impl Api {
         Ok(path)
     }
 
-    /// A token of a service account for an audience, as a Pod gets it; the shortest life that the
-    /// API server gives one is ten minutes.
-    ///
-    /// # Errors
-    /// When there is no such service account, or the life is too short.
+    /// A token of a service account for an audience, as a Pod gets it. The API server gives none a
+    /// lifetime under ten minutes.
     pub async fn token(
         &self,
         namespace: &str,
         name: &str,
         audience: &str,
-        life: Duration,
+        lifetime: Duration,
     ) -> Result<SecretString, ClusterError> {
-        self.request_token(namespace, name, Some(audience), life).await
+        self.request_token(namespace, name, Some(audience), lifetime).await
     }
 
     async fn request_token(
@@ -139,36 +132,30 @@ impl Api {
         namespace: &str,
         name: &str,
         audience: Option<&str>,
-        life: Duration,
+        lifetime: Duration,
     ) -> Result<SecretString, ClusterError> {
         let accounts: kube::Api<ServiceAccount> =
             kube::Api::namespaced(self.client().await?, namespace);
         let spec = TokenRequestSpec {
             audiences: audience.map(|audience| vec![audience.to_owned()]),
-            expiration_seconds: i64::try_from(life.as_secs()).ok(),
+            expiration_seconds: i64::try_from(lifetime.as_secs()).ok(),
             ..TokenRequestSpec::default()
         };
         let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
         let answer = accounts
             .create_token_request(name, &PostParams::default(), &request)
             .await
-            .map_err(|source| ClusterError::Api { what: "give a token", source })?;
+            .map_err(|source| ClusterError::Api { what: "issue a token", source })?;
         let token = answer.status.and_then(|status| status.token);
         token.map(SecretString::from).ok_or(ClusterError::Missing { what: "a token" })
     }
 
-    /// Runs kubectl as administrator, and returns what it wrote to standard output.
-    ///
-    /// # Errors
-    /// When it ends with an error; the message is what it wrote to standard error.
+    /// Runs kubectl as administrator, and returns its standard output.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String, ClusterError> {
         output(self.kubectl_command(arguments)?).await
     }
 
     /// Applies manifests, server-side, as administrator.
-    ///
-    /// # Errors
-    /// When the API server refuses one of them.
     pub async fn apply(&self, manifests: &str) -> Result<(), ClusterError> {
         let arguments = ["apply", "--server-side", "--force-conflicts", "--filename=-"];
         let command = self.kubectl_command(&arguments)?;
@@ -176,21 +163,18 @@ impl Api {
     }
 
     fn kubectl_command(&self, arguments: &[&str]) -> Result<Command, ClusterError> {
-        // The script that runs the cluster has written down where its programs are.
+        // Written by the script that runs the cluster.
         let path = self.folder.join("kubernetes");
         let bin = fs::read_to_string(&path)
             .map_err(|source| ClusterError::File { path: path.clone(), source })?;
         let mut command = Command::new(Path::new(bin.trim_end()).join("kubectl"));
-        // What it remembers of an API server is of no use for a later one on the same port.
+        // A discovery cache must not outlive the cluster: a later one may have the same port.
         command.arg("--cache-dir").arg(self.folder.join("kubectl"));
         command.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments);
         Ok(command)
     }
 
-    /// A new namespace, in which Pods can be made at once if there is a controller manager.
-    ///
-    /// # Errors
-    /// When the API server refuses it.
+    /// Creates a namespace, ready for Pods if there is a controller manager.
     pub async fn namespace(&self) -> Result<String, ClusterError> {
         let name = format!("test-{}", self.namespaces.fetch_add(1, Ordering::Relaxed));
         let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
@@ -199,7 +183,7 @@ impl Api {
         kube::Api::all(client.clone())
             .create(&PostParams::default(), &namespace)
             .await
-            .map_err(|source| ClusterError::Api { what: "make a namespace", source })?;
+            .map_err(|source| ClusterError::Api { what: "create a namespace", source })?;
         if self.controllers == Controllers::Run {
             let accounts: kube::Api<ServiceAccount> = kube::Api::namespaced(client, &name);
             let what = format!("the service account of namespace {name}");
@@ -209,63 +193,50 @@ impl Api {
         Ok(name)
     }
 
-    /// Installs the kinds of the Gateway API, of cert-manager and of the Prometheus operator, and
-    /// waits until objects of them can be made.
-    ///
-    /// # Errors
-    /// When they cannot be fetched, or the API server refuses one.
+    /// Installs the kinds of the Gateway API, cert-manager and the Prometheus operator, and waits
+    /// until they are served.
     pub async fn install_foreign_crds(&self) -> Result<(), ClusterError> {
         let script = Path::new(HOME).join("../../.ci/real/foreign-crds.sh");
         let folder = output(Command::new(script)).await?;
         let files = format!("--filename={}", folder.trim_end());
         self.kubectl(&["apply", "--server-side", "--force-conflicts", &files]).await?;
-        self.until_kinds_are_served().await
+        self.wait_until_kinds_are_served().await
     }
 
-    /// Waits until objects can be made of all kinds that definitions are there for. That one is
-    /// established is known to the parts of the API server one after the other, and last to that
-    /// which lists the kinds; `kubectl wait` fails at once on one that has no conditions yet.
-    ///
-    /// # Errors
-    /// When they are not served in time.
-    pub async fn until_kinds_are_served(&self) -> Result<(), ClusterError> {
+    /// Waits until the kinds of all definitions are served. The parts of the API server learn of a
+    /// new kind one after the other, discovery last; `kubectl wait` fails at once on a definition
+    /// that has no conditions yet.
+    pub async fn wait_until_kinds_are_served(&self) -> Result<(), ClusterError> {
         let served = async || {
             let defined = self.kubectl(&["get", "crd", "--output=name"]).await.ok()?;
             let served = self.kubectl(&["api-resources", "--output=name"]).await.ok()?;
             let mut kinds = defined.lines().filter_map(|line| line.split_once('/'));
             kinds.all(|(_, kind)| served.lines().any(|it| it == kind)).then_some(())
         };
-        wait_for_some("the kinds that are defined are served", KINDS_DEADLINE, served).await
+        wait_for_some("all defined kinds are served", KINDS_DEADLINE, served).await
     }
 
     /// The API server's metrics, as text.
-    ///
-    /// # Errors
-    /// When it does not answer.
     pub async fn metrics(&self) -> Result<String, ClusterError> {
         self.kubectl(&["get", "--raw", "/metrics"]).await
     }
 
-    /// How many requests the API server has counted for a verb, such as `LIST`, and a resource, such
-    /// as `pods`, whoever asked. Who asked is in [`Self::requests`].
-    ///
-    /// # Errors
-    /// When it does not answer.
+    /// The API server's count of requests for a verb, such as `LIST`, and a resource, such as
+    /// `pods`, of all users. [`Self::requests`] has the users.
     pub async fn requests_total(&self, verb: &str, resource: &str) -> Result<f64, ClusterError> {
         let labels = [("verb", verb), ("resource", resource)];
-        Ok(sum(&self.metrics().await?, "apiserver_request_total", &labels))
+        Ok(sum_series(&self.metrics().await?, "apiserver_request_total", &labels))
     }
 
-    /// Every request that the API server has answered since it first started, in the order in which
-    /// it wrote them down, which may be a moment after the answer.
-    ///
-    /// # Errors
-    /// When its log cannot be read.
-    pub fn requests(&self) -> Result<Vec<Request>, ClusterError> {
-        let path = self.folder.join("audit.jsonl");
-        let log = fs::read_to_string(&path)
-            .map_err(|source| ClusterError::File { path: path.clone(), source })?;
-        Request::parse_all(&log)
+    /// The matching requests that the API server has answered since it first started, in the order of its
+    /// audit log, which may be a moment behind the answers.
+    pub fn requests(
+        &self,
+        filter: impl Fn(&AuditedRequest) -> bool,
+    ) -> Result<Vec<AuditedRequest>, ClusterError> {
+        let mut log = self.audit.lock();
+        log.update(&self.folder.join("audit.jsonl"))?;
+        Ok(log.requests.iter().filter(|request| filter(request)).cloned().collect())
     }
 }
 
@@ -281,31 +252,32 @@ async fn client(kubeconfig: &Path) -> Result<Client, ClusterError> {
     Client::try_from(config).map_err(|source| ClusterError::Api { what: "accept a client", source })
 }
 
-/// What a command wrote to standard output; an error if it ended with one.
-pub(crate) async fn output(command: Command) -> Result<String, ClusterError> {
-    output_with_input(command, "").await
+/// Sums a counter over all series that have every one of `labels`.
+fn sum_series(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let wanted: Vec<String> =
+        labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+    metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "))
+        .filter(|(set, _)| wanted.iter().all(|label| set.split(',').any(|held| held == label)))
+        .filter_map(|(_, value)| value.trim().parse::<f64>().ok())
+        .sum()
 }
 
-async fn output_with_input(mut command: Command, input: &str) -> Result<String, ClusterError> {
-    let program = PathBuf::from(command.as_std().get_program());
-    let run = |source| ClusterError::Run { program: program.clone(), source };
-    command.kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(run)?;
-    let stdin = child.stdin.take();
-    let write = async {
-        // A command that ends without reading says itself what it does not like.
-        if let Some(mut stdin) = stdin {
-            drop(stdin.write_all(input.as_bytes()).await);
-        }
-    };
-    let ((), output) = tokio::join!(write, child.wait_with_output());
-    let output = output.map_err(run)?;
-    if !output.status.success() {
-        return Err(ClusterError::Failed {
-            command: format!("{:?}", command.as_std()),
-            code: output.status.code(),
-            message: String::from_utf8_lossy(&output.stderr).into_owned(),
-        });
+#[cfg(test)]
+mod tests {
+    use super::sum_series;
+
+    #[test]
+    fn a_sum_is_over_the_label_sets_that_hold_what_is_asked_for() {
+        let metrics = "\
+# TYPE total counter
+total{resource=\"pods\",verb=\"GET\"} 2
+total{resource=\"pods\",verb=\"LIST\"} 3
+total{resource=\"pods\",verb=\"GET\",code=\"404\"} 1
+total_other{resource=\"pods\",verb=\"GET\"} 100
+";
+        assert_eq!(sum_series(metrics, "total", &[("verb", "GET"), ("resource", "pods")]), 3.0);
+        assert_eq!(sum_series(metrics, "total", &[]), 6.0);
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -1,17 +1,13 @@
-//! A node with operators and proxies on it, and a way to look at them.
+//! A node with operators and proxies as Pods.
 
-use crate::steps::Steps;
+use crate::step_timer::StepTimer;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
 };
-use llm_cluster::{Node, wait_for};
+use llm_cluster::{GatewayClient, Node, Programs, StreamReport, wait_for};
 use llm_contract::SecretKey;
-use llm_scale::{
-    caller::{Caller, Streamed},
-    programs::Programs,
-};
 use serde_json::Value;
 use std::{net::SocketAddr, process::Command, time::Duration};
 
@@ -24,54 +20,53 @@ const IMAGES: [(&str, &str); 4] = [
     ("localhost/llm-download:1", "llm-download"),
     ("localhost/vllm-sim:1", "llm-sim"),
 ];
-/// Who the programs run as.
 const USER: u32 = 65532;
-/// What a model has in the cluster.
+/// The kinds of objects a model owns.
 const OWNED: &str = "deployments,replicasets,pods,services,endpointslices,persistentvolumeclaims,\
                      serviceaccounts,networkpolicies";
 
-pub(crate) struct World {
+pub(crate) struct TestBed {
     pub(crate) node: Node,
     pub(crate) namespace: String,
-    /// Where callers with keys connect to each proxy.
+    /// The external entry of each proxy.
     pub(crate) proxies: Vec<SocketAddr>,
     client: Client,
     programs: Programs,
 }
 
-impl World {
-    pub(crate) async fn start(steps: &mut Steps) -> Self {
+impl TestBed {
+    pub(crate) async fn start(steps: &mut StepTimer) -> Self {
         let programs = Programs::beside_this().unwrap();
         let node = Node::start().await.unwrap();
-        steps.done("the node is up");
+        steps.finish("the node is up");
         for (image, program) in IMAGES {
             let file = programs.path(program).unwrap();
-            let place = format!("/{program}");
-            node.load_image(image, USER, &[(&file, &place)]).await.unwrap();
+            let path = format!("/{program}");
+            node.load_image(image, USER, &[(&file, &path)]).await.unwrap();
         }
-        steps.done("images are loaded");
+        steps.finish("images are loaded");
         node.kubectl(&["apply", "--server-side", "--filename", CRDS]).await.unwrap();
-        node.until_kinds_are_served().await.unwrap();
+        node.wait_until_kinds_are_served().await.unwrap();
         let namespace = node.namespace().await.unwrap();
         let client = node.client().await.unwrap();
-        let mut world = Self { node, namespace, proxies: Vec::new(), client, programs };
+        let mut testbed = Self { node, namespace, proxies: Vec::new(), client, programs };
         for account in ["llm-operator", "llm-proxy"] {
-            world.kubectl(&["create", "serviceaccount", account]).await;
+            testbed.kubectl(&["create", "serviceaccount", account]).await;
         }
-        world.node.apply(&world.rights()).await.unwrap();
-        steps.done("kinds, accounts and rights are there");
-        world.apply(include_str!("programs.yaml")).await;
+        testbed.node.apply(&testbed.rbac()).await.unwrap();
+        steps.finish("definitions, service accounts and RBAC are applied");
+        testbed.apply(include_str!("programs.yaml")).await;
         for program in ["llm-operator", "llm-proxy"] {
             let deployment = format!("deployment/{program}");
-            world.kubectl(&["rollout", "status", &deployment, "--timeout=300s"]).await;
+            testbed.kubectl(&["rollout", "status", &deployment, "--timeout=300s"]).await;
         }
-        world.find_proxies().await;
-        steps.done("operators and proxies are ready");
-        world
+        testbed.find_proxies().await;
+        steps.finish("operators and proxies are ready");
+        testbed
     }
 
-    /// What an operator says it must be allowed to do.
-    fn rights(&self) -> String {
+    /// The RBAC manifests an operator prints for itself.
+    fn rbac(&self) -> String {
         let mut command = Command::new(self.programs.path("llm-operator").unwrap());
         command.args(["rbac", "--exposure-mode", "clusterIP", "--base-domain", "example.org"]);
         command.args(["--oidc-issuer-url", "https://sso.example.org/realms/main"]);
@@ -111,8 +106,8 @@ impl World {
         self.node.apply(&manifests.replace("HERE", &self.namespace)).await.unwrap();
     }
 
-    /// What is written about each field in its source is what `kubectl explain` says.
-    pub(crate) async fn explains_itself(&self) {
+    /// `kubectl explain` shows the doc comments of the source.
+    pub(crate) async fn check_explain(&self) {
         let explained = self.kubectl(&["explain", "llmmodel.spec"]).await;
         let words = explained.split_whitespace().collect::<Vec<_>>().join(" ");
         for said in [
@@ -141,7 +136,7 @@ impl World {
         found["status"]["phase"].as_str().unwrap_or_default().to_owned()
     }
 
-    pub(crate) async fn is_ready(&self, kind: &str, name: &str) {
+    pub(crate) async fn wait_until_ready(&self, kind: &str, name: &str) {
         let ready = async || self.phase(kind, name).await == "Ready";
         let waited = wait_for(&format!("{kind} {name} is ready"), DEADLINE, ready).await;
         if let Err(late) = waited {
@@ -157,8 +152,14 @@ impl World {
         conditions.find(|condition| condition["type"] == wanted).cloned()
     }
 
-    /// Waits until a condition's status and message begin so.
-    pub(crate) async fn says(&self, kind: &str, name: &str, condition: &str, wanted: &str) {
+    /// Waits until the status and message of a condition start so.
+    pub(crate) async fn wait_for_condition(
+        &self,
+        kind: &str,
+        name: &str,
+        condition: &str,
+        wanted: &str,
+    ) {
         let said = async || {
             let found = self.condition(kind, name, condition).await.unwrap_or_default();
             let word = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
@@ -176,7 +177,7 @@ impl World {
         found["reason"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Runs `llm-keys` as a person would; what it prints.
+    /// Runs `llm-keys`, and returns its standard output.
     pub(crate) fn keys(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(self.programs.path("llm-keys").unwrap());
         command.args(arguments).args(["--namespace", &self.namespace]);
@@ -190,16 +191,18 @@ impl World {
         SecretKey::parse(printed.trim_end()).unwrap()
     }
 
-    /// A streamed answer comes in parts, one after the other.
-    pub(crate) async fn streams(&self, caller: &Caller, model: &str) {
+    /// Streamed answers arrive in several chunks.
+    pub(crate) async fn check_stream(&self, client: &GatewayClient, model: &str) {
         for proxy in &self.proxies {
-            let Streamed { parts, took } = caller.stream(*proxy, model).await.unwrap();
-            println!("{model}: a stream of {parts} parts, {took:?} from the first to the last");
-            assert!(2 < parts, "{model}: {parts} parts");
+            let StreamReport { chunks, duration } = client.stream(*proxy, model).await.unwrap();
+            println!(
+                "{model}: a stream of {chunks} chunks, {duration:?} from the first to the last"
+            );
+            assert!(2 < chunks, "{model}: {chunks} chunks");
         }
     }
 
-    /// Requests that a pod of a model works on; nothing if it does not answer.
+    /// Running requests of a model's pod; none if it does not answer.
     pub(crate) async fn requests_running(&self, pod: &str) -> Option<f64> {
         let path = format!("/api/v1/namespaces/{}/pods/{pod}:8000/proxy/metrics", self.namespace);
         let metrics = self.node.kubectl(&["get", "--raw", &path]).await.ok()?;
@@ -207,24 +210,22 @@ impl World {
         line.rsplit(' ').next()?.parse().ok()
     }
 
-    /// Nothing is left of any model.
-    pub(crate) async fn is_bare(&self) {
+    pub(crate) async fn wait_until_models_are_gone(&self) {
         let ours =
             "app.kubernetes.io/managed-by=nebari-llm-operator,app.kubernetes.io/name=llmmodel";
         let list = ["get", OWNED, "-l", ours, "-o", "name"];
         let bare = async || self.kubectl(&list).await.is_empty();
-        if let Err(late) = wait_for("nothing is left of the models", DEADLINE, bare).await {
+        if let Err(late) = wait_for("all objects of the models are gone", DEADLINE, bare).await {
             assert_eq!(self.kubectl(&list).await, "", "{late}");
         }
     }
 
-    /// The rights that `llm-operator rbac` prints are all that the operator uses.
-    pub(crate) fn asked_for_nothing_it_may_not(&self) {
+    /// The operator needs no right beyond those that `llm-operator rbac` prints.
+    pub(crate) fn assert_no_forbidden_requests(&self) {
         let user = format!("system:serviceaccount:{}:llm-operator", self.namespace);
-        let asked = self.node.requests().unwrap();
-        let ours: Vec<_> = asked.into_iter().filter(|request| request.user == user).collect();
+        let ours = self.node.requests(|request| request.user == user).unwrap();
         let denied: Vec<_> = ours.iter().filter(|request| request.code == 403).collect();
-        println!("the operators asked {} times", ours.len());
+        println!("{} requests of the operators", ours.len());
         assert!(!ours.is_empty());
         assert!(denied.is_empty(), "{denied:#?}");
     }

@@ -1,26 +1,24 @@
-//! What a program counts.
+//! Prometheus metrics of a program.
 
 use anyhow::Context as _;
 use std::net::SocketAddr;
 
-/// What an admin listener shows as metrics.
+use super::http::http_client;
+
+/// The metrics of an admin listener, as text.
 #[derive(Clone, Debug)]
 pub struct Metrics(String);
 
 impl Metrics {
-    /// Asks for them.
-    ///
-    /// # Errors
-    /// If there is no answer.
-    pub async fn of(admin: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn fetch(admin: SocketAddr) -> anyhow::Result<Self> {
         let url = format!("http://{admin}/metrics");
-        let answer = crate::caller::client()?.get(&url).send().await;
-        let answer = answer.and_then(reqwest::Response::error_for_status);
-        let answer = answer.with_context(|| format!("asking {url}"))?;
-        Ok(Self(answer.text().await.with_context(|| format!("reading {url}"))?))
+        let response = http_client()?.get(&url).send().await;
+        let response = response.and_then(reqwest::Response::error_for_status);
+        let response = response.with_context(|| format!("fetching {url}"))?;
+        Ok(Self(response.text().await.with_context(|| format!("reading {url}"))?))
     }
 
-    /// The value of a series, as it is written, labels included; 0 if there is none.
+    /// The value of a series, written with its labels; 0 if there is none.
     pub fn get(&self, series: &str) -> f64 {
         let of = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok();
         self.0.lines().find_map(of).unwrap_or_default()
