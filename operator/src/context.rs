@@ -7,7 +7,7 @@ use crate::{
 use kube::Client;
 use std::sync::Arc;
 
-/// What every part of the operator shares. Cheap to clone.
+/// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Context {
     pub settings: Arc<OperatorSettings>,

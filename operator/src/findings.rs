@@ -7,7 +7,7 @@ use crate::{
 use llm_contract::ResourceName;
 use llm_crd::Finding;
 use parking_lot::RwLock;
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 /// The latest findings. A resource is queued when a finding about it changes.
 #[derive(Debug)]
@@ -32,8 +32,10 @@ impl Findings {
     }
 
     pub fn set_edge(&self, findings: Vec<Finding>) {
-        let before = mem::replace(&mut *self.edge.write(), findings.clone());
-        if before != findings {
+        let mut edge = self.edge.write();
+        if *edge != findings {
+            *edge = findings;
+            drop(edge);
             self.cluster.requeue_models();
         }
     }
@@ -69,7 +71,7 @@ impl Findings {
         findings
     }
 
-    fn set<T: Clone + PartialEq>(
+    fn set<T: PartialEq>(
         &self,
         values: &ByResource<T>,
         kind: ModelKind,
@@ -77,15 +79,18 @@ impl Findings {
         value: Option<T>,
     ) {
         let key = (kind, name.clone());
-        let before = match value.clone() {
-            Some(value) => values.write().insert(key, value),
-            None => values.write().remove(&key),
+        let mut values = values.write();
+        if values.get(&key) == value.as_ref() {
+            return;
+        }
+        match value {
+            Some(value) => values.insert(key, value),
+            None => values.remove(&key),
         };
-        if before != value {
-            match kind {
-                ModelKind::Served => self.cluster.queues.models.push(name.clone()),
-                ModelKind::Provider => self.cluster.queues.providers.push(name.clone()),
-            }
+        drop(values);
+        match kind {
+            ModelKind::Served => self.cluster.queues.models.push(name.clone()),
+            ModelKind::Provider => self.cluster.queues.providers.push(name.clone()),
         }
     }
 }

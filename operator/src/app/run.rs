@@ -56,9 +56,6 @@ struct Operator {
 }
 
 /// Runs until stopped.
-///
-/// # Errors
-/// Nothing was served then.
 pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Result<(), RunError> {
     let listen = |purpose, address, option| async move {
         let error = |source| RunError::Port { purpose, address, option, source };

@@ -10,7 +10,6 @@ use crate::{
 use futures::{Stream, StreamExt as _};
 use kube::{
     Resource, ResourceExt as _,
-    core::error_boundary::InvalidObject,
     runtime::{WatchStreamExt as _, watcher},
 };
 use llm_contract::ResourceName;
@@ -23,7 +22,7 @@ pub(super) trait ResourceHandler: Send + Sync + 'static {
     type Object: Resource + Send + 'static;
     type Stored: Send + Sync + 'static;
 
-    fn convert(object: Self::Object) -> Result<Self::Stored, InvalidObject>;
+    fn convert(object: Self::Object) -> Result<Self::Stored, String>;
 
     /// The queue of this kind, if the operator reconciles it.
     fn queue(_: &ClusterState) -> Option<&WorkQueue<ResourceName>> {
@@ -112,9 +111,9 @@ impl<H: ResourceHandler> Informer<H> {
                 self.notify(&name, old.as_ref(), Some(&new)).await;
             }
             // The last good version stays; the error is reported in the status.
-            Err(invalid) => {
-                tracing::warn!(kind = self.kind, %name, error = %invalid, "resource not decoded");
-                self.cluster.record_decode_error(&self.kind, &name, invalid.error);
+            Err(error) => {
+                tracing::warn!(kind = self.kind, %name, error, "resource not decoded");
+                self.cluster.record_decode_error(&self.kind, &name, error);
                 self.requeue(&name);
             }
         }

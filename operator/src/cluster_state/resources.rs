@@ -16,7 +16,7 @@ use k8s_openapi::api::{
 use kube::{
     Resource, ResourceExt as _,
     api::DynamicObject,
-    core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
+    core::{DeserializeGuard, PartialObjectMeta},
 };
 use llm_contract::ResourceName;
 use llm_crd::{ApiKeyResource, LLMModel, PassthroughModel};
@@ -34,8 +34,8 @@ impl ResourceHandler for Models {
     type Object = DeserializeGuard<LLMModel>;
     type Stored = LLMModel;
 
-    fn convert(DeserializeGuard(model): Self::Object) -> Result<LLMModel, InvalidObject> {
-        model.map(trim)
+    fn convert(object: Self::Object) -> Result<LLMModel, String> {
+        decode(object)
     }
 
     fn queue(cluster: &ClusterState) -> Option<&WorkQueue<ResourceName>> {
@@ -52,8 +52,8 @@ impl ResourceHandler for Providers {
     type Object = DeserializeGuard<PassthroughModel>;
     type Stored = PassthroughModel;
 
-    fn convert(DeserializeGuard(it): Self::Object) -> Result<PassthroughModel, InvalidObject> {
-        it.map(trim)
+    fn convert(object: Self::Object) -> Result<PassthroughModel, String> {
+        decode(object)
     }
 
     fn queue(cluster: &ClusterState) -> Option<&WorkQueue<ResourceName>> {
@@ -70,8 +70,8 @@ impl ResourceHandler for Keys {
     type Object = DeserializeGuard<ApiKeyResource>;
     type Stored = CompactKey;
 
-    fn convert(DeserializeGuard(key): Self::Object) -> Result<CompactKey, InvalidObject> {
-        key.map(trim).map(CompactKey::of)
+    fn convert(object: Self::Object) -> Result<CompactKey, String> {
+        decode(object).map(CompactKey::of)
     }
 
     fn queue(cluster: &ClusterState) -> Option<&WorkQueue<ResourceName>> {
@@ -92,7 +92,7 @@ impl ResourceHandler for Pods {
     type Stored = Pod;
 
     /// Only labels and status are used.
-    fn convert(pod: Pod) -> Result<Pod, InvalidObject> {
+    fn convert(pod: Pod) -> Result<Pod, String> {
         let mut pod = trim(pod);
         pod.metadata.annotations = None;
         pod.spec = None;
@@ -113,7 +113,7 @@ impl ResourceHandler for EndpointSlices {
     type Object = EndpointSlice;
     type Stored = EndpointSlice;
 
-    fn convert(slice: EndpointSlice) -> Result<EndpointSlice, InvalidObject> {
+    fn convert(slice: EndpointSlice) -> Result<EndpointSlice, String> {
         Ok(trim(slice))
     }
 
@@ -131,7 +131,7 @@ impl ResourceHandler for Secrets {
     type Object = PartialObjectMeta<Secret>;
     type Stored = ();
 
-    fn convert(_: Self::Object) -> Result<(), InvalidObject> {
+    fn convert(_: Self::Object) -> Result<(), String> {
         Ok(())
     }
 
@@ -157,7 +157,7 @@ impl ResourceHandler for Owned {
     type Object = DynamicObject;
     type Stored = OwnedObject;
 
-    fn convert(object: DynamicObject) -> Result<OwnedObject, InvalidObject> {
+    fn convert(object: DynamicObject) -> Result<OwnedObject, String> {
         Ok(OwnedObject::of(object))
     }
 
@@ -180,6 +180,10 @@ fn model_of(name: &ResourceName, object: &OwnedObject) -> Option<ResourceName> {
     resource_name(name.namespace(), model)
 }
 
+fn decode<K: Resource>(DeserializeGuard(object): DeserializeGuard<K>) -> Result<K, String> {
+    object.map(trim).map_err(|invalid| invalid.error)
+}
+
 /// Drops what is large and unused.
 fn trim<K: Resource>(mut object: K) -> K {
     object.meta_mut().managed_fields = None;
@@ -200,8 +204,8 @@ fn requeue_keys<K>(kind: ModelKind, change: &ObjectChange<'_, K>) {
     let namespace = name.namespace();
     let mut models = cluster.models_by_namespace.write();
     let namespace_changes = models.set(&namespace.into(), &(kind, name.clone()), is_present);
-    let counts_elsewhere = |it: &Box<str>| **it != *namespace && cluster.is_managed(it);
-    let all_changes = namespace_changes && !models.keys().any(counts_elsewhere);
+    let counts_elsewhere = |it: &str| it != namespace && cluster.is_managed(it);
+    let all_changes = namespace_changes && !models.keys().any(|it| counts_elsewhere(it));
     drop(models);
     let index = cluster.key_index.read();
     let mut keys = index.for_scope(name.as_str());

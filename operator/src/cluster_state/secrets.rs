@@ -23,9 +23,11 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct SecretReader {
     client: Client,
     versions: Store<()>,
-    /// With the version at which each was read.
-    cache: Mutex<HashMap<ResourceName, (Box<str>, Arc<SecretData>)>>,
+    cache: Mutex<HashMap<ResourceName, CachedSecret>>,
 }
+
+/// The version at which a Secret was read, and its data.
+type CachedSecret = (Box<str>, Arc<SecretData>);
 
 impl SecretReader {
     pub(super) fn new(client: Client, versions: Store<()>) -> Self {
@@ -33,9 +35,6 @@ impl SecretReader {
     }
 
     /// `None` if the Secret does not exist. Asks the API server only if it has changed since.
-    ///
-    /// # Errors
-    /// If the API server does not answer in time, or does not permit it.
     pub async fn read(&self, name: &ResourceName) -> Result<Option<Arc<SecretData>>, Error> {
         let Some(version) = self.versions.version(name) else {
             self.cache.lock().remove(name);

@@ -166,10 +166,7 @@ pub async fn maintain(store: &AuthorityStore, stop: &CancellationToken) {
 }
 
 /// A certificate for these names, and the future that renews it. Waits until there is an
-/// authority.
-///
-/// # Errors
-/// [`IssueError`], most likely because a name is not valid in DNS.
+/// authority; fails if a name is not valid in DNS.
 pub async fn serving_certificate(
     store: &AuthorityStore,
     names: Vec<String>,

@@ -156,9 +156,6 @@ const DOWNLOADER_IMAGE: &str = "ghcr.io/nebari-dev/llm-serving-pack/model-downlo
 
 impl Options {
     /// `host` is the name of this replica if no other is given.
-    ///
-    /// # Errors
-    /// [`InvalidConfig`] naming the variable.
     pub fn check(self, host: &str) -> Result<Config, InvalidConfig> {
         let mut missing = Vec::new();
         let mut need = |value: &Option<String>, name| {
