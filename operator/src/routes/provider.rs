@@ -120,7 +120,7 @@ fn account(
         credential,
         headers: headers.collect(),
         ca_pem: read(provider.ca_secret_name.as_ref(), AUTHORITIES_FIELD),
-        timeouts: provider.timeouts().into(),
+        timeouts: provider.timeouts(),
     };
     match llm_contract::Provider::try_from(document.clone()) {
         Ok(_) => Ok(document),

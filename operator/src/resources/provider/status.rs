@@ -35,9 +35,10 @@ pub(super) fn status(
     let accepted = accepted(provider, view);
     let configured = configured(&view.verdict);
     // Other ids keep working when some are taken.
-    let is_ready = match accepted.reason {
-        Reason::Accepted => configured.reason == Reason::Applied,
-        reason => reason == Reason::ModelIdTaken && view.verdict.is_routed,
+    let is_ready = if accepted.reason == Reason::Accepted {
+        configured.reason == Reason::Applied
+    } else {
+        accepted.reason == Reason::ModelIdTaken && view.verdict.is_routed
     };
     let endpoints =
         EnabledEndpoints { external: spec.external_enabled(), internal: spec.internal_enabled() };
