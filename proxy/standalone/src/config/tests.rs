@@ -22,7 +22,7 @@ fn read(secret: &SecretRef) -> Result<Secret, String> {
     Ok(Secret::new(match secret {
         SecretRef::File(path) if path.ends_with("tls.crt") => TLS.cert.pem(),
         SecretRef::File(path) if path.ends_with("tls.key") => TLS.signing_key.serialize_pem(),
-        other => other.to_string(),
+        SecretRef::Env(_) | SecretRef::File(_) => secret.to_string(),
     }))
 }
 
