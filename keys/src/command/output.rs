@@ -35,7 +35,7 @@ pub(super) fn print_list(
             key.name.clone(),
             key.owner_name(),
             models(key),
-            key.state(now).to_string(),
+            key.display_state(now),
             age(key.validity.created_at, now),
             time_or("never", key.validity.expires_at),
             key.last_used_at.map_or_else(|| "-".to_owned(), |then| age(then, now) + " ago"),
@@ -58,7 +58,7 @@ pub(super) fn print_one(
     let fields = [
         ("id", Some(key.id.clone())),
         ("name", Some(key.name.clone())),
-        ("state", Some(key.state(now).to_string())),
+        ("state", Some(key.display_state(now))),
         ("reason", key.condition.as_ref().map(|condition| condition.message.clone())),
         ("owner", Some(key.owner_name())),
         ("issuer", key.owner.issuer.clone()),

@@ -2,7 +2,7 @@
 
 use super::{KubeOwner, ResourceScope};
 use crate::{
-    KeyOwner as _, KeysError, MintedKey, NewKey, StoredKeyState, Validity, stored_key::client_id,
+    KeysError, MintedKey, NewKey, StoredKeyState, Validity, stored_key::client_id,
     validity::Rotation,
 };
 use jiff::Timestamp;
@@ -15,10 +15,7 @@ use llm_crd::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-};
+use std::collections::{HashMap, HashSet};
 
 /// The annotation that names the key's replacement. Of concurrent rotations, the one that writes it
 /// wins.
@@ -60,14 +57,6 @@ pub struct ActiveCondition {
     pub message: String,
 }
 
-/// A key's state by its resource and by the operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EffectiveState<'a> {
-    Stored(StoredKeyState),
-    /// The key would be active; the operator refuses it for this reason.
-    Refused(&'a str),
-}
-
 impl KubeKey {
     /// `replacements` includes those of this key, if any.
     pub(super) fn of(key: &ApiKeyResource, replacements: &HashMap<&str, Replacement<'_>>) -> Self {
@@ -102,12 +91,13 @@ impl KubeKey {
         self.owner.who().as_ref().map_or_else(|| "unknown".to_owned(), OwnerIdentity::name)
     }
 
-    pub fn state(&self, now: Timestamp) -> EffectiveState<'_> {
+    /// The state for people: the operator's reason if it refuses a key that would be active.
+    pub fn display_state(&self, now: Timestamp) -> String {
         match (self.validity.state(now), &self.condition) {
             (StoredKeyState::Active, Some(condition)) if !condition.active => {
-                EffectiveState::Refused(&condition.reason)
+                format!("refused: {}", condition.reason)
             }
-            (state, _) => EffectiveState::Stored(state),
+            (state, _) => state.to_string(),
         }
     }
 }
@@ -143,7 +133,7 @@ pub(super) fn create(
     minted: &MintedKey,
     now: Timestamp,
 ) -> Result<ApiKeyResource, KeysError> {
-    new.check(now)?;
+    new.check(&new.owner.name(), &new.owner.groups, now)?;
     let NewKey { name, owner, models, not_before, expires_at, concurrency } = new;
     let mut once = HashSet::new();
     let models = models.iter().map(ToString::to_string).filter(|model| once.insert(model.clone()));
@@ -244,15 +234,6 @@ fn active_condition(generation: Option<i64>, status: &ApiKeyStatus) -> Option<Ac
         reason: condition.reason.clone(),
         message: condition.message.clone(),
     })
-}
-
-impl fmt::Display for EffectiveState<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stored(state) => state.fmt(f),
-            Self::Refused(reason) => write!(f, "refused: {reason}"),
-        }
-    }
 }
 
 #[cfg(test)]
