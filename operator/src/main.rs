@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::Ok,
         Err(failure) => {
-            telemetry::complain(&Chain(&failure));
+            telemetry::print_error(&Chain(&failure));
             failure.exit()
         }
     }

@@ -5,7 +5,7 @@
 //! custom resource definitions, token reviews and, if all namespaces are watched, namespaces.
 
 use crate::{
-    app::{config::Config, run, settings::Scope},
+    app::{config::Config, run, settings::WatchScope},
     edge::settings::Exposure,
     legacy, proxies,
 };
@@ -78,12 +78,12 @@ pub fn objects(config: &Config) -> Vec<Value> {
     let mut objects = Vec::new();
     let mut cluster = rules(CLUSTER);
     match &config.settings.scope {
-        Scope::All => {
+        WatchScope::Labelled => {
             cluster.extend(rules(&[NAMESPACES]));
             cluster.extend(rules(WATCHED));
             cluster.extend(legacy_rules(config));
         }
-        Scope::Namespaces(namespaces) => {
+        WatchScope::Namespaces(namespaces) => {
             for namespace in namespaces {
                 let mut rules = rules(WATCHED);
                 rules.extend(legacy_rules(config));

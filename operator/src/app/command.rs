@@ -43,7 +43,7 @@ pub enum Failure {
     NotSeen,
     /// See the source.
     #[error(transparent)]
-    Run(#[from] run::Failure),
+    Run(#[from] run::RunError),
     /// See the source.
     #[error("writing")]
     Write(#[from] io::Error),
@@ -60,7 +60,7 @@ impl Failure {
             Self::Infer(_)
             | Self::Connect(_)
             | Self::NotSeen
-            | Self::Run(run::Failure::Port { .. }) => ExitCode::Unavailable,
+            | Self::Run(run::RunError::Port { .. }) => ExitCode::Unavailable,
             Self::Run(_) | Self::Yaml(_) | Self::Write(_) => ExitCode::Software,
         }
     }
@@ -101,8 +101,9 @@ pub async fn table(options: Options, output: Output, out: &mut impl Write) -> Re
     let config = options.check(&host())?;
     let client = client().await?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let (world, feed) = cluster_state::start(&client, &config.settings, Vec::new(), &tasks, &stop);
-    let context = Context::new(&client, config.settings.clone(), world, None);
+    let (cluster, events) =
+        cluster_state::start(&client, &config.settings, Vec::new(), &tasks, &stop);
+    let context = Context::new(&client, config.settings.clone(), cluster, None);
     let documents = Mutex::new(config.fixed_documents());
     let whole = CancellationToken::new();
     let gather = |change, complete| {
@@ -112,7 +113,7 @@ pub async fn table(options: Options, output: Output, out: &mut impl Write) -> Re
         }
     };
     let seen = tokio::select! {
-        () = feed::compile(&context, feed, gather) => false,
+        () = feed::compile(&context, events, gather) => false,
         () = whole.cancelled() => true,
         () = tokio::time::sleep(SEEN_WAIT) => false,
     };

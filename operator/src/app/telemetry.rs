@@ -1,4 +1,4 @@
-//! Logs: lines for people on a terminal, JSON otherwise; on standard error.
+//! Logging to standard error: compact on a terminal, JSON otherwise.
 
 use std::{
     fmt,
@@ -6,12 +6,12 @@ use std::{
 };
 use tracing_subscriber::{EnvFilter, fmt::layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT: &str = "info";
+/// The filter unless `RUST_LOG` is set.
+const DEFAULT_FILTER: &str = "info";
 
-/// Begins to log.
 pub fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = layer().with_writer(io::stderr);
     if io::stderr().is_terminal() {
@@ -21,8 +21,7 @@ pub fn start() {
     }
 }
 
-/// Says why the program ends.
-pub fn complain(failure: &dyn fmt::Display) {
-    // Nobody can be told that nobody can be told.
-    let _ = writeln!(io::stderr(), "llm-operator: {failure}");
+pub fn print_error(error: &dyn fmt::Display) {
+    // Without standard error there is no place left to report to.
+    let _ = writeln!(io::stderr(), "llm-operator: {error}");
 }

@@ -8,7 +8,7 @@ use super::{
     removals::{removals, without_nulls},
 };
 use crate::{
-    cluster_state::{Live, LiveObjects, Place},
+    cluster_state::{OwnedObject, OwnedObjectRef, OwnedObjects},
     labels::{FIELD_MANAGER, MANAGED_BY},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -38,11 +38,11 @@ enum OwnerCheck {
 #[derive(Clone)]
 pub struct Applier {
     client: Client,
-    live: LiveObjects,
+    live: OwnedObjects,
 }
 
 impl Applier {
-    pub fn new(client: Client, live: LiveObjects) -> Self {
+    pub fn new(client: Client, live: OwnedObjects) -> Self {
         Self { client, live }
     }
 
@@ -72,13 +72,13 @@ impl Applier {
         &self,
         resource: &ApiResource,
         name: &ResourceName,
-    ) -> Result<Option<Arc<Live>>, ApplyError> {
+    ) -> Result<Option<Arc<OwnedObject>>, ApplyError> {
         if let Some(live) = self.live.get(resource, name) {
             return Ok(Some(live));
         }
         let found = self.api(resource, name).get_opt(name.name()).await;
         let found = found.map_err(api_error("reading", resource, name))?;
-        Ok(found.map(|object| Arc::new(Live::of(object))))
+        Ok(found.map(|object| Arc::new(OwnedObject::of(object))))
     }
 
     async fn write(
@@ -93,7 +93,7 @@ impl Applier {
         if let Some(live) = &live {
             check_owner(owner, live, || ObjectRef::new(resource, name))?;
             if live.plan_hash.as_deref() == Some(&object.hash())
-                && !live.held_by_older
+                && !live.has_legacy_manager
                 && covers(&live.value(), &content(&wanted))
             {
                 return Ok(());
@@ -137,13 +137,13 @@ impl Applier {
     /// fields that the plan sets to null.
     async fn prepare(
         &self,
-        live: &Live,
+        live: &OwnedObject,
         object: &Object,
         wanted: &Value,
     ) -> Result<(), ApplyError> {
         let Object { resource, name, .. } = object;
         let api = self.api(resource, name);
-        if live.held_by_older {
+        if live.has_legacy_manager {
             let taken = managers::take_over(&api, name.name(), &live.uid).await;
             taken.map_err(api_error("taking over", resource, name))?;
         }
@@ -159,19 +159,23 @@ impl Applier {
 
     /// What an older plan contained and this one does not. What the first release wrote and we
     /// never did is not ours to delete.
-    fn prunable(&self, plan: &Plan) -> Vec<(Place, Arc<Live>)> {
-        let is_planned = |place: &Place| {
+    fn prunable(&self, plan: &Plan) -> Vec<(OwnedObjectRef, Arc<OwnedObject>)> {
+        let is_planned = |place: &OwnedObjectRef| {
             let mut objects = plan.objects.iter();
             objects.any(|it| it.name == place.name && it.resource.kind == place.resource.kind)
         };
         let mut owned = self.live.controlled_by(&plan.owner.uid);
         owned.retain(|(place, live)| {
-            live.plan_hash.is_some() && !live.keep && !live.deleting && !is_planned(place)
+            live.plan_hash.is_some() && !live.keep && !live.is_terminating && !is_planned(place)
         });
         owned
     }
 
-    async fn prune(&self, Place { resource, name }: &Place, live: &Live) -> Result<(), ApplyError> {
+    async fn prune(
+        &self,
+        OwnedObjectRef { resource, name }: &OwnedObjectRef,
+        live: &OwnedObject,
+    ) -> Result<(), ApplyError> {
         let deleted = delete(&self.api(resource, name), name.name(), &live.uid).await;
         if deleted.map_err(api_error("deleting", resource, name))? {
             tracing::info!(kind = resource.kind, %name, "deleted");
@@ -187,7 +191,7 @@ impl Applier {
 /// Whether the owner may write an object that exists.
 fn check_owner(
     owner: &OwnerReference,
-    live: &Live,
+    live: &OwnedObject,
     object: impl Fn() -> ObjectRef,
 ) -> Result<(), ApplyError> {
     let is_managed = live.labels.get(MANAGED_BY.0).map(String::as_str) == Some(MANAGED_BY.1);
@@ -203,13 +207,13 @@ fn check_owner(
     };
     match other {
         Some(other) => Err(ApplyError::OwnedByOther { object: object(), owner: other }),
-        None if live.deleting => Err(ApplyError::Terminating { object: object() }),
+        None if live.is_terminating => Err(ApplyError::Terminating { object: object() }),
         None => Ok(()),
     }
 }
 
 /// The precondition that a patch changes only the observed object and creates none.
-fn with_uid(live: &Live) -> Value {
+fn with_uid(live: &OwnedObject) -> Value {
     json!({"metadata": {"uid": live.uid}})
 }
 

@@ -4,7 +4,7 @@
 //! never remove one of those, because another manager keeps it. So they become ours first, and our
 //! next write gives up what the plan does not contain.
 
-use crate::{cluster_state::live::is_older, labels::FIELD_MANAGER};
+use crate::{cluster_state::is_legacy_manager, labels::FIELD_MANAGER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use kube::{
     Api, Error, ResourceExt as _,
@@ -34,7 +34,7 @@ pub(super) async fn take_over(
 
 /// The managers, with ours in place of the legacy one.
 fn taken_over(managers: Vec<ManagedFieldsEntry>) -> Vec<ManagedFieldsEntry> {
-    let (legacy, mut others): (Vec<_>, Vec<_>) = managers.into_iter().partition(is_older);
+    let (legacy, mut others): (Vec<_>, Vec<_>) = managers.into_iter().partition(is_legacy_manager);
     for mut entry in legacy {
         let fields = entry.fields_v1.take();
         match others.iter_mut().find(|entry| is_ours(entry)) {

@@ -101,16 +101,16 @@ impl Cleanup<'_> {
     }
 
     fn migration(&self, model: &ResourceName) -> Migration {
-        let world = &self.context.world;
+        let cluster = &self.context.cluster;
         let is_programmed = |it: &Condition| {
             it.type_ == ConditionType::RouteProgrammed.as_str()
                 && it.reason == Reason::Programmed.as_str()
         };
-        let model_conditions = world.models.get(model);
+        let model_conditions = cluster.models.get(model);
         let model_conditions =
             model_conditions.map(|it| it.status.clone().unwrap_or_default().conditions);
         let conditions = model_conditions.or_else(|| {
-            let provider = world.providers.get(model)?;
+            let provider = cluster.providers.get(model)?;
             Some(provider.status.clone().unwrap_or_default().conditions)
         });
         if let Some(conditions) = conditions {
@@ -118,7 +118,7 @@ impl Cleanup<'_> {
             return if is_served { Migration::Served } else { Migration::Pending };
         }
         let mut kinds = ["LLMModel", "PassthroughModel"].iter();
-        let exists = kinds.any(|kind| world.unreadable(kind, model).is_some());
+        let exists = kinds.any(|kind| cluster.decode_error(kind, model).is_some());
         if exists { Migration::Pending } else { Migration::Deleted }
     }
 
@@ -158,9 +158,9 @@ impl Cleanup<'_> {
     }
 
     async fn publish(&self, model: &ResourceName, event: Event) {
-        let world = &self.context.world;
-        let about = world.models.get(model).map(|it| it.object_ref(&()));
-        let about = about.or_else(|| world.providers.get(model).map(|it| it.object_ref(&())));
+        let cluster = &self.context.cluster;
+        let about = cluster.models.get(model).map(|it| it.object_ref(&()));
+        let about = about.or_else(|| cluster.providers.get(model).map(|it| it.object_ref(&())));
         if let Some(about) = about {
             self.context.reporter.publish(&about, &[event]).await;
         }

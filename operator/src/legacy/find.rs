@@ -1,7 +1,7 @@
 //! Finds legacy objects in the watched namespaces.
 
 use super::kinds::{GRANT, KINDS, LegacyKind, LegacyObject, recognize_grant};
-use crate::{app::settings::Scope, context::Context, labels::MANAGED_BY};
+use crate::{app::settings::WatchScope, context::Context, labels::MANAGED_BY};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -80,8 +80,8 @@ impl<'a> Finder<'a> {
     ) -> Result<Vec<ObjectMeta>, FindError> {
         let mut found = Vec::new();
         match &self.context.settings.scope {
-            Scope::All => found.extend(self.list_in(None, resource, labels).await?),
-            Scope::Namespaces(namespaces) => {
+            WatchScope::Labelled => found.extend(self.list_in(None, resource, labels).await?),
+            WatchScope::Namespaces(namespaces) => {
                 for namespace in namespaces {
                     found.extend(self.list_in(Some(namespace), resource, labels).await?);
                 }
@@ -131,8 +131,8 @@ impl<'a> Finder<'a> {
     /// Whether we manage the models of a namespace.
     fn watches(&self, namespace: &str) -> bool {
         match &self.context.settings.scope {
-            Scope::All => self.context.world.is_managed(namespace),
-            Scope::Namespaces(namespaces) => namespaces.contains(namespace),
+            WatchScope::Labelled => self.context.cluster.is_managed(namespace),
+            WatchScope::Namespaces(namespaces) => namespaces.contains(namespace),
         }
     }
 }

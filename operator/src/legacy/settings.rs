@@ -7,7 +7,7 @@ pub struct LegacySettings {
     pub keys_namespace: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
     /// Leave them alone.
     Keep,

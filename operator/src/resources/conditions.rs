@@ -1,6 +1,6 @@
 //! Conditions that resources of several kinds have in common.
 
-use crate::app::settings::Settings;
+use crate::app::settings::OperatorSettings;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use llm_crd::{ConditionType, EndpointUrls, Finding, Reason, retain_conditions, set_condition};
@@ -13,7 +13,7 @@ pub(super) struct EnabledEndpoints {
 }
 
 impl EnabledEndpoints {
-    pub(super) fn urls(self, settings: &Settings) -> EndpointUrls {
+    pub(super) fn urls(self, settings: &OperatorSettings) -> EndpointUrls {
         EndpointUrls {
             external: settings.urls.external.clone().filter(|_| self.external),
             internal: settings.urls.internal.clone().filter(|_| self.internal),

@@ -3,7 +3,7 @@
 use crate::{
     clock,
     context::Context,
-    work_queue::{Next, Queue},
+    work_queue::{Action, WorkQueue},
 };
 use kube::{Resource, core::NamespaceResourceScope};
 use llm_contract::{Chain, ResourceName};
@@ -15,28 +15,28 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Controller<'a> {
     pub(super) context: &'a Context,
     pub(super) kind: &'static str,
-    pub(super) queue: &'a Queue<ResourceName>,
+    pub(super) queue: &'a WorkQueue<ResourceName>,
     pub(super) concurrency: usize,
 }
 
 impl Controller<'_> {
     /// Reconciles these resources and those that are queued later, until told to stop.
-    pub(super) async fn run<E: Error, F: Future<Output = Result<Next, E>>>(
+    pub(super) async fn run<E: Error, F: Future<Output = Result<Action, E>>>(
         &self,
         mut names: Vec<ResourceName>,
         stop: &CancellationToken,
         reconcile: impl Fn(ResourceName) -> F,
     ) {
-        names.extend(self.context.world.all_unreadable(self.kind));
+        names.extend(self.context.cluster.undecodable(self.kind));
         let reconcile_or_retry = async |name: ResourceName| match reconcile(name.clone()).await {
             Ok(next) => next,
             Err(error) => {
                 let (kind, error) = (self.kind, Chain(&error));
                 tracing::warn!(kind, %name, %error, "reconciling failed; retrying");
-                Next::Retry
+                Action::Retry
             }
         };
-        self.queue.work(self.concurrency, names, stop, reconcile_or_retry).await;
+        self.queue.run(self.concurrency, names, stop, reconcile_or_retry).await;
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn report_unreadable<K>(
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    let Some(error) = context.world.unreadable(kind, name) else { return Ok(false) };
+    let Some(error) = context.cluster.decode_error(kind, name) else { return Ok(false) };
     let message = format!("the resource cannot be decoded: {error}");
     let finding = Finding::new(about, Reason::InvalidSpec, message);
     context.reporter.condition::<K>(name, finding, clock::wall()).await?;

@@ -66,7 +66,7 @@ async fn keys_for_all_models_follow_the_first_and_the_last_one_and_no_other() {
             cluster.until_says("ApiKey", id, "Active", reason).await;
         }
         cluster.settle().await;
-        operator.context.world.queues.keys.looks()
+        operator.context.cluster.queues.keys.reconcile_count()
     };
     until("NoModelLeft").await;
     cluster.apply(OPEN).await;

@@ -121,7 +121,8 @@ async fn what_has_gone_or_was_replaced_unnoticed_is_not_written() {
     cluster.apply(&model("qwen3", "")).await;
     cluster.until("Deployment", "qwen3", "it is there", is_there).await;
     let plan = other_plan(&cluster).await;
-    let (live, applier) = (operator.context.world.live.clone(), operator.context.applier.clone());
+    let (live, applier) =
+        (operator.context.cluster.owned.clone(), operator.context.applier.clone());
     let Object { resource, name, .. } = &plan.objects[0];
     let seen = async || live.get(resource, name).is_some();
     llm_cluster::wait_for("the Service is seen", DEADLINE, seen).await.unwrap();

@@ -1,6 +1,6 @@
 //! Evaluates whether a key can be used, for its status. Pure; the proxies decide on their own.
 
-use crate::routes::key::may_ask;
+use crate::routes::key::is_scope_allowed;
 use jiff::Timestamp;
 use llm_contract::KeyHash;
 use llm_crd::{ApiKeySpec, ConditionType, Finding, Reason};
@@ -64,7 +64,7 @@ pub(super) fn with_unreachable(
     spec: &ApiKeySpec,
     home: &str,
 ) -> Finding {
-    let unreachable = spec.models.iter().filter(|scope| !may_ask(scope, namespace, home));
+    let unreachable = spec.models.iter().filter(|scope| !is_scope_allowed(scope, namespace, home));
     let Some(first) = unreachable.clone().next() else { return finding };
     let message = format!(
         "{}; {} of its models are ignored, for example {first}: keys outside namespace {home} \

@@ -3,15 +3,15 @@
 use super::evaluate::{evaluate, with_size_limit, with_unreachable};
 use crate::{
     clock,
-    cluster_state::{API_KEY, World},
+    cluster_state::{API_KEY, ClusterState},
     context::Context,
     resources::{
         conditions::with_findings,
         controller::{Controller, report_unreadable},
         ignored,
     },
-    routes::key::may_ask,
-    work_queue::Next,
+    routes::key::is_scope_allowed,
+    work_queue::Action,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -32,10 +32,10 @@ pub async fn run(context: &Context, table: &Table, stop: &CancellationToken) {
     if stop.run_until_cancelled(published.wait_for(Option::is_some)).await.is_none() {
         return;
     }
-    let queue = &context.world.queues.keys;
+    let queue = &context.cluster.queues.keys;
     let controller = Controller { context, kind: API_KEY, queue, concurrency: 16 };
     let reconcile = |name| async move { reconcile(context, table, &name).await };
-    controller.run(context.world.keys.names(), stop, reconcile).await;
+    controller.run(context.cluster.keys.names(), stop, reconcile).await;
 }
 
 /// Requeues keys whose documents in the table have changed.
@@ -45,9 +45,9 @@ pub fn requeue<'a>(context: &Context, changed: impl Iterator<Item = &'a Name>) {
     if ids.is_empty() {
         return;
     }
-    for name in context.world.keys.names() {
+    for name in context.cluster.keys.names() {
         if ids.contains(name.name()) {
-            context.world.queues.keys.push(name);
+            context.cluster.queues.keys.push(name);
         }
     }
 }
@@ -64,14 +64,14 @@ async fn reconcile(
     context: &Context,
     table: &Table,
     name: &ResourceName,
-) -> Result<Next, kube::Error> {
+) -> Result<Action, kube::Error> {
     let about = ConditionType::Active;
     if report_unreadable::<ApiKeyResource>(context, API_KEY, about, name).await? {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     let now = clock::wall();
-    let Some(key) = context.world.keys.get(name).map(|it| it.key()) else {
-        return Ok(Next::OnChange);
+    let Some(key) = context.cluster.keys.get(name).map(|it| it.key()) else {
+        return Ok(Action::AwaitChange);
     };
     let (finding, next) = active(context, table, name, &key, now);
     let mut findings = vec![finding];
@@ -89,7 +89,7 @@ async fn reconcile(
         let status = StatusPatch { conditions, observed_generation: generation };
         context.reporter.status::<ApiKeyResource>(name, &status).await?;
     }
-    Ok(next.map_or(Next::OnChange, |then| Next::After(until(then, now))))
+    Ok(next.map_or(Action::AwaitChange, |then| Action::RequeueAfter(until(then, now))))
 }
 
 /// The finding on whether a key is active, and when that changes by itself.
@@ -100,9 +100,9 @@ fn active(
     key: &ApiKeyResource,
     now: Timestamp,
 ) -> (Finding, Option<Timestamp>) {
-    let (world, home) = (&context.world, &context.settings.proxies.namespace);
+    let (cluster, home) = (&context.cluster, &context.settings.proxies.namespace);
     let namespace = name.namespace();
-    if !world.is_managed(namespace) {
+    if !cluster.is_managed(namespace) {
         let message = format!(
             "namespace {namespace} lacks the label nebari.dev/managed=true: label it or create the \
              key in {home}"
@@ -110,9 +110,10 @@ fn active(
         let finding = Finding::new(ConditionType::Active, Reason::NamespaceNotWatched, message);
         return (finding, None);
     }
-    let replacements = world.replacing(name);
+    let replacements = cluster.replacing(name);
     let replacements = replacements.iter().map(|it| &it.spec);
-    let exists = |scope: &str| may_ask(scope, namespace, home) && scope_exists(world, scope);
+    let exists =
+        |scope: &str| is_scope_allowed(scope, namespace, home) && scope_exists(cluster, scope);
     let (finding, next) = evaluate(name.name(), &key.spec, replacements, exists, now);
     let finding = with_unreachable(finding, namespace, &key.spec, home);
     let too_large = table.too_large(&Name::new(Kind::Key, name.name()));
@@ -120,13 +121,13 @@ fn active(
 }
 
 /// Whether any model matches a scope of a key.
-fn scope_exists(world: &World, scope: &str) -> bool {
+fn scope_exists(cluster: &ClusterState, scope: &str) -> bool {
     if scope == "*" {
-        return world.declares_any();
+        return cluster.has_any_model();
     }
     match scope.strip_suffix("/*") {
-        Some(namespace) => world.declares_in(namespace),
-        None => ResourceName::parse(scope).is_ok_and(|name| world.declares(&name)),
+        Some(namespace) => cluster.has_models_in(namespace),
+        None => ResourceName::parse(scope).is_ok_and(|name| cluster.has_model(&name)),
     }
 }
 

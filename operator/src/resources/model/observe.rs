@@ -2,7 +2,7 @@
 
 use crate::{
     apply::ApplyError,
-    cluster_state::Live,
+    cluster_state::OwnedObject,
     context::Context,
     resources::model::names::{APP, ObjectNames, pod_monitors},
 };
@@ -67,19 +67,19 @@ pub async fn observe(
         }
     }
     Ok(ObservedModel {
-        is_managed_namespace: context.world.is_managed(name.namespace()),
+        is_managed_namespace: context.cluster.is_managed(name.namespace()),
         token: hub_token(context, name, model).await?,
         deployment,
         claim,
-        pods: context.world.pods_of(name).into_iter().filter(|pod| is_relevant(pod)).collect(),
-        has_pod_monitors: context.world.has_kind(&pod_monitors()),
+        pods: context.cluster.pods_of(name).into_iter().filter(|pod| is_relevant(pod)).collect(),
+        has_pod_monitors: context.cluster.has_kind(&pod_monitors()),
     })
 }
 
 async fn live<K: kube::Resource<DynamicType = ()>>(
     context: &Context,
     name: &ResourceName,
-) -> Result<Option<Arc<Live>>, ApplyError> {
+) -> Result<Option<Arc<OwnedObject>>, ApplyError> {
     context.applier.live(&ApiResource::erase::<K>(&()), name).await
 }
 
@@ -93,7 +93,7 @@ async fn hub_token(
         return Ok(HubToken::NotNeeded);
     };
     let Some(secret) = sibling(name, secret) else { return Ok(HubToken::SecretMissing) };
-    let read = context.world.secrets.read(&secret).await;
+    let read = context.cluster.secrets.read(&secret).await;
     let read = read.map_err(|source| ObserveError::Secret { name: secret.to_string(), source })?;
     Ok(match read {
         None => HubToken::SecretMissing,

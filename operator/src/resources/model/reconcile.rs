@@ -12,14 +12,13 @@ use super::{
 use crate::{
     apply::ApplyError,
     clock,
-    cluster_state::LLM_MODEL,
+    cluster_state::{LLM_MODEL, ModelKind},
     context::Context,
     resources::{
         controller::{Controller, report_unreadable},
         finalizer,
     },
-    routes::Declares,
-    work_queue::Next,
+    work_queue::Action,
 };
 use kube::Resource as _;
 use llm_contract::{Chain, ResourceName};
@@ -29,10 +28,10 @@ use tokio_util::sync::CancellationToken;
 /// Reconciles models until told to stop. The caches must have synced.
 pub async fn run(context: &Context, stop: &CancellationToken) {
     let logs = &ContainerLogs::new(context.applier.client().clone());
-    let queue = &context.world.queues.models;
+    let queue = &context.cluster.queues.models;
     let controller = Controller { context, kind: LLM_MODEL, queue, concurrency: 8 };
     let reconcile = |name| async move { reconcile(context, logs, &name).await };
-    controller.run(context.world.models.names(), stop, reconcile).await;
+    controller.run(context.cluster.models.names(), stop, reconcile).await;
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,25 +48,26 @@ async fn reconcile(
     context: &Context,
     logs: &ContainerLogs,
     name: &ResourceName,
-) -> Result<Next, ReconcileError> {
-    let unreadable =
+) -> Result<Action, ReconcileError> {
+    let decode_error =
         report_unreadable::<LLMModel>(context, LLM_MODEL, ConditionType::Accepted, name);
-    if unreadable.await.map_err(ReconcileError::Report)? {
-        return Ok(Next::OnChange);
+    if decode_error.await.map_err(ReconcileError::Report)? {
+        return Ok(Action::AwaitChange);
     }
-    let Some(model) = context.world.models.get(name) else { return Ok(Next::OnChange) };
+    let Some(model) = context.cluster.models.get(name) else { return Ok(Action::AwaitChange) };
     // Garbage collection by owner has replaced the finalizer of the first release.
     let removed = finalizer::remove(context.applier.client(), name, &*model).await;
     removed.map_err(ReconcileError::Finalizer)?;
     if model.meta().deletion_timestamp.is_some() {
-        return Ok(Next::OnChange);
+        return Ok(Action::AwaitChange);
     }
     let generation = model.metadata.generation;
-    let Some(verdict) = context.findings.verdict(Declares::Served, name, generation) else {
-        return Ok(Next::OnChange);
+    let Some(route_status) = context.findings.route_status(ModelKind::Served, name, generation)
+    else {
+        return Ok(Action::AwaitChange);
     };
     let observed = observe(context, name, &model).await?;
-    let checked = check(name, &model, &observed, &verdict);
+    let checked = check(name, &model, &observed, &route_status);
     let errors = match &checked {
         Ok(checked) => apply(context, checked, &observed).await,
         Err(_) => Vec::new(),
@@ -87,10 +87,14 @@ async fn reconcile(
     };
     report_status(context, name, &model, &view).await.map_err(ReconcileError::Report)?;
     if !errors.is_empty() {
-        return Ok(Next::Retry);
+        return Ok(Action::Retry);
     }
     let is_downloading = pods.iter().any(|pod| matches!(pod, PodState::Downloading(_)));
-    Ok(if is_downloading { Next::After(progress::POLL_INTERVAL) } else { Next::OnChange })
+    Ok(if is_downloading {
+        Action::RequeueAfter(progress::POLL_INTERVAL)
+    } else {
+        Action::AwaitChange
+    })
 }
 
 async fn apply(
@@ -173,7 +177,7 @@ async fn report_status(
     model: &LLMModel,
     view: &ModelView<'_>,
 ) -> Result<(), kube::Error> {
-    let reported = context.findings.of(Declares::Served, name);
+    let reported = context.findings.get(ModelKind::Served, name);
     let status = status(model, view, &reported, &context.settings, clock::wall());
     let change = (model.status.as_ref(), &status);
     context.reporter.update((name, model), change, |status| &status.conditions).await

@@ -5,7 +5,7 @@ use super::{
     progress::{DownloadProgress, human_size},
 };
 use crate::{
-    app::settings::Settings,
+    app::settings::OperatorSettings,
     resources::{
         conditions::{EnabledEndpoints, with_findings},
         ignored,
@@ -19,7 +19,7 @@ pub fn status(
     model: &LLMModel,
     view: &ModelView<'_>,
     reported: &[Finding],
-    settings: &Settings,
+    settings: &OperatorSettings,
     now: Timestamp,
 ) -> LLMModelStatus {
     let LLMModel { spec, status, .. } = model;

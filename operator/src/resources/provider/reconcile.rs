@@ -3,14 +3,13 @@
 use super::status::{ProviderView, status};
 use crate::{
     clock,
-    cluster_state::PASSTHROUGH_MODEL,
+    cluster_state::{ModelKind, PASSTHROUGH_MODEL},
     context::Context,
     resources::{
         controller::{Controller, report_unreadable},
         finalizer,
     },
-    routes::Declares,
-    work_queue::Next,
+    work_queue::Action,
 };
 use kube::Resource as _;
 use llm_contract::ResourceName;
@@ -19,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Reconciles providers until told to stop. The caches must have synced.
 pub async fn run(context: &Context, stop: &CancellationToken) {
-    let queue = &context.world.queues.providers;
+    let queue = &context.cluster.queues.providers;
     let controller = Controller { context, kind: PASSTHROUGH_MODEL, queue, concurrency: 8 };
-    let reconcile = |name| async move { reconcile(context, &name).await.map(|()| Next::OnChange) };
-    controller.run(context.world.providers.names(), stop, reconcile).await;
+    let reconcile =
+        |name| async move { reconcile(context, &name).await.map(|()| Action::AwaitChange) };
+    controller.run(context.cluster.providers.names(), stop, reconcile).await;
 }
 
 async fn reconcile(context: &Context, name: &ResourceName) -> Result<(), kube::Error> {
@@ -30,17 +30,18 @@ async fn reconcile(context: &Context, name: &ResourceName) -> Result<(), kube::E
     if report_unreadable::<PassthroughModel>(context, PASSTHROUGH_MODEL, about, name).await? {
         return Ok(());
     }
-    let Some(provider) = context.world.providers.get(name) else { return Ok(()) };
+    let Some(provider) = context.cluster.providers.get(name) else { return Ok(()) };
     finalizer::remove(context.applier.client(), name, &*provider).await?;
     let generation = provider.metadata.generation;
-    let verdict = context.findings.verdict(Declares::Provider, name, generation);
-    let Some(verdict) = verdict.filter(|_| provider.meta().deletion_timestamp.is_none()) else {
+    let route_status = context.findings.route_status(ModelKind::Provider, name, generation);
+    let Some(route_status) = route_status.filter(|_| provider.meta().deletion_timestamp.is_none())
+    else {
         return Ok(());
     };
     let view = ProviderView {
-        verdict,
-        is_managed_namespace: context.world.is_managed(name.namespace()),
-        reported: context.findings.of(Declares::Provider, name),
+        route_status,
+        is_managed_namespace: context.cluster.is_managed(name.namespace()),
+        reported: context.findings.get(ModelKind::Provider, name),
     };
     let status = status(&provider, &view, &context.settings, clock::wall());
     let change = (provider.status.as_ref(), &status);

@@ -1,9 +1,9 @@
 //! All objects of a model, in order.
 
 use crate::{
-    app::settings::Settings,
+    app::settings::OperatorSettings,
     apply::Plan,
-    cluster_state::LiveKind,
+    cluster_state::OwnedKind,
     resources::model::{
         check::CheckedModel,
         names::{labels, pod_monitors},
@@ -23,14 +23,14 @@ use kube::{Resource, api::ApiResource};
 /// The inputs of a plan; each object has its method in a file of its own.
 pub(super) struct Planner<'a> {
     pub(super) model: &'a CheckedModel,
-    pub(super) settings: &'a Settings,
+    pub(super) settings: &'a OperatorSettings,
     pub(super) observed: &'a ObservedModel,
 }
 
 /// The kinds of the objects in plans.
-pub fn kinds() -> Vec<LiveKind> {
-    fn kind<K: Resource<DynamicType = ()>>() -> LiveKind {
-        LiveKind { resource: ApiResource::erase::<K>(&()), optional: false }
+pub fn kinds() -> Vec<OwnedKind> {
+    fn kind<K: Resource<DynamicType = ()>>() -> OwnedKind {
+        OwnedKind { resource: ApiResource::erase::<K>(&()), optional: false }
     }
     vec![
         kind::<PersistentVolumeClaim>(),
@@ -38,12 +38,12 @@ pub fn kinds() -> Vec<LiveKind> {
         kind::<Service>(),
         kind::<NetworkPolicy>(),
         kind::<Deployment>(),
-        LiveKind { resource: pod_monitors(), optional: true },
+        OwnedKind { resource: pod_monitors(), optional: true },
     ]
 }
 
 /// The objects that serve a model; those that pods depend on come first.
-pub fn plan(model: &CheckedModel, settings: &Settings, observed: &ObservedModel) -> Plan {
+pub fn plan(model: &CheckedModel, settings: &OperatorSettings, observed: &ObservedModel) -> Plan {
     let planner = Planner { model, settings, observed };
     let objects = [
         planner.claim(),

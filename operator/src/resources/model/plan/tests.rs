@@ -2,13 +2,13 @@
 
 use super::{plan, pod::PodVariant, template::choose_variant};
 use crate::{
-    app::settings::{Images, Pods, Scope, Settings},
+    app::settings::{Images, OperatorSettings, PodSelector, WatchScope},
     apply::Plan,
     resources::model::{
         check::{CheckedModel, check},
         observe::{HubToken, ObservedModel},
     },
-    routes::Verdict,
+    routes::RouteStatus,
 };
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -18,15 +18,15 @@ use llm_contract::ResourceName;
 use llm_crd::{EndpointUrls, LLMModel};
 use serde_json::{Value, json};
 
-fn settings() -> Settings {
-    Settings {
-        scope: Scope::All,
+fn settings() -> OperatorSettings {
+    OperatorSettings {
+        scope: WatchScope::Labelled,
         images: Images {
             serving: "registry.example.org/vllm:v1".into(),
             downloader: "registry.example.org/llm-download:v1".into(),
         },
         storage_class: None,
-        proxies: Pods {
+        proxies: PodSelector {
             namespace: "llm".into(),
             labels: [("app".to_owned(), "llm-proxy".to_owned())].into(),
         },
@@ -51,7 +51,7 @@ fn checked(model: LLMModel) -> CheckedModel {
         ..ObservedModel::default()
     };
     let name = ResourceName::parse(&name).unwrap();
-    check(&name, &model, &observed, &Verdict::default()).unwrap()
+    check(&name, &model, &observed, &RouteStatus::default()).unwrap()
 }
 
 fn planned(model: LLMModel) -> Plan {

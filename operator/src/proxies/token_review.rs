@@ -1,4 +1,4 @@
-//! A proxy proves itself with a token of its service account, made for the operator alone.
+//! Authenticates proxies by a service account token for the operator's audience.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -8,53 +8,49 @@ use llm_contract::Secret;
 use llm_push::{Authenticate, Denied, Peer, Who};
 use serde::Deserialize;
 
-/// Where Kubernetes says which pod a token was made for.
-const POD: &str = "authentication.kubernetes.io/pod-name";
+/// The claim with the pod that a token is bound to.
+const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 
-/// Has the API server say whose a token is.
-pub struct Tokens {
+pub struct TokenReviewer {
     reviews: Api<TokenReview>,
     audience: String,
-    /// What Kubernetes calls the service account of the proxies.
-    proxies: String,
+    proxies_user: String,
 }
 
-/// The part of a token that its review does not repeat.
+/// The claim that a review does not return.
 #[derive(Deserialize)]
-struct Claims {
+struct TokenClaims {
     exp: i64,
 }
 
-impl Tokens {
-    /// Accepts tokens for this audience, of this service account and no other.
+impl TokenReviewer {
     pub fn new(client: Client, audience: &str, (namespace, name): (&str, &str)) -> Self {
         Self {
             reviews: Api::all(client),
             audience: audience.into(),
-            proxies: format!("system:serviceaccount:{namespace}:{name}"),
+            proxies_user: format!("system:serviceaccount:{namespace}:{name}"),
         }
     }
 
-    fn judge(&self, token: &Secret, status: TokenReviewStatus) -> Result<Peer, Denied> {
+    fn evaluate(&self, token: &Secret, status: TokenReviewStatus) -> Result<Peer, Denied> {
         let refused = |reason: &str| Denied::Unauthenticated { reason: reason.into() };
         if status.authenticated != Some(true) {
-            let reason = "this cluster does not know it, it has expired, or it is for an audience \
-                          other than the operator's";
+            let reason = "it is not of this cluster, has expired, or is for another audience";
             return Err(refused(reason));
         }
-        // An API server that knows nothing of audiences would accept a token made for anyone.
+        // An API server without audience support would accept a token for any audience.
         if !status.audiences.iter().flatten().any(|audience| *audience == self.audience) {
             return Err(refused("it is for another audience"));
         }
         let user = status.user.unwrap_or_default();
         let name = user.username.unwrap_or_default();
-        if name != self.proxies {
-            let reason = format!("{name} may not follow; only {} may", self.proxies);
+        if name != self.proxies_user {
+            let reason = format!("{name} may not subscribe, only {} may", self.proxies_user);
             return Err(Denied::Forbidden { reason });
         }
         let expires_at = expiry(token.reveal())
-            .ok_or_else(|| refused("it never expires; use a projected token"))?;
-        let pod = user.extra.as_ref().and_then(|extra| extra.get(POD)?.first());
+            .ok_or_else(|| refused("it does not expire: use a projected token"))?;
+        let pod = user.extra.as_ref().and_then(|extra| extra.get(POD_NAME)?.first());
         let who =
             pod.map_or_else(|| Who::Account(name.into()), |pod| Who::Proxy(pod.as_str().into()));
         Ok(Peer { who, expires_at })
@@ -62,7 +58,7 @@ impl Tokens {
 }
 
 #[tonic::async_trait]
-impl Authenticate for Tokens {
+impl Authenticate for TokenReviewer {
     async fn authenticate(&self, token: &Secret) -> Result<Peer, Denied> {
         let review = TokenReview {
             spec: TokenReviewSpec {
@@ -72,20 +68,21 @@ impl Authenticate for Tokens {
             ..TokenReview::default()
         };
         match self.reviews.create(&PostParams::default(), &review).await {
-            Ok(review) => self.judge(token, review.status.unwrap_or_default()),
+            Ok(review) => self.evaluate(token, review.status.unwrap_or_default()),
             Err(error) => {
-                tracing::warn!(%error, "a token could not be reviewed");
-                let reason = "the API server does not answer the question whose it is";
+                tracing::warn!(%error, "token review failed");
+                let reason = "the API server did not review it";
                 Err(Denied::Unavailable { reason: reason.into() })
             }
         }
     }
 }
 
-/// When a token expires, as it says itself: the API server has found its signature to be good.
+/// Read from the token itself, whose signature the API server has verified.
 fn expiry(token: &str) -> Option<Timestamp> {
     let payload = token.split('.').nth(1)?;
-    let Claims { exp } = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let TokenClaims { exp } =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
     Timestamp::from_second(exp).ok()
 }
 
@@ -95,10 +92,10 @@ mod tests {
     use k8s_openapi::api::authentication::v1::UserInfo;
     use kube::Config;
 
-    fn tokens() -> Tokens {
+    fn reviewer() -> TokenReviewer {
         let config = Config::new(http::Uri::from_static("http://127.0.0.1:1"));
         let client = Client::try_from(config).unwrap();
-        Tokens::new(client, "llm-operator", ("llm", "llm-proxy"))
+        TokenReviewer::new(client, "llm-operator", ("llm", "llm-proxy"))
     }
 
     fn token(claims: &str) -> Secret {
@@ -117,42 +114,43 @@ mod tests {
     const PROXY: &str = "system:serviceaccount:llm:llm-proxy";
 
     #[tokio::test]
-    async fn a_proxy_s_token_counts_until_it_expires() {
-        let peer = tokens().judge(&token(r#"{"exp": 1893456000}"#), review("llm-operator", PROXY));
+    async fn the_token_of_a_proxy_is_valid_until_it_expires() {
+        let peer =
+            reviewer().evaluate(&token(r#"{"exp": 1893456000}"#), review("llm-operator", PROXY));
         assert_eq!(peer.unwrap().expires_at, "2030-01-01T00:00:00Z".parse().unwrap());
     }
 
     #[tokio::test]
-    async fn a_token_that_was_made_for_a_pod_is_that_proxy_s_alone() {
+    async fn a_token_bound_to_a_pod_identifies_that_proxy() {
         let mut of_pod = review("llm-operator", PROXY);
-        let extra = [(POD.to_owned(), vec!["llm-proxy-1".to_owned()])].into();
+        let extra = [(POD_NAME.to_owned(), vec!["llm-proxy-1".to_owned()])].into();
         of_pod.user.as_mut().unwrap().extra = Some(extra);
         for (review, who) in [
             (of_pod, Who::Proxy("llm-proxy-1".into())),
             (review("llm-operator", PROXY), Who::Account(PROXY.into())),
         ] {
-            let peer = tokens().judge(&token(r#"{"exp": 1893456000}"#), review).unwrap();
+            let peer = reviewer().evaluate(&token(r#"{"exp": 1893456000}"#), review).unwrap();
             assert_eq!(peer.who, who);
         }
     }
 
     #[tokio::test]
-    async fn everybody_else_is_refused_with_a_reason() {
+    async fn every_other_token_is_rejected_with_a_reason() {
         let good = r#"{"exp": 1893456000}"#;
-        let nobody =
+        let unknown =
             TokenReviewStatus { authenticated: Some(false), ..review("llm-operator", PROXY) };
         for (claims, review, reason) in [
-            (good, nobody, "this cluster does not know it"),
+            (good, unknown, "it is not of this cluster"),
             (good, review("api", PROXY), "it is for another audience"),
             (
                 good,
                 review("llm-operator", "system:serviceaccount:llm:other"),
-                "other may not follow",
+                "other may not subscribe",
             ),
-            (good, review("llm-operator", "admin"), "admin may not follow"),
-            ("{}", review("llm-operator", PROXY), "it never expires"),
+            (good, review("llm-operator", "admin"), "admin may not subscribe"),
+            ("{}", review("llm-operator", PROXY), "it does not expire"),
         ] {
-            let denied = tokens().judge(&token(claims), review).unwrap_err().to_string();
+            let denied = reviewer().evaluate(&token(claims), review).unwrap_err().to_string();
             assert!(denied.contains(reason), "{denied}");
         }
     }

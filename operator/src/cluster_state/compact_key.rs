@@ -1,37 +1,37 @@
-//! Keys as they are kept.
+//! Keys as they are stored.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use llm_crd::{ApiKeyResource, ApiKeySpec};
 use std::fmt;
 
-/// An `ApiKey`, packed as JSON. There may be a hundred thousand of them, and all are kept; this is
-/// less than half of what the parts of one take by themselves, and reading it costs microseconds.
+/// An `ApiKey` as compact JSON.
+///
+/// There may be 100,000 of them, all in memory: this takes less than half of what the decoded
+/// struct takes, and decoding it takes microseconds.
 #[derive(PartialEq, Eq)]
-pub struct PackedKey(Box<str>);
+pub struct CompactKey(Box<str>);
 
-/// The moments of a key's spec. The type that has them in manifests writes whole seconds only, so
-/// that they are packed beside it.
-type Moments = [Option<Timestamp>; 3];
+/// The times of a key's spec. [`Time`] is written with whole seconds only, so they stand beside it.
+type ExactTimes = [Option<Timestamp>; 3];
 
-impl PackedKey {
-    /// Packs a key, without what nobody asks for.
+impl CompactKey {
+    /// Drops the metadata that is not used.
     pub fn of(mut key: ApiKeyResource) -> Self {
         key.metadata.labels = None;
         key.metadata.annotations = None;
         key.metadata.uid = None;
         key.metadata.resource_version = None;
-        let moments: Moments = moments(&mut key.spec).map(|it| it.map(|time| time.0));
+        let times: ExactTimes = times(&mut key.spec).map(|it| it.map(|time| time.0));
         // Structs of strings and numbers always become JSON.
-        Self(serde_json::to_string(&(key, moments)).unwrap_or_default().into_boxed_str())
+        Self(serde_json::to_string(&(key, times)).unwrap_or_default().into_boxed_str())
     }
 
-    /// Reads it.
     pub fn key(&self) -> ApiKeyResource {
-        // It was written by the same types.
-        let (mut key, exact): (ApiKeyResource, Moments) =
+        // It was encoded from the same types.
+        let (mut key, exact): (ApiKeyResource, ExactTimes) =
             serde_json::from_str(&self.0).unwrap_or_default();
-        for (time, exact) in moments(&mut key.spec).into_iter().zip(exact) {
+        for (time, exact) in times(&mut key.spec).into_iter().zip(exact) {
             if let (Some(time), Some(exact)) = (time, exact) {
                 time.0 = exact;
             }
@@ -40,14 +40,14 @@ impl PackedKey {
     }
 }
 
-fn moments(spec: &mut ApiKeySpec) -> [Option<&mut Time>; 3] {
+fn times(spec: &mut ApiKeySpec) -> [Option<&mut Time>; 3] {
     let overlap_until = spec.replaces.as_mut().map(|replaces| &mut replaces.overlap_until);
     [spec.not_before.as_mut(), spec.expires_at.as_mut(), overlap_until]
 }
 
-impl fmt::Debug for PackedKey {
+impl fmt::Debug for CompactKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PackedKey").finish_non_exhaustive()
+        f.debug_struct("CompactKey").finish_non_exhaustive()
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_counts_of_a_key_is_there_when_it_is_read() {
+    fn a_decoded_key_has_everything_that_is_used() {
         let key: ApiKeyResource = serde_json::from_value(json!({
             "apiVersion": "llm.nebari.dev/v1alpha1",
             "kind": "ApiKey",
@@ -89,6 +89,6 @@ mod tests {
         noted.metadata.uid = Some("1-2-3".into());
         noted.metadata.resource_version = Some("7".into());
         noted.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());
-        assert_eq!(PackedKey::of(noted).key(), key);
+        assert_eq!(CompactKey::of(noted).key(), key);
     }
 }

@@ -1,9 +1,6 @@
-//! Says of each resource on which proxies its routes are in force.
+//! Reports for each resource on which proxies its routes are in force.
 
-use crate::{
-    context::{Context, Part},
-    routes::Declares,
-};
+use crate::{cluster_state::ModelKind, context::Context};
 use llm_contract::{
     ResourceName,
     push::{Kind, Name},
@@ -14,25 +11,23 @@ use parking_lot::Mutex;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
-/// Proxies that a message names; of more it gives the number.
+/// Proxies that a message names; of the others it gives the number.
 const NAMED_MAX: usize = 3;
-/// Changes are gathered for as long: of a hundred models that change at once each is looked at
-/// once, and a proxy that answers sooner was never behind for anyone to see.
-const GATHER: Duration = Duration::from_millis(100);
+/// The debounce: of a hundred models that change at once each is reported once, and a proxy that
+/// acknowledges sooner is never reported as lagging.
+const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// Resources whose routes have changed in the table, and of which it has not been said yet where
-/// they are in force. No more than there are resources.
+/// Resources whose routes have changed in the table since they were reported.
 #[derive(Debug, Default)]
-pub struct Unsaid {
+pub struct PendingReports {
     names: Mutex<BTreeSet<ResourceName>>,
-    more: Notify,
+    added: Notify,
 }
 
-impl Unsaid {
-    /// Has it said where these are in force.
+impl PendingReports {
     pub fn extend(&self, names: impl IntoIterator<Item = ResourceName>) {
         self.names.lock().extend(names);
-        self.more.notify_one();
+        self.added.notify_one();
     }
 
     fn take(&self) -> BTreeSet<ResourceName> {
@@ -40,28 +35,28 @@ impl Unsaid {
     }
 }
 
-/// Reports what proxies have in force, as it changes.
-pub async fn report(context: &Context, push: &Push, unsaid: &Unsaid) {
+/// Reports whenever the table, or what proxies have in force, changes.
+pub async fn report(context: &Context, push: &Push, pending: &PendingReports) {
     loop {
         let mut names = BTreeSet::new();
         let everything = tokio::select! {
-            changed = push.proxies().changed() => gather(changed, &mut names),
-            () = unsaid.more.notified() => false,
+            changed = push.proxies().changed() => collect(changed, &mut names),
+            () = pending.added.notified() => false,
         };
-        tokio::time::sleep(GATHER).await;
-        names.append(&mut unsaid.take());
+        tokio::time::sleep(DEBOUNCE).await;
+        names.append(&mut pending.take());
         if everything {
-            names.extend(context.world.models.names());
-            names.extend(context.world.providers.names());
+            names.extend(context.cluster.models.names());
+            names.extend(context.cluster.providers.names());
         }
         for name in names {
-            say(context, push, &name);
+            report_one(context, push, &name);
         }
     }
 }
 
-/// Says whether everything may have changed.
-fn gather(changed: Changed, names: &mut BTreeSet<ResourceName>) -> bool {
+/// Returns whether everything may have changed.
+fn collect(changed: Changed, names: &mut BTreeSet<ResourceName>) -> bool {
     match changed {
         Changed::Everything => true,
         Changed::Names(changed) => {
@@ -72,33 +67,31 @@ fn gather(changed: Changed, names: &mut BTreeSet<ResourceName>) -> bool {
     }
 }
 
-fn say(context: &Context, push: &Push, name: &ResourceName) {
+fn report_one(context: &Context, push: &Push, name: &ResourceName) {
     let document = Name::new(Kind::Routes, name.as_str());
     let (hash, too_large) = (push.table().hash(&document), push.table().too_large(&document));
-    for kind in [Declares::Served, Declares::Provider] {
-        let there = match kind {
-            Declares::Served => context.world.models.get(name).is_some(),
-            Declares::Provider => context.world.providers.get(name).is_some(),
+    for kind in [ModelKind::Served, ModelKind::Provider] {
+        let exists = match kind {
+            ModelKind::Served => context.cluster.models.contains(name),
+            ModelKind::Provider => context.cluster.providers.contains(name),
         };
-        let routed = context.findings.is_routed(kind, name);
+        let is_routed = context.findings.is_routed(kind, name);
         let finding = match (&too_large, hash) {
-            (Some(too_large), _) if routed => held_back(too_large, hash.is_some()),
-            (None, Some(hash)) if routed => finding(push.proxies().programmed(name, Some(hash))),
+            (Some(too_large), _) if is_routed => oversized(too_large, hash.is_some()),
+            (None, Some(hash)) if is_routed => finding(push.proxies().programmed(name, Some(hash))),
             (Some(_) | None, _) => Finding::new(
                 ConditionType::RouteProgrammed,
                 Reason::NotDesired,
-                "nothing of this resource is in the route table; see the condition Accepted",
+                "this resource has no routes in the table; see the Accepted condition",
             ),
         };
-        let findings = if there { vec![finding] } else { Vec::new() };
-        context.findings.about(Part::Proxies, kind, name, findings);
+        context.findings.set_rollout(kind, name, exists.then_some(finding));
     }
 }
 
-/// What was pushed of it before goes on being in force.
-fn held_back(too_large: &TooLarge, has_former: bool) -> Finding {
-    let until_then = if has_former { "; until then its former routes stay in force" } else { "" };
-    let message = format!("{too_large}{until_then}");
+fn oversized(too_large: &TooLarge, has_former: bool) -> Finding {
+    let former = if has_former { "; its former routes stay in force until then" } else { "" };
+    let message = format!("{too_large}{former}");
     Finding::new(ConditionType::RouteProgrammed, Reason::TooLarge, message)
 }
 
@@ -137,26 +130,26 @@ mod tests {
     #[test]
     fn a_message_names_the_proxies_that_lag_and_why_one_refused() {
         let names = ["a", "b", "c", "d", "e"].map(Arc::from).to_vec();
-        let said = finding(Programmed::Lagging(names));
-        assert_eq!(said.message, "not yet in force on a, b, c and 2 more");
+        let lagging = finding(Programmed::Lagging(names));
+        assert_eq!(lagging.message, "not yet in force on a, b, c and 2 more");
         let refused =
             vec![llm_push::RefusedBy { proxy: "a".into(), reason: "model `m` is taken".into() }];
-        let said = finding(Programmed::Refused(refused));
-        assert_eq!(said.message, "refused by a: model `m` is taken");
-        assert_eq!(said.reason, Reason::Refused);
+        let refused = finding(Programmed::Refused(refused));
+        assert_eq!(refused.message, "refused by a: model `m` is taken");
+        assert_eq!(refused.reason, Reason::Refused);
     }
 
     #[test]
-    fn what_is_too_large_says_its_size_the_limit_and_what_is_in_force() {
+    fn the_message_of_an_oversized_document_names_size_limit_and_what_is_in_force() {
         let name = Name::new(Kind::Routes, "llm/many");
         let too_large = TooLarge::Document { name, bytes: 4_000_000 };
-        let said = held_back(&too_large, true);
+        let finding = oversized(&too_large, true);
         assert_eq!(
-            said.message,
+            finding.message,
             "routes llm/many has 4000000 bytes, of at most 3145728; declare fewer models in it; \
-             until then its former routes stay in force"
+             its former routes stay in force until then"
         );
-        assert_eq!((said.reason.as_str(), said.reason.status()), ("TooLarge", "False"));
-        assert!(held_back(&too_large, false).message.ends_with("declare fewer models in it"));
+        assert_eq!((finding.reason.as_str(), finding.reason.status()), ("TooLarge", "False"));
+        assert!(oversized(&too_large, false).message.ends_with("declare fewer models in it"));
     }
 }
