@@ -61,7 +61,7 @@ pub fn check(
     name: &ResourceName,
     model: &LLMModel,
     observed: &ObservedModel,
-    verdict: &RouteStatus,
+    route_status: &RouteStatus,
 ) -> Result<CheckedModel, ValidationError> {
     if !observed.is_managed_namespace {
         return Err(ValidationError::new(
@@ -77,8 +77,8 @@ pub fn check(
         .controller_owner_ref(&())
         .ok_or_else(|| ValidationError::spec("metadata.uid is missing"))?;
     owner.block_owner_deletion = Some(true);
-    let skipped_ids = check_ids(model, verdict)?;
-    if let Some(wrong) = &verdict.invalid {
+    let skipped_ids = check_ids(model, route_status)?;
+    if let Some(wrong) = &route_status.invalid {
         return Err(ValidationError::spec(wrong.clone()));
     }
     let weights = weight_storage(&model.spec)?;
@@ -89,14 +89,17 @@ pub fn check(
 }
 
 /// The model's own id must be free. Other ids that are not are skipped and reported.
-fn check_ids(model: &LLMModel, verdict: &RouteStatus) -> Result<Vec<Finding>, ValidationError> {
-    if verdict.name_taken {
+fn check_ids(
+    model: &LLMModel,
+    route_status: &RouteStatus,
+) -> Result<Vec<Finding>, ValidationError> {
+    if route_status.name_taken {
         let message = "an older PassthroughModel has the same name: rename one of them";
         return Err(ValidationError::new(Reason::NameTaken, message));
     }
     let own = &model.spec.model.name;
     let mut skipped = Vec::new();
-    for (id, holder) in &verdict.ids_taken {
+    for (id, holder) in &route_status.ids_taken {
         let message = format!(
             "the id `{id}` belongs to the older {holder}: choose another id or delete {holder}"
         );

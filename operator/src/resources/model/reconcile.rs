@@ -12,8 +12,7 @@ use super::{
 use crate::{
     apply::ApplyError,
     clock,
-    cluster_state::LLM_MODEL,
-    cluster_state::ModelKind,
+    cluster_state::{LLM_MODEL, ModelKind},
     context::Context,
     resources::{
         controller::{Controller, report_unreadable},
@@ -50,9 +49,9 @@ async fn reconcile(
     logs: &ContainerLogs,
     name: &ResourceName,
 ) -> Result<Action, ReconcileError> {
-    let unreadable =
+    let decode_error =
         report_unreadable::<LLMModel>(context, LLM_MODEL, ConditionType::Accepted, name);
-    if unreadable.await.map_err(ReconcileError::Report)? {
+    if decode_error.await.map_err(ReconcileError::Report)? {
         return Ok(Action::AwaitChange);
     }
     let Some(model) = context.cluster.models.get(name) else { return Ok(Action::AwaitChange) };
@@ -63,11 +62,12 @@ async fn reconcile(
         return Ok(Action::AwaitChange);
     }
     let generation = model.metadata.generation;
-    let Some(verdict) = context.findings.route_status(ModelKind::Served, name, generation) else {
+    let Some(route_status) = context.findings.route_status(ModelKind::Served, name, generation)
+    else {
         return Ok(Action::AwaitChange);
     };
     let observed = observe(context, name, &model).await?;
-    let checked = check(name, &model, &observed, &verdict);
+    let checked = check(name, &model, &observed, &route_status);
     let errors = match &checked {
         Ok(checked) => apply(context, checked, &observed).await,
         Err(_) => Vec::new(),

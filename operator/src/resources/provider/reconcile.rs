@@ -3,8 +3,7 @@
 use super::status::{ProviderView, status};
 use crate::{
     clock,
-    cluster_state::ModelKind,
-    cluster_state::PASSTHROUGH_MODEL,
+    cluster_state::{ModelKind, PASSTHROUGH_MODEL},
     context::Context,
     resources::{
         controller::{Controller, report_unreadable},
@@ -34,12 +33,13 @@ async fn reconcile(context: &Context, name: &ResourceName) -> Result<(), kube::E
     let Some(provider) = context.cluster.providers.get(name) else { return Ok(()) };
     finalizer::remove(context.applier.client(), name, &*provider).await?;
     let generation = provider.metadata.generation;
-    let verdict = context.findings.route_status(ModelKind::Provider, name, generation);
-    let Some(verdict) = verdict.filter(|_| provider.meta().deletion_timestamp.is_none()) else {
+    let route_status = context.findings.route_status(ModelKind::Provider, name, generation);
+    let Some(route_status) = route_status.filter(|_| provider.meta().deletion_timestamp.is_none())
+    else {
         return Ok(());
     };
     let view = ProviderView {
-        verdict,
+        route_status,
         is_managed_namespace: context.cluster.is_managed(name.namespace()),
         reported: context.findings.get(ModelKind::Provider, name),
     };

@@ -16,7 +16,7 @@ use llm_crd::{
 
 /// Everything known about a provider.
 pub(super) struct ProviderView {
-    pub(super) verdict: RouteStatus,
+    pub(super) route_status: RouteStatus,
     pub(super) is_managed_namespace: bool,
     /// Findings of the edge and the proxies.
     pub(super) reported: Vec<Finding>,
@@ -33,17 +33,18 @@ pub(super) fn status(
 ) -> PassthroughModelStatus {
     let PassthroughModel { spec, status, metadata } = provider;
     let accepted = accepted(provider, view);
-    let configured = configured(&view.verdict);
+    let configured = configured(&view.route_status);
     // Other ids keep working when some are taken.
     let is_ready = if accepted.reason == Reason::Accepted {
         configured.reason == Reason::Applied
     } else {
-        accepted.reason == Reason::ModelIdTaken && view.verdict.is_routed
+        accepted.reason == Reason::ModelIdTaken && view.route_status.is_routed
     };
     let endpoints =
         EnabledEndpoints { external: spec.external_enabled(), internal: spec.internal_enabled() };
     let ignored = ignored::finding(&ignored::of_provider(spec));
-    let mut findings = vec![accepted, configured, credential(provider, &view.verdict), ignored];
+    let mut findings =
+        vec![accepted, configured, credential(provider, &view.route_status), ignored];
     findings.extend(endpoints.findings(&view.reported));
     let before = status.clone().unwrap_or_default().conditions;
     let (kind, generation) = (ConditionType::PASSTHROUGH_MODEL, metadata.generation);
@@ -57,7 +58,7 @@ pub(super) fn status(
 }
 
 fn accepted(provider: &PassthroughModel, view: &ProviderView) -> Finding {
-    let ProviderView { verdict, is_managed_namespace, .. } = view;
+    let ProviderView { route_status, is_managed_namespace, .. } = view;
     let finding = |reason, message: String| Finding::new(ConditionType::Accepted, reason, message);
     if !is_managed_namespace {
         let namespace = provider.metadata.namespace.as_deref().unwrap_or_default();
@@ -67,18 +68,18 @@ fn accepted(provider: &PassthroughModel, view: &ProviderView) -> Finding {
         );
         return finding(Reason::NamespaceNotWatched, message);
     }
-    if verdict.name_taken {
+    if route_status.name_taken {
         let message = "an older LLMModel has the same name: rename one of them";
         return finding(Reason::NameTaken, message.into());
     }
-    if let Some(wrong) = &verdict.invalid {
+    if let Some(wrong) = &route_status.invalid {
         return finding(Reason::InvalidSpec, wrong.clone());
     }
-    if let Some(missing) = verdict.missing.first() {
+    if let Some(missing) = route_status.missing.first() {
         let (reason, message) = describe(missing);
         return finding(reason, message);
     }
-    let taken = verdict.ids_taken.iter().map(|(id, holder)| {
+    let taken = route_status.ids_taken.iter().map(|(id, holder)| {
         format!("the id `{id}` belongs to {holder}: choose another id or delete {holder}")
     });
     let taken: Vec<_> = taken.collect();
@@ -89,10 +90,10 @@ fn accepted(provider: &PassthroughModel, view: &ProviderView) -> Finding {
     finding(Reason::ModelIdTaken, format!("{}; {rule}", taken.join("; ")))
 }
 
-fn configured(verdict: &RouteStatus) -> Finding {
-    let (reason, message) = match verdict.missing.first() {
+fn configured(route_status: &RouteStatus) -> Finding {
+    let (reason, message) = match route_status.missing.first() {
         Some(missing) => describe(missing),
-        None if verdict.is_routed => {
+        None if route_status.is_routed => {
             (Reason::Applied, "the provider is in the route table".to_owned())
         }
         None => (Reason::NotDesired, "the provider is not in the route table".to_owned()),
@@ -100,7 +101,7 @@ fn configured(verdict: &RouteStatus) -> Finding {
     Finding::new(ConditionType::BackendConfigured, reason, message)
 }
 
-fn credential(provider: &PassthroughModel, verdict: &RouteStatus) -> Finding {
+fn credential(provider: &PassthroughModel, route_status: &RouteStatus) -> Finding {
     let about = ConditionType::UpstreamCredentialResolved;
     let provider = &provider.spec.provider;
     match provider.credential_type() {
@@ -117,7 +118,7 @@ fn credential(provider: &PassthroughModel, verdict: &RouteStatus) -> Finding {
     let is_credential = |it: &&MissingSecret| {
         it.secret == *secret && it.key.is_none_or(|key| key == CREDENTIAL_KEY)
     };
-    match verdict.missing.iter().find(is_credential) {
+    match route_status.missing.iter().find(is_credential) {
         Some(missing) => {
             let (reason, message) = describe(missing);
             Finding::new(about, reason, message)

@@ -34,8 +34,12 @@ fn name() -> ResourceName {
     ResourceName::parse("models/qwen3").unwrap()
 }
 
-fn rejected(model: &LLMModel, observed: &ObservedModel, verdict: &RouteStatus) -> (Reason, String) {
-    let invalid = check(&name(), model, observed, verdict).unwrap_err();
+fn rejected(
+    model: &LLMModel,
+    observed: &ObservedModel,
+    route_status: &RouteStatus,
+) -> (Reason, String) {
+    let invalid = check(&name(), model, observed, route_status).unwrap_err();
     (invalid.reason, invalid.message)
 }
 
@@ -68,9 +72,9 @@ fn an_invalid_model_reports_which_field_is_wrong() {
 #[test]
 fn problems_outside_of_the_spec_have_reasons_of_their_own() {
     let taken = || vec![("example/qwen3".to_owned(), ResourceName::parse("models/older").unwrap())];
-    let verdict = |verdict| (observed(), verdict);
+    let route_status = |route_status| (observed(), route_status);
     let seen = |observed| (observed, RouteStatus::default());
-    for ((observed, verdict), reason, part) in [
+    for ((observed, route_status), reason, part) in [
         (
             seen(ObservedModel { is_managed_namespace: false, ..observed() }),
             Reason::NamespaceNotWatched,
@@ -87,17 +91,17 @@ fn problems_outside_of_the_spec_have_reasons_of_their_own() {
             "HF_TOKEN",
         ),
         (
-            verdict(RouteStatus { name_taken: true, ..RouteStatus::default() }),
+            route_status(RouteStatus { name_taken: true, ..RouteStatus::default() }),
             Reason::NameTaken,
             "PassthroughModel",
         ),
         (
-            verdict(RouteStatus { ids_taken: taken(), ..RouteStatus::default() }),
+            route_status(RouteStatus { ids_taken: taken(), ..RouteStatus::default() }),
             Reason::ModelIdTaken,
             "models/older",
         ),
         (
-            verdict(RouteStatus {
+            route_status(RouteStatus {
                 invalid: Some("spec.access: x".into()),
                 ..RouteStatus::default()
             }),
@@ -105,7 +109,7 @@ fn problems_outside_of_the_spec_have_reasons_of_their_own() {
             "x",
         ),
     ] {
-        let (found, message) = rejected(&model(&json!({})), &observed, &verdict);
+        let (found, message) = rejected(&model(&json!({})), &observed, &route_status);
         assert_eq!(found, reason);
         assert!(message.contains(part), "{message}");
     }
@@ -114,9 +118,9 @@ fn problems_outside_of_the_spec_have_reasons_of_their_own() {
 #[test]
 fn a_taken_alias_is_reported_and_the_rest_is_served() {
     let by = ResourceName::parse("models/older").unwrap();
-    let verdict = RouteStatus { ids_taken: vec![("q".into(), by)], ..RouteStatus::default() };
+    let route_status = RouteStatus { ids_taken: vec![("q".into(), by)], ..RouteStatus::default() };
     let checked =
-        check(&name(), &model(&json!({"aliases": ["q"]})), &observed(), &verdict).unwrap();
+        check(&name(), &model(&json!({"aliases": ["q"]})), &observed(), &route_status).unwrap();
     let [skipped] = checked.skipped_ids.as_slice() else { panic!("{:?}", checked.skipped_ids) };
     assert_eq!(skipped.reason, Reason::ModelIdTaken);
     assert!(skipped.message.starts_with("the id `q` belongs to"), "{}", skipped.message);

@@ -43,7 +43,7 @@ fn model(manifest: &str) -> LLMModel {
     model
 }
 
-fn checked(model: LLMModel) -> CheckedModel {
+fn checked(model: &LLMModel) -> CheckedModel {
     let name = format!("models/{}", model.metadata.name.as_deref().unwrap());
     let observed = ObservedModel {
         is_managed_namespace: true,
@@ -51,12 +51,12 @@ fn checked(model: LLMModel) -> CheckedModel {
         ..ObservedModel::default()
     };
     let name = ResourceName::parse(&name).unwrap();
-    check(&name, &model, &observed, &RouteStatus::default()).unwrap()
+    check(&name, model, &observed, &RouteStatus::default()).unwrap()
 }
 
 fn planned(model: LLMModel) -> Plan {
     let observed = ObservedModel { has_pod_monitors: true, ..ObservedModel::default() };
-    plan(&checked(model), &settings(), &observed)
+    plan(&checked(&model), &settings(), &observed)
 }
 
 fn manifests(model: LLMModel) -> Vec<Value> {
@@ -165,7 +165,7 @@ fn a_pod_monitor_is_made_only_where_it_is_wanted_and_known() {
         |plan: Plan| plan.objects.into_iter().map(|it| it.resource.kind).collect::<Vec<_>>();
     assert!(kinds(planned(small(monitored))).contains(&"PodMonitor".to_owned()));
     assert!(!kinds(planned(small(|_| {}))).contains(&"PodMonitor".to_owned()));
-    let unknown = plan(&checked(small(monitored)), &settings(), &ObservedModel::default());
+    let unknown = plan(&checked(&small(monitored)), &settings(), &ObservedModel::default());
     assert!(!kinds(unknown).contains(&"PodMonitor".to_owned()));
 }
 
@@ -174,7 +174,7 @@ fn gateways_reach_pods_themselves_only_while_routes_of_the_first_release_may_be_
     let sources = |older: &[&str]| {
         let mut settings = settings();
         settings.older_gateways = older.iter().map(|&it| it.to_owned()).collect();
-        let plan = plan(&checked(small(|_| {})), &settings, &ObservedModel::default());
+        let plan = plan(&checked(&small(|_| {})), &settings, &ObservedModel::default());
         let policy =
             plan.objects.into_iter().find(|it| it.resource.kind == "NetworkPolicy").unwrap();
         policy.value["spec"]["ingress"].as_array().unwrap().to_vec()
@@ -253,7 +253,7 @@ fn a_volume_grows_and_never_becomes_smaller_or_another_one() {
             .unwrap()
         });
         let observed = ObservedModel { claim, ..ObservedModel::default() };
-        let plan = plan(&checked(model), &settings(), &observed);
+        let plan = plan(&checked(&model), &settings(), &observed);
         let spec = &plan.objects[0].value["spec"];
         assert_eq!(spec["resources"]["requests"]["storage"], size, "{live:?} {wanted}");
         if live.is_some() {
@@ -281,7 +281,7 @@ fn observed(template: PodTemplateSpec) -> ObservedModel {
 }
 
 fn taken_over(model: LLMModel, template: PodTemplateSpec) -> Value {
-    let plan = plan(&checked(model), &settings(), &observed(template));
+    let plan = plan(&checked(&model), &settings(), &observed(template));
     let objects = plan.objects.into_iter();
     objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value
 }
@@ -299,7 +299,7 @@ fn downloader(deployment: &Value) -> &str {
 fn what_the_first_release_made_stays_as_it_is() {
     let mut settings = settings();
     settings.images.serving = "ghcr.io/llm-d/llm-d-cuda:v0.7.0".into();
-    let plan = plan(&checked(older_model()), &settings, &observed(older_template()));
+    let plan = plan(&checked(&older_model()), &settings, &observed(older_template()));
     let planned =
         plan.objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value;
     let live = serde_json::to_value(older_template()).unwrap();
@@ -343,7 +343,7 @@ fn a_newer_downloader_alone_changes_no_deployment() {
         serde_json::from_value(first["spec"]["template"].clone()).unwrap();
     let mut newer = settings();
     newer.images.downloader = "registry.example.org/llm-download:v2".into();
-    let plan = plan(&checked(model), &newer, &observed(template));
+    let plan = plan(&checked(&model), &newer, &observed(template));
     let planned =
         plan.objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value;
     assert_eq!(planned["spec"]["template"], first["spec"]["template"]);
