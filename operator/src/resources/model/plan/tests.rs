@@ -54,17 +54,17 @@ fn checked(model: &LLMModel) -> CheckedModel {
     check(&name, model, &observed, &RouteStatus::default()).unwrap()
 }
 
-fn planned(model: LLMModel) -> Plan {
+fn planned(model: &LLMModel) -> Plan {
     let observed = ObservedModel { has_pod_monitors: true, ..ObservedModel::default() };
-    plan(&checked(&model), &settings(), &observed)
+    plan(&checked(model), &settings(), &observed)
 }
 
-fn manifests(model: LLMModel) -> Vec<Value> {
+fn manifests(model: &LLMModel) -> Vec<Value> {
     planned(model).objects.into_iter().map(|object| object.value).collect()
 }
 
 /// The Deployment of a model.
-fn deployment(model: LLMModel) -> Value {
+fn deployment(model: &LLMModel) -> Value {
     let objects = manifests(model).into_iter();
     objects.into_iter().find(|it| it["kind"] == "Deployment").unwrap()
 }
@@ -91,42 +91,42 @@ macro_rules! example {
 
 #[test]
 fn a_minimal_model_becomes_five_objects() {
-    insta::assert_yaml_snapshot!(manifests(example!("minimal")));
+    insta::assert_yaml_snapshot!(manifests(&example!("minimal")));
 }
 
 #[test]
 fn a_small_model_on_a_volume() {
-    insta::assert_yaml_snapshot!(deployment(example!("devstral-small")));
+    insta::assert_yaml_snapshot!(deployment(&example!("devstral-small")));
 }
 
 #[test]
 fn a_quantised_model_passes_its_arguments_on() {
-    insta::assert_yaml_snapshot!(deployment(example!("qwen3-5-35b-a3b-gptq-int4")));
+    insta::assert_yaml_snapshot!(deployment(&example!("qwen3-5-35b-a3b-gptq-int4")));
 }
 
 #[test]
 fn weights_are_copied_out_of_an_image() {
-    insta::assert_yaml_snapshot!(manifests(example!("oci-model")));
+    insta::assert_yaml_snapshot!(manifests(&example!("oci-model")));
 }
 
 #[test]
 fn an_image_with_weights_is_mounted() {
-    insta::assert_yaml_snapshot!(deployment(example!("weights-on-a-claim", 1)));
+    insta::assert_yaml_snapshot!(deployment(&example!("weights-on-a-claim", 1)));
 }
 
 #[test]
 fn weights_on_an_existing_claim_are_only_read() {
-    insta::assert_yaml_snapshot!(manifests(example!("weights-on-a-claim")));
+    insta::assert_yaml_snapshot!(manifests(&example!("weights-on-a-claim")));
 }
 
 #[test]
 fn a_model_that_says_where_it_runs() {
-    insta::assert_yaml_snapshot!(deployment(example!("advanced-scheduling")));
+    insta::assert_yaml_snapshot!(deployment(&example!("advanced-scheduling")));
 }
 
 #[test]
 fn a_model_with_everything_that_was_added() {
-    insta::assert_yaml_snapshot!(manifests(example!("limits-and-aliases")));
+    insta::assert_yaml_snapshot!(manifests(&example!("limits-and-aliases")));
 }
 
 const SMALL: &str = "
@@ -145,7 +145,7 @@ fn small(change: impl FnOnce(&mut LLMModel)) -> LLMModel {
 
 #[test]
 fn a_model_in_a_folder_of_its_node_has_no_volume() {
-    insta::assert_yaml_snapshot!(deployment(small(|_| {}))["spec"]["template"]["spec"]["volumes"], @r#"
+    insta::assert_yaml_snapshot!(deployment(&small(|_| {}))["spec"]["template"]["spec"]["volumes"], @r#"
     - emptyDir:
         sizeLimit: "0"
       name: model-storage
@@ -163,8 +163,8 @@ fn a_pod_monitor_is_made_only_where_it_is_wanted_and_known() {
     };
     let kinds =
         |plan: Plan| plan.objects.into_iter().map(|it| it.resource.kind).collect::<Vec<_>>();
-    assert!(kinds(planned(small(monitored))).contains(&"PodMonitor".to_owned()));
-    assert!(!kinds(planned(small(|_| {}))).contains(&"PodMonitor".to_owned()));
+    assert!(kinds(planned(&small(monitored))).contains(&"PodMonitor".to_owned()));
+    assert!(!kinds(planned(&small(|_| {}))).contains(&"PodMonitor".to_owned()));
     let unknown = plan(&checked(&small(monitored)), &settings(), &ObservedModel::default());
     assert!(!kinds(unknown).contains(&"PodMonitor".to_owned()));
 }
@@ -200,7 +200,7 @@ fn the_kind_of_gpu_chooses_the_resource_and_the_toleration() {
         ("other", Some("nvidia.com/gpu")),
         ("none", None),
     ] {
-        let template = deployment(small(|it| {
+        let template = deployment(&small(|it| {
             it.spec.resources.gpu.count = 2;
             it.spec.resources.gpu.kind = kind.into();
         }));
@@ -223,7 +223,7 @@ fn a_toleration_of_the_resource_that_says_it_already_is_enough() {
         (json!({"operator": "Exists"}), 1),
         (json!({"key": "dedicated", "operator": "Exists"}), 2),
     ] {
-        let deployment = deployment(small(|it| {
+        let deployment = deployment(&small(|it| {
             it.spec.resources.gpu = serde_json::from_value(json!({"count": 1})).unwrap();
             it.spec.advanced = Some(
                 serde_json::from_value(json!({"vllm": {"tolerations": [toleration]}})).unwrap(),
@@ -280,8 +280,8 @@ fn observed(template: PodTemplateSpec) -> ObservedModel {
     ObservedModel { deployment: Some(deployment), ..ObservedModel::default() }
 }
 
-fn taken_over(model: LLMModel, template: PodTemplateSpec) -> Value {
-    let plan = plan(&checked(&model), &settings(), &observed(template));
+fn taken_over(model: &LLMModel, template: PodTemplateSpec) -> Value {
+    let plan = plan(&checked(model), &settings(), &observed(template));
     let objects = plan.objects.into_iter();
     objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value
 }
@@ -317,9 +317,9 @@ fn what_a_user_changes_brings_the_current_variant() {
     for change in changes {
         let mut model = older_model();
         model.spec.serving.as_mut().unwrap().image = Some("ghcr.io/llm-d/llm-d-cuda:v0.7.0".into());
-        assert!(!is_hardened(&taken_over(model.clone(), older_template())));
+        assert!(!is_hardened(&taken_over(&model.clone(), older_template())));
         change(&mut model);
-        let changed = taken_over(model, older_template());
+        let changed = taken_over(&model, older_template());
         assert!(is_hardened(&changed));
         assert_eq!(downloader(&changed), "registry.example.org/llm-download:v1");
     }
@@ -332,13 +332,13 @@ fn what_a_user_removes_brings_the_current_variant() {
     pod.node_selector = Some([("gpu".to_owned(), "l4".to_owned())].into());
     let mut model = older_model();
     model.spec.serving.as_mut().unwrap().image = Some("ghcr.io/llm-d/llm-d-cuda:v0.7.0".into());
-    assert!(is_hardened(&taken_over(model, template)));
+    assert!(is_hardened(&taken_over(&model, template)));
 }
 
 #[test]
 fn a_newer_downloader_alone_changes_no_deployment() {
     let model = older_model();
-    let first = deployment(model.clone());
+    let first = deployment(&model);
     let template: PodTemplateSpec =
         serde_json::from_value(first["spec"]["template"].clone()).unwrap();
     let mut newer = settings();
