@@ -286,7 +286,7 @@ async fn a_status_says_what_the_kubelet_says() {
     });
     let crash = status(done.clone(), crash, "False");
     let (model, said) = says(crash, "ServingReady", "CrashLoop").await;
-    assert_eq!(said, "vLLM has ended 2 times, last with OOMKilled, exit code 1: last line");
+    assert_eq!(said, "vLLM crashed 2 times, most recently with OOMKilled, exit code 1: last line");
     assert_eq!(condition(&model, "WeightsReady")["reason"], "Downloaded");
 
     let fine = json!({"state": {"running": {"startedAt": "2030-01-01T00:00:00Z"}}, "ready": true, "lastState": {}});

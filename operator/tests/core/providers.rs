@@ -35,7 +35,7 @@ async fn a_provider_is_in_the_table_once_its_credential_is_there() {
     for about in ["Accepted", "BackendConfigured", "UpstreamCredentialResolved"] {
         let said =
             cluster.until_says("PassthroughModel", "openrouter", about, "SecretMissing").await;
-        assert_eq!(said, "Secret openrouter is not there: create it");
+        assert_eq!(said, "Secret openrouter does not exist: create it");
     }
     assert_eq!(operator.routes(), [""; 0]);
     let provider = cluster.get("PassthroughModel", "openrouter").await;

@@ -76,7 +76,7 @@ async fn a_resource_that_makes_no_sense_does_not_keep_others_from_being_served()
     cluster.apply(&model("qwen3", "")).await;
     cluster.until("Deployment", "qwen3", "it is there", is_there).await;
     let said = cluster.until_says("LLMModel", "garbage", "Accepted", "InvalidSpec").await;
-    assert!(said.starts_with("it cannot be read: "), "{said}");
+    assert!(said.starts_with("the resource cannot be decoded: "), "{said}");
     cluster.until_says("PassthroughModel", "garbage", "Accepted", "InvalidSpec").await;
     cluster.until_says("ApiKey", "garbage", "Active", "InvalidSpec").await;
 
