@@ -59,6 +59,6 @@ fn a_key_of_another_certificate_is_found_by_check() {
     home.write(CONFIG, "\ntls: {certificate: tls.crt, key: tls.key}\n");
     let ran = home.run(&["check"]);
     assert_eq!((ran.code, ran.out.as_str()), (65, ""));
-    let start = "gateway.yaml:2: tls.key: the file tls.key: the private key does not fit";
+    let start = "gateway.yaml:2: tls.key: the file tls.key: the private key does not match";
     assert!(ran.err.starts_with(start), "{}", ran.err);
 }
