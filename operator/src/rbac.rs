@@ -9,13 +9,8 @@ use crate::{
     edge::settings::Exposure,
     legacy, proxies,
 };
-use k8s_openapi::{
-    api::rbac::v1::{
-        ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
-use serde_json::Value;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// The service account, and the prefix of the roles' names.
@@ -141,54 +136,36 @@ fn rule((group, resources, verbs): &Rule) -> PolicyRule {
 }
 
 fn role(part: &str, namespace: &str, rules: Vec<PolicyRule>, config: &Config) -> [Value; 2] {
-    let metadata = ObjectMeta {
-        // Several installations may share a namespace, such as that of the Gateways.
-        name: Some(format!("{NAME}-{part}-{}", config.namespace)),
-        namespace: Some(namespace.to_owned()),
-        ..ObjectMeta::default()
-    };
-    let role = Role { metadata: metadata.clone(), rules: Some(rules) };
-    let binding = RoleBinding {
-        role_ref: reference("Role", metadata.name.clone()),
-        metadata,
-        subjects: Some(vec![subject(config)]),
-    };
-    [value(&role), value(&binding)]
+    // Several installations may share a namespace, such as that of the Gateways.
+    let name = format!("{NAME}-{part}-{}", config.namespace);
+    with_binding("Role", &json!({"name": name, "namespace": namespace}), rules, config)
 }
 
 fn cluster_role(rules: Vec<PolicyRule>, config: &Config) -> [Value; 2] {
-    let name = Some(format!("{NAME}-{}", config.namespace));
-    let metadata = ObjectMeta { name, ..ObjectMeta::default() };
-    let role =
-        ClusterRole { metadata: metadata.clone(), rules: Some(rules), ..ClusterRole::default() };
-    let binding = ClusterRoleBinding {
-        role_ref: reference("ClusterRole", metadata.name.clone()),
-        metadata,
-        subjects: Some(vec![subject(config)]),
-    };
-    [value(&role), value(&binding)]
+    let name = format!("{NAME}-{}", config.namespace);
+    with_binding("ClusterRole", &json!({"name": name}), rules, config)
 }
 
-fn reference(kind: &str, name: Option<String>) -> RoleRef {
-    RoleRef {
-        api_group: Some("rbac.authorization.k8s.io".into()),
-        kind: kind.into(),
-        name: name.unwrap_or_default(),
-    }
-}
-
-fn subject(config: &Config) -> Subject {
-    Subject {
-        kind: "ServiceAccount".into(),
-        name: NAME.into(),
-        namespace: Some(config.namespace.clone()),
-        ..Subject::default()
-    }
-}
-
-/// These structs always serialize.
-fn value(object: &impl serde::Serialize) -> Value {
-    serde_json::to_value(object).unwrap_or_default()
+fn with_binding(
+    kind: &str,
+    metadata: &Value,
+    rules: Vec<PolicyRule>,
+    config: &Config,
+) -> [Value; 2] {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    let api_version = format!("{GROUP}/v1");
+    [
+        json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "rules": rules}),
+        json!({
+            "apiVersion": api_version,
+            "kind": format!("{kind}Binding"),
+            "metadata": metadata,
+            "roleRef": {"apiGroup": GROUP, "kind": kind, "name": metadata["name"]},
+            "subjects": [
+                {"kind": "ServiceAccount", "name": NAME, "namespace": config.namespace},
+            ],
+        }),
+    ]
 }
 
 #[cfg(test)]

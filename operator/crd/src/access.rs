@@ -1,10 +1,11 @@
 //! Who may use a model.
 
 use crate::rule::{self, rule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who may use a model: every authenticated caller, or the members of certain groups.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [rule(
     "has(self.public) && self.public || has(self.groups) && size(self.groups) > 0",

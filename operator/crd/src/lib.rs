@@ -43,6 +43,7 @@ pub use passthrough_model::{
 };
 pub use pricing::Pricing;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The API group of all three kinds.
@@ -51,7 +52,7 @@ pub const GROUP: &str = "llm.nebari.dev";
 pub const VERSION: &str = "v1alpha1";
 
 /// URLs at which a model is available.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointUrls {
     /// Base URL for callers with API keys, for example `https://llm.example.org`.

@@ -1,10 +1,11 @@
 //! Limits on the use of a model.
 
 use crate::{DurationText, rule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Limits on the use of a model, for all callers together and for each caller.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelLimits {
     /// Requests per minute across all callers, at least 1. Unlimited if not set. Has no effect
@@ -32,7 +33,7 @@ pub struct ModelLimits {
 }
 
 /// Queue for requests that arrive while a model is busy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestQueue {
     /// Number of requests that may wait, from 1 to 100000, for example 100. Further requests are
@@ -46,9 +47,7 @@ pub struct RequestQueue {
 }
 
 /// Limits for one caller.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallerLimits {
     /// Requests per minute, at least 1. Unlimited if not set. Has no effect yet.

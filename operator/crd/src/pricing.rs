@@ -1,9 +1,10 @@
 //! The price of a model's tokens.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The price of a model's tokens, for usage reports. The gateway does not bill anyone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pricing {
     /// Three-letter ISO 4217 currency code, for example `EUR`.

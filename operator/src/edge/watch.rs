@@ -5,7 +5,7 @@
 
 use super::{
     certificate,
-    manifest::selector,
+    manifest::{condition, list, selector, text},
     observed::{ExternalKind, InstalledKinds},
     settings::{EdgeSettings, Entry},
 };
@@ -16,85 +16,38 @@ use futures::{
 use k8s_openapi::{
     api::core::v1::Secret,
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, PartialObjectMeta},
     runtime::{WatchStreamExt as _, watcher, watcher::watch_object},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use std::{collections::BTreeSet, fmt::Debug};
-
-/// The part of a custom resource definition that tells which versions are served, without the large
-/// schemas.
-#[derive(Clone, Debug, Deserialize, kube::Resource)]
-#[resource(inherit = CustomResourceDefinition)]
-struct Definition {
-    metadata: ObjectMeta,
-    spec: DefinitionSpec,
-    #[serde(default)]
-    status: DefinitionStatus,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct DefinitionSpec {
-    group: String,
-    names: DefinitionNames,
-    versions: Vec<DefinitionVersion>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct DefinitionNames {
-    kind: String,
-    plural: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct DefinitionVersion {
-    name: String,
-    served: bool,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct DefinitionStatus {
-    #[serde(default)]
-    conditions: Vec<DefinitionCondition>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct DefinitionCondition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-}
 
 /// The supported versions, in order of preference. All have the fields that we write.
 const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
-impl Definition {
-    /// The resource to use, if the API server serves a supported version.
-    fn resource(&self) -> Option<ApiResource> {
-        let established =
-            |it: &DefinitionCondition| it.kind == "Established" && it.status == "True";
-        if !self.status.conditions.iter().any(established) || self.is_terminating() {
-            return None;
-        }
-        let DefinitionSpec { group, names, versions } = &self.spec;
-        let served = |name: &&&str| versions.iter().any(|it| it.served && it.name == **name);
-        let version = (*VERSIONS.iter().find(served)?).to_owned();
-        Some(ApiResource {
-            group: group.clone(),
-            api_version: format!("{group}/{version}"),
-            version,
-            kind: names.kind.clone(),
-            plural: names.plural.clone(),
-        })
+/// The resource to use of a definition, if the API server serves a supported version.
+fn served_resource(definition: &DynamicObject) -> Option<ApiResource> {
+    let DynamicObject { data, metadata, .. } = definition;
+    let established = condition(data.get("status")?, "Established")?;
+    if text(established, "status") != Some("True") || metadata.deletion_timestamp.is_some() {
+        return None;
     }
-
-    fn is_terminating(&self) -> bool {
-        self.metadata.deletion_timestamp.is_some()
-    }
+    let (group, names) = (data.pointer("/spec/group")?.as_str()?, data.pointer("/spec/names")?);
+    let is_served = |version: &&&str| {
+        let mut versions = list(data, "/spec/versions").iter();
+        versions.any(|it| text(it, "name") == Some(**version) && it["served"] == true)
+    };
+    let version = (*VERSIONS.iter().find(is_served)?).to_owned();
+    Some(ApiResource {
+        group: group.to_owned(),
+        api_version: format!("{group}/{version}"),
+        version,
+        kind: text(names, "kind")?.to_owned(),
+        plural: text(names, "plural")?.to_owned(),
+    })
 }
 
 /// Yields each kind with its resource if installed, initially and on changes.
@@ -102,11 +55,12 @@ pub(super) fn definitions(
     client: &Client,
 ) -> SelectAll<BoxStream<'static, (ExternalKind, Option<ApiResource>)>> {
     stream::select_all(ExternalKind::ALL.map(|kind| {
-        let api: Api<Definition> = Api::all(client.clone());
+        let resource = ApiResource::erase::<CustomResourceDefinition>(&());
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let found = watch_object(api, kind.definition()).default_backoff();
         let found = found.filter_map(move |found| {
             let found = found.inspect_err(|error| log_interruption(kind.definition(), error)).ok();
-            future::ready(found.map(|found| (kind, found.and_then(|it| it.resource()))))
+            future::ready(found.map(|found| (kind, found.and_then(|it| served_resource(&it)))))
         });
         found.boxed()
     }))
@@ -171,7 +125,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn definition(versions: &Value, established: &str) -> Definition {
+    fn definition(versions: &Value, established: &str) -> DynamicObject {
         let definition = json!({
             "metadata": { "name": "certificates.cert-manager.io" },
             "spec": {
@@ -201,7 +155,7 @@ mod tests {
             (json!([version("v1alpha2", true)]), "True", None),
             (json!([version("v1", true)]), "False", None),
         ] {
-            let served = definition(&versions, established).resource();
+            let served = served_resource(&definition(&versions, established));
             assert_eq!(served.map(|it| it.api_version).as_deref(), used, "{versions}");
         }
     }

@@ -2,17 +2,10 @@
 
 use super::kinds::{GRANT, KINDS, LegacyKind, LegacyObject, recognize_grant};
 use crate::{app::settings::WatchScope, context::Context, labels::MANAGED_BY};
-use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        core::v1::{ConfigMap, Service, ServiceAccount},
-        rbac::v1::{Role, RoleBinding},
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta},
     discovery::Discovery,
 };
 use std::collections::BTreeSet;
@@ -141,20 +134,13 @@ impl<'a> Finder<'a> {
 struct Kinds(Discovery);
 
 impl Kinds {
-    fn of(&self, known: &LegacyKind) -> Option<ApiResource> {
-        match (known.group, known.kind) {
-            ("apps", "Deployment") => Some(ApiResource::erase::<Deployment>(&())),
-            ("", "Service") => Some(ApiResource::erase::<Service>(&())),
-            ("", "ConfigMap") => Some(ApiResource::erase::<ConfigMap>(&())),
-            ("", "ServiceAccount") => Some(ApiResource::erase::<ServiceAccount>(&())),
-            (_, "RoleBinding") => Some(ApiResource::erase::<RoleBinding>(&())),
-            (_, "Role") => Some(ApiResource::erase::<Role>(&())),
-            (group, kind) => {
-                let group = self.0.get(group)?;
-                let mut kinds = group.versions().flat_map(|it| group.versioned_resources(it));
-                kinds.find(|(resource, _)| resource.kind == kind).map(|(resource, _)| resource)
-            }
+    fn of(&self, LegacyKind { group, kind, .. }: &LegacyKind) -> Option<ApiResource> {
+        if is_built_in(group) {
+            return Some(ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind)));
         }
+        let group = self.0.get(group)?;
+        let mut kinds = group.versions().flat_map(|it| group.versioned_resources(it));
+        kinds.find(|(resource, _)| resource.kind == *kind).map(|(resource, _)| resource)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::edge::settings::Entry;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ApiResource;
+use kube::api::{ApiResource, GroupVersionKind};
 use llm_contract::ResourceName;
 use std::fmt;
 
@@ -151,13 +151,9 @@ pub(super) fn recognize_grant(resource: &ApiResource, object: &ObjectMeta) -> Op
 
 /// Groups and plural resources that [`crate::rbac`] has to allow.
 pub fn resources() -> impl Iterator<Item = (&'static str, String)> {
-    KINDS.iter().chain([&GRANT]).map(|it| {
-        let kind = it.kind.to_ascii_lowercase();
-        let plural = match kind.strip_suffix('y') {
-            Some(stem) => format!("{stem}ies"),
-            None => format!("{kind}s"),
-        };
-        (it.group, plural)
+    KINDS.iter().chain([&GRANT]).map(|LegacyKind { group, kind, .. }| {
+        let kind = GroupVersionKind::gvk(group, "v1", kind);
+        (*group, ApiResource::from_gvk(&kind).plural)
     })
 }
 

@@ -1,11 +1,12 @@
 //! The owner of an API key.
 
 use crate::rule::rule;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Owner of an API key: either `issuer`, `subject` and `username`, or `team`, or
 /// `serviceAccount`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule(

@@ -8,13 +8,11 @@ use crate::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// The stored part of an API key; never the key itself.
-#[derive(
-    CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
     group = "llm.nebari.dev",
@@ -75,7 +73,7 @@ pub struct ApiKeySpec {
         "must be an argon2id PHC string: $argon2id$v=19$m=..,t=..,p=..$<salt>$<hash>",
     )]))]
     pub hash: String,
-    /// Models that the key grants access to, as far as its owner has access to them:
+    /// Models that the key grants access to, limited to those its owner has access to:
     /// `<namespace>/<name>` of an LLMModel or PassthroughModel, `<namespace>/*` for all models of
     /// a namespace, or `*` for all models. Empty means none. Because the author of a key chooses
     /// its owner, keys outside the operator's namespace grant access only to models in their own
@@ -133,7 +131,7 @@ fn key_id(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// The older key that a key replaces.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Replaces {
     /// Name of the older ApiKey in the same namespace.

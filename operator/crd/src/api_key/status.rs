@@ -2,10 +2,11 @@
 
 use crate::rule;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Status of an API key, reported by the operator and the key manager.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeyStatus {
     /// Current state of the key, and the reasons for it.

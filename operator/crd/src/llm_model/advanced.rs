@@ -1,11 +1,12 @@
 //! Settings that only a few models need.
 
 use k8s_openapi::api::core::v1::{Affinity, EnvVar, Toleration};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Settings that only a few models need.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Advanced {
     /// Additional settings for vLLM and its pods.
@@ -17,7 +18,7 @@ pub struct Advanced {
 }
 
 /// Additional settings for vLLM and its pods.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdvancedVllm {
     /// Additional vLLM arguments, appended after `spec.serving.vllmArgs`.
@@ -38,7 +39,7 @@ pub struct AdvancedVllm {
 }
 
 /// Settings of the Gateway API inference extension in older manifests.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InferencePool {
     /// Has no effect: the gateway balances load itself, see `spec.routing.policy`. Any content is

@@ -1,6 +1,8 @@
 //! Effective values, with defaults applied.
 
-use super::{LLMModelSpec, Source, StorageAccessMode, StorageType, UpdateStrategy};
+use super::{
+    AdvancedVllm, LLMModelSpec, Serving, Source, StorageAccessMode, StorageType, UpdateStrategy,
+};
 use std::time::Duration;
 
 impl LLMModelSpec {
@@ -11,6 +13,16 @@ impl LLMModelSpec {
     /// All ids of the base model, its own first.
     pub fn model_ids(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.model.name.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
+
+    /// `spec.serving`, empty if not set.
+    pub fn effective_serving(&self) -> Serving {
+        self.serving.clone().unwrap_or_default()
+    }
+
+    /// `spec.advanced.vllm`, empty if not set.
+    pub fn effective_vllm(&self) -> AdvancedVllm {
+        self.advanced.as_ref().and_then(|advanced| advanced.vllm.clone()).unwrap_or_default()
     }
 
     /// Number of replicas without `scaling`.

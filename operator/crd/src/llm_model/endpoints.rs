@@ -1,10 +1,11 @@
 //! The endpoints of a model.
 
 use crate::{DurationText, rule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Endpoints at which a model is available.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoints {
     /// Endpoint for callers with API keys.
@@ -24,7 +25,7 @@ pub struct Endpoints {
 }
 
 /// Endpoint for callers with API keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalEndpoint {
     /// Whether the model is available at this endpoint.
@@ -39,7 +40,7 @@ pub struct ExternalEndpoint {
 }
 
 /// Endpoint for callers with identity provider tokens.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InternalEndpoint {
     /// Whether the model is available at this endpoint.

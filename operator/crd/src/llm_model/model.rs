@@ -1,10 +1,11 @@
 //! The model to serve and the source of its weights.
 
 use crate::rule::{self, ratcheted, rule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The model to serve and the source of its weights.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = model_rules()))]
 pub struct Model {
@@ -83,9 +84,7 @@ fn model_rules() -> Vec<serde_json::Value> {
 }
 
 /// Source of weights.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// A hub that speaks the Hugging Face protocol.
@@ -98,7 +97,7 @@ pub enum Source {
 }
 
 /// Storage for weights.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
     /// Type of storage: `pvc` (a volume that outlives the pods), `emptyDir` (node-local and deleted
@@ -134,9 +133,7 @@ pub struct Storage {
 }
 
 /// Type of storage for weights.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum StorageType {
     /// A volume that outlives the pods.
@@ -149,9 +146,7 @@ pub enum StorageType {
 }
 
 /// Access mode of a volume.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StorageAccessMode {
     /// One node.
     #[default]
@@ -163,7 +158,7 @@ pub enum StorageAccessMode {
 }
 
 /// Files of a repository to download.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Files {
     /// Patterns of files to download, for example `*.safetensors`. Defaults to all files.

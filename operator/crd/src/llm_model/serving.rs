@@ -2,11 +2,12 @@
 
 use crate::rule;
 use k8s_openapi::api::core::v1::LocalObjectReference;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How vLLM is run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Serving {
     /// vLLM image. Defaults to the operator's setting.
@@ -75,9 +76,7 @@ pub struct Serving {
 }
 
 /// Update strategy.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UpdateStrategy {
     /// Old pods are stopped first.
     #[default]
@@ -87,7 +86,7 @@ pub enum UpdateStrategy {
 }
 
 /// Collection of vLLM metrics by Prometheus.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Monitoring {
     /// Whether to create a PodMonitor, which requires the Prometheus operator. Defaults to false.
@@ -96,7 +95,7 @@ pub struct Monitoring {
 }
 
 /// Offloading of the KV cache to node memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KvCacheOffload {
     /// Node memory for the KV cache of each copy of the model, in GiB, from 1 to 65536
@@ -107,7 +106,7 @@ pub struct KvCacheOffload {
 }
 
 /// LoRA adapter.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Adapter {
     /// Model id that clients send in `"model"` to use the adapter, for example `qwen3-sql`.

@@ -3,12 +3,11 @@
 use super::{Advanced, Endpoints, LLMModelStatus, Model, Resources, Routing, Scaling, Serving};
 use crate::{Access, ModelLimits, Pricing, rule};
 use kube::CustomResource;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Desired state of a served model.
-#[derive(
-    CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
     group = "llm.nebari.dev",

@@ -2,10 +2,11 @@
 
 use crate::EndpointUrls;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Status of a model, reported by the operator.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LLMModelStatus {
     /// Summary of the state: `Pending` (nothing is running yet), `Downloading` (the weights are
@@ -38,9 +39,7 @@ pub struct LLMModelStatus {
 }
 
 /// Summary of the state of a model.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
     /// Nothing is running yet.
     #[default]
@@ -60,9 +59,7 @@ pub enum Phase {
 }
 
 /// Number of replicas.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaCounts {
     /// Replicas that are serving.
@@ -72,9 +69,7 @@ pub struct ReplicaCounts {
 }
 
 /// Progress of a download.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Download {
     /// Bytes downloaded.

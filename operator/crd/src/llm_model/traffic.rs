@@ -4,10 +4,11 @@ use crate::{
     DurationText,
     rule::{self, rule},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Demand-based scaling.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule(
@@ -41,7 +42,7 @@ pub struct Scaling {
 }
 
 /// How a replica is chosen for a request, and fallbacks if none is available.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Routing {
     /// Load balancing policy: `prefix` (the replica that has processed the beginning of the prompt
@@ -58,9 +59,7 @@ pub struct Routing {
 }
 
 /// Load balancing policy.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RoutingPolicy {
     /// The replica that has processed the beginning of the prompt before.

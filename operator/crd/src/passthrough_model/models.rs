@@ -1,10 +1,11 @@
 //! Models of a provider to forward, and the endpoints that expose them.
 
 use crate::rule::{self, rule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Models of a provider to forward.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PassthroughModels {
     /// Whether this provider receives requests for all model ids that no other resource serves.
@@ -27,7 +28,7 @@ pub struct PassthroughModels {
 }
 
 /// Additional id for a model of the provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeclaredAlias {
     /// Model id that clients send in `"model"`, for example `fast`.
@@ -39,7 +40,7 @@ pub struct DeclaredAlias {
 }
 
 /// Endpoints at which the models of a provider are available.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [rule(
     "!(has(self.external) && has(self.external.enabled) && !self.external.enabled && \
@@ -56,7 +57,7 @@ pub struct PassthroughEndpoints {
 }
 
 /// An endpoint that can be disabled.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointSwitch {
     /// Whether the models are available at this endpoint. Defaults to true.

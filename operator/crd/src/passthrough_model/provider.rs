@@ -4,6 +4,7 @@ use crate::{
     DurationText,
     rule::{self, rule},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Headers that the gateway sets itself, or that frame a message or identify the caller; a CEL
@@ -15,7 +16,7 @@ pub(super) const RESERVED: &str = "['accept-encoding', 'api-key', 'authorization
     'x-request-id']";
 
 /// A provider and how to authenticate to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = provider_rules()))]
 pub struct Provider {
@@ -109,9 +110,7 @@ fn provider_rules() -> [serde_json::Value; 4] {
 }
 
 /// URL scheme of a provider.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
     /// TLS.
@@ -122,7 +121,7 @@ pub enum Scheme {
 }
 
 /// Additional header for every request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Header {
     /// Name of the header, for example `OpenAI-Organization`. Headers that the gateway sets itself,
@@ -144,7 +143,7 @@ pub struct Header {
 }
 
 /// Timeouts for requests to a provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderTimeouts {
     /// Timeout for establishing a connection, including TLS. Defaults to `5s`.
@@ -162,7 +161,7 @@ pub struct ProviderTimeouts {
 }
 
 /// How to authenticate to a provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
     /// Type of credential: `APIKey` (from the Secret), `None` (for a server without
@@ -179,9 +178,7 @@ pub struct Credential {
 }
 
 /// Type of credential.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CredentialType {
     /// The API key in the Secret.
     #[default]
@@ -194,9 +191,7 @@ pub enum CredentialType {
 }
 
 /// Header that carries the API key.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialHeader {
     /// `Authorization: Bearer ..`.
@@ -209,7 +204,7 @@ pub enum CredentialHeader {
 }
 
 /// API protocol of a provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Backend {
     /// Protocol: `OpenAI` (which includes Anthropic's), or `Bedrock` (not supported yet, which is
@@ -223,9 +218,7 @@ pub struct Backend {
 }
 
 /// API protocol of a provider.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BackendType {
     /// OpenAI.
     #[default]
@@ -236,7 +229,7 @@ pub enum BackendType {
 }
 
 /// Settings for `Bedrock`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bedrock {
     /// AWS region, for example `eu-central-1`.

@@ -3,12 +3,11 @@
 use super::{PassthroughEndpoints, PassthroughModelStatus, PassthroughModels, Provider};
 use crate::{Access, ModelLimits, Pricing, rule::ratcheted};
 use kube::CustomResource;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Desired state of a provider.
-#[derive(
-    CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
     group = "llm.nebari.dev",

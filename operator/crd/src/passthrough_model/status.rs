@@ -2,10 +2,11 @@
 
 use crate::EndpointUrls;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Status of a provider, reported by the operator.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PassthroughModelStatus {
     /// Summary of the state: `Ready`, or `Error` (the provider could not be set up). See the
@@ -29,7 +30,7 @@ pub struct PassthroughModelStatus {
 }
 
 /// Summary of the state of a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PassthroughPhase {
     /// The provider is set up.
     Ready,

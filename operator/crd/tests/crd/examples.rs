@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf};
 
-/// Those that people have from the older pack.
+/// Examples of the first release.
 const OLDER: [&str; 6] = [
     "minimal.yaml",
     "devstral-small.yaml",

@@ -8,7 +8,7 @@ use llm_cluster::{ControlPlane, wait_for};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How long it may take until the server goes by a changed definition.
+/// How long it may take until the server uses a changed definition.
 const DEADLINE: Duration = Duration::from_secs(90);
 
 /// What the first schema did not have.
@@ -42,7 +42,7 @@ fn strip(schema: &mut Value) {
 }
 
 /// An object that breaks a rule: its name, the fields that do so as a merge patch into a good
-/// spec, fields that break the same rule in another way, and what the server says of those.
+/// spec, fields that break the same rule in another way, and the server's message for those.
 type Row = (&'static str, Value, Value, &'static str);
 
 const IN_RANGE: &str = "greater than or equal to 0";
@@ -54,11 +54,11 @@ fn models() -> [Row; 9] {
     let replicas = |count: i32| json!({"serving": {"replicas": count}});
     let wait = |text: &str| json!({"endpoints": {"requestTimeout": text}});
     let no_size = model(json!({"storage": {"storageClassName": "a", "size": ""}}));
-    let nobody = json!({"access": {"public": false}});
+    let no_access = json!({"access": {"public": false}});
     const WHO: &str = "specify who may use the model";
     [
-        ("no-access", json!({"access": {"public": null}}), nobody.clone(), WHO),
-        ("3.dotted.name", json!({}), nobody, WHO),
+        ("no-access", json!({"access": {"public": null}}), no_access.clone(), WHO),
+        ("3.dotted.name", json!({}), no_access, WHO),
         (
             "no-image",
             model(json!({"source": "oci"})),

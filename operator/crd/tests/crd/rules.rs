@@ -56,7 +56,7 @@ fn with(mut manifest: Value, path: &str, value: Value) -> Value {
     manifest
 }
 
-/// What the server says of a new object, which it does not keep.
+/// The server's verdict on a new object, from a dry run.
 async fn verdict(client: &kube::Client, manifest: &Value) -> Result<(), String> {
     let kind = manifest["kind"].as_str().unwrap();
     let resource =

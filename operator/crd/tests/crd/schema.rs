@@ -1,4 +1,4 @@
-//! What manifests of the older pack rely on.
+//! What manifests of the first release rely on.
 
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -25,7 +25,7 @@ fn applied(change: &Change) -> Option<&Value> {
     }
 }
 
-/// What a plan makes of what there is, as far as the API server does it alone.
+/// Simulates the API server applying a plan.
 fn done(changes: &[Change], mut observed: ObservedEdge) -> ObservedEdge {
     for Change { resource, namespace, name, write, .. } in changes {
         let Write::Apply { object, manager } = write else { continue };

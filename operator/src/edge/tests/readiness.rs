@@ -25,7 +25,7 @@ fn condition(kind: &str, status: &str) -> Value {
     })
 }
 
-/// A Gateway and routes that work, as far as their controller says.
+/// A Gateway and routes that their controller reports as working.
 fn working() -> ObservedEdge {
     let mut gateway = gateway();
     let mut routes = Vec::new();

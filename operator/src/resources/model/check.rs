@@ -178,9 +178,10 @@ fn check_quantities(spec: &LLMModelSpec) -> Result<(), ValidationError> {
 /// vLLM would exit at startup.
 fn check_offload(spec: &LLMModelSpec) -> Result<(), ValidationError> {
     let path = "spec.serving.kvCacheOffload";
-    let Some(serving) = spec.serving.as_ref().filter(|it| it.kv_cache_offload.is_some()) else {
+    let serving = spec.effective_serving();
+    if serving.kv_cache_offload.is_none() {
         return Ok(());
-    };
+    }
     if spec.resources.gpu.count() == 0 {
         return Err(ValidationError::spec(format!(
             "{path}: requires a GPU whose cache can be offloaded"
@@ -194,9 +195,8 @@ fn check_offload(spec: &LLMModelSpec) -> Result<(), ValidationError> {
             "{path}: set {needed}, to which its memory is added"
         )));
     }
-    let extra = spec.advanced.iter().filter_map(|advanced| advanced.vllm.as_ref());
-    let args = serving.vllm_args.iter().chain(extra.flat_map(|vllm| &vllm.extra_args));
-    match args.into_iter().find(|arg| arg.starts_with("--kv-offloading")) {
+    let extra = spec.effective_vllm().extra_args;
+    match serving.vllm_args.iter().chain(&extra).find(|arg| arg.starts_with("--kv-offloading")) {
         Some(arg) => Err(ValidationError::spec(format!(
             "{path}: conflicts with the argument {arg}; remove one of them"
         ))),

@@ -63,14 +63,11 @@ impl Planner<'_> {
 
     fn template(&self, variant: &PodVariant) -> PodTemplateSpec {
         let spec = &self.model.spec;
-        let serving = spec.serving.as_ref();
-        let vllm = spec.advanced.as_ref().and_then(|advanced| advanced.vllm.as_ref());
+        let (serving, vllm) = (spec.effective_serving(), spec.effective_vllm());
         let init_containers = self.init_containers(variant);
         let tolerations = tolerations(spec);
-        let node_selector = vllm.map(|vllm| vllm.node_selector.clone()).unwrap_or_default();
-        let secrets = serving.map(|serving| serving.image_pull_secrets.clone()).unwrap_or_default();
-        let annotations =
-            serving.map(|serving| serving.pod_annotations.clone()).unwrap_or_default();
+        let (node_selector, annotations) = (vllm.node_selector, serving.pod_annotations);
+        let secrets = serving.image_pull_secrets;
         PodTemplateSpec {
             metadata: Some(ObjectMeta {
                 labels: Some(labels(self.name())),
@@ -95,12 +92,11 @@ impl Planner<'_> {
                 volumes: Some(self.volumes()),
                 tolerations: (!tolerations.is_empty()).then_some(tolerations),
                 node_selector: (!node_selector.is_empty()).then_some(node_selector),
-                affinity: vllm.and_then(|vllm| vllm.affinity.clone()),
+                affinity: vllm.affinity,
                 image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
-                runtime_class_name: serving.and_then(|it| it.runtime_class_name.clone()),
-                priority_class_name: serving.and_then(|it| it.priority_class_name.clone()),
-                termination_grace_period_seconds: serving
-                    .and_then(|it| it.termination_grace_period_seconds),
+                runtime_class_name: serving.runtime_class_name,
+                priority_class_name: serving.priority_class_name,
+                termination_grace_period_seconds: serving.termination_grace_period_seconds,
                 ..PodSpec::default()
             }),
         }
@@ -116,8 +112,7 @@ fn strategy(strategy: UpdateStrategy) -> &'static str {
 
 /// Those of the resource, and one for GPU nodes unless they already tolerate those.
 fn tolerations(spec: &LLMModelSpec) -> Vec<Toleration> {
-    let vllm = spec.advanced.iter().filter_map(|advanced| advanced.vllm.as_ref());
-    let mut tolerations: Vec<_> = vllm.flat_map(|vllm| vllm.tolerations.iter().cloned()).collect();
+    let mut tolerations = spec.effective_vllm().tolerations;
     let Some(gpu) = spec.resources.gpu.accelerator().resource() else { return tolerations };
     let tolerates_gpu = |toleration: &Toleration| match toleration.key.as_deref() {
         Some(key) if !key.is_empty() => key == gpu,

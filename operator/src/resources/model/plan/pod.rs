@@ -14,7 +14,7 @@ pub(super) const SHARED_MEMORY_VOLUME: &str = "shm";
 /// The parts of a pod template that depend on when its Deployment was created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PodVariant {
-    /// Whether the pods are restricted as far as their images allow.
+    /// Whether the pods have a restrictive security context.
     pub(super) hardened: bool,
     pub(super) downloader_image: String,
 }

@@ -15,7 +15,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
-use llm_crd::LLMModelSpec;
+use llm_crd::{LLMModelSpec, Serving};
 use std::collections::BTreeMap;
 
 const COMMAND: [&str; 3] = ["python3", "-m", "vllm.entrypoints.openai.api_server"];
@@ -28,23 +28,20 @@ const EXIT_SECONDS: i64 = 5;
 impl Planner<'_> {
     pub(super) fn vllm(&self, variant: &PodVariant, weights: &WeightsMount) -> Container {
         let spec = &self.model.spec;
-        let serving = spec.serving.as_ref();
-        let image = serving.and_then(|serving| serving.image.as_ref());
-        let command = serving.map(|serving| serving.command.clone()).unwrap_or_default();
-        let default_command = || COMMAND.map(str::to_owned).to_vec();
-        let env = spec.advanced.iter().filter_map(|it| it.vllm.as_ref());
-        let env: Vec<_> = env.flat_map(|vllm| vllm.extra_env.iter().cloned()).collect();
+        let Serving { image, mut command, .. } = spec.effective_serving();
+        if command.is_empty() {
+            command = COMMAND.map(str::to_owned).to_vec();
+        }
+        let image = image.filter(|it| !it.is_empty());
+        let env = spec.effective_vllm().extra_env;
         let mut mounts = vec![weights.for_vllm(), mount(SHARED_MEMORY_VOLUME, "/dev/shm")];
         if self.fetches_adapters() {
             mounts.push(mount(ADAPTERS_VOLUME, ADAPTER_DIR));
         }
         Container {
             name: VLLM.into(),
-            image: image
-                .filter(|it| !it.is_empty())
-                .or(Some(&self.settings.images.serving))
-                .cloned(),
-            command: Some(if command.is_empty() { default_command() } else { command }),
+            image: image.or_else(|| Some(self.settings.images.serving.clone())),
+            command: Some(command),
             args: Some(self.arguments()),
             env: (!env.is_empty()).then_some(env),
             ports: Some(vec![ContainerPort {
@@ -84,8 +81,8 @@ impl Planner<'_> {
         args.extend(spec.model_ids().map(str::to_owned));
         args.extend(["--tensor-parallel-size".into(), spec.tensor_parallelism().to_string()]);
         args.extend(["--data-parallel-size".into(), spec.data_parallelism().to_string()]);
-        let serving = spec.serving.as_ref();
-        if let Some(offload) = serving.and_then(|serving| serving.kv_cache_offload.as_ref()) {
+        let serving = spec.effective_serving();
+        if let Some(offload) = serving.kv_cache_offload {
             args.extend(["--kv-offloading-size".into(), offload.cpu_memory_gib.to_string()]);
             args.extend(["--kv-offloading-backend".into(), "native".into()]);
         }
@@ -94,9 +91,8 @@ impl Planner<'_> {
             args.extend(["--enable-lora".into(), "--lora-modules".into()]);
             args.extend(adapters.iter().map(|it| format!("{}={}", it.id, it.dir)));
         }
-        args.extend(serving.iter().flat_map(|serving| serving.vllm_args.iter().cloned()));
-        let extra = spec.advanced.iter().filter_map(|advanced| advanced.vllm.as_ref());
-        args.extend(extra.flat_map(|vllm| vllm.extra_args.iter().cloned()));
+        args.extend(serving.vllm_args);
+        args.extend(spec.effective_vllm().extra_args);
         args
     }
 }
@@ -115,8 +111,7 @@ fn probe(path: &str) -> Probe {
 /// vLLM aborts running requests on SIGTERM. The proxies know of a terminating pod immediately, so
 /// the signal is delayed until the grace period is almost over.
 fn lifecycle(spec: &LLMModelSpec) -> Option<Lifecycle> {
-    let serving = spec.serving.as_ref();
-    let grace = serving.and_then(|serving| serving.termination_grace_period_seconds);
+    let grace = spec.effective_serving().termination_grace_period_seconds;
     let seconds = grace.unwrap_or(GRACE_SECONDS) - EXIT_SECONDS;
     let wait = LifecycleHandler { sleep: Some(SleepAction { seconds }), ..Default::default() };
     (0 < seconds).then(|| Lifecycle { pre_stop: Some(wait), ..Lifecycle::default() })
@@ -148,9 +143,7 @@ pub(super) fn memory_limit(spec: &LLMModelSpec) -> Option<Quantity> {
 }
 
 fn add_offloaded(spec: &LLMModelSpec, quantities: &mut BTreeMap<String, Quantity>) {
-    let serving = spec.serving.as_ref();
-    let offload = serving.and_then(|serving| serving.kv_cache_offload.as_ref());
-    if let Some(offload) = offload
+    if let Some(offload) = spec.effective_serving().kv_cache_offload
         && let Some(memory) = quantities.get_mut("memory")
     {
         let copies = i128::from(spec.data_parallelism().max(1));
