@@ -15,7 +15,7 @@ use quick_cache::sync::Cache;
 use ring::hmac;
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicI64, AtomicUsize, Ordering},
+    atomic::{AtomicI64, Ordering},
 };
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
@@ -44,7 +44,7 @@ pub struct KeyVerifier {
     mac: hmac::Key,
     pepper: Option<Pepper>,
     threads: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    queue: Semaphore,
     /// Digests of a key and the hash it did not match.
     rejected: Cache<Digest, ()>,
 }
@@ -81,7 +81,7 @@ impl KeyVerifier {
             mac: hmac::Key::new(hmac::HMAC_SHA256, process_secret),
             pepper,
             threads: Arc::new(Semaphore::new(threads)),
-            waiting: AtomicUsize::new(0),
+            queue: Semaphore::new(WAITING_MAX),
             rejected: Cache::new(REJECTED_MAX),
         }
     }
@@ -134,7 +134,7 @@ impl KeyVerifier {
         digest: Digest,
         entry: &Arc<KeyEntry>,
     ) -> Result<(), VerifyError> {
-        let _slot = QueueSlot::acquire(&self.waiting).ok_or(VerifyError::Busy)?;
+        let _slot = self.queue.try_acquire().map_err(|_full| VerifyError::Busy)?;
         let Ok(permit) = Arc::clone(&self.threads).acquire_owned().await else {
             return Err(VerifyError::Busy);
         };
@@ -158,21 +158,6 @@ impl KeyVerifier {
             }
             Err(_stopped) => Err(VerifyError::Busy),
         }
-    }
-}
-
-struct QueueSlot<'a>(&'a AtomicUsize);
-
-impl<'a> QueueSlot<'a> {
-    fn acquire(waiting: &'a AtomicUsize) -> Option<Self> {
-        let add = |count| (count < WAITING_MAX).then_some(count + 1);
-        waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).ok().map(|_| Self(waiting))
-    }
-}
-
-impl Drop for QueueSlot<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -168,38 +168,36 @@ pub fn members<'a>(
     }
 }
 
-/// Passes the spans to `cut` that, removed from `document`, leave the same object without any
-/// member called `key`: each member with one of the commas beside it. They come in order and do
-/// not overlap. On an error they are void. No allocation: this runs for every event of a stream.
-pub fn removals(
-    document: &[u8],
-    key: &str,
-    mut cut: impl FnMut(Range<usize>),
-) -> Result<(), InvalidJson> {
-    // A member goes with the comma before it. As long as nothing is kept there is none: then it
-    // goes with everything up to the next member.
-    let mut leading: Option<Range<usize>> = None;
-    let mut kept_end: Option<usize> = None;
-    members(document, |member| {
-        if let Some(removed) = leading.take() {
-            cut(removed.start..member.span.start);
-        }
-        let named = member.key_is(key);
-        match kept_end {
-            None if named => leading = Some(member.span),
-            None => kept_end = Some(member.span.end),
-            Some(end) => {
-                if named {
-                    cut(end..member.span.end);
-                }
-                kept_end = Some(member.span.end);
+/// Finds the spans that, removed from an object, leave it without some of its members: each with
+/// one of the commas beside it. They come in order and do not overlap.
+#[derive(Debug, Default)]
+pub struct MemberRemoval {
+    /// As long as no member is kept, there is no comma before those to remove: they go with
+    /// everything up to the next member.
+    leading: Option<Range<usize>>,
+    kept_end: Option<usize>,
+}
+
+impl MemberRemoval {
+    /// Visits the next member; returns the span that this completes.
+    pub fn visit(&mut self, member: &Member<'_>, is_removed: bool) -> Option<Range<usize>> {
+        let Member { span, .. } = member;
+        let leading = self.leading.take().map(|removed| removed.start..span.start);
+        match self.kept_end {
+            None if is_removed => self.leading = Some(span.clone()),
+            Some(end) if is_removed => {
+                self.kept_end = Some(span.end);
+                return Some(end..span.end);
             }
+            None | Some(_) => self.kept_end = Some(span.end),
         }
-    })?;
-    if let Some(removed) = leading {
-        cut(removed);
+        leading
     }
-    Ok(())
+
+    /// The last span, once all members were visited.
+    pub fn finish(self) -> Option<Range<usize>> {
+        self.leading
+    }
 }
 
 /// Decodes a string; `written` is the text between its quotes in a document that [`members`]

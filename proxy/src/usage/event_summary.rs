@@ -12,7 +12,7 @@ use memchr::memmem::Finder;
 use super::UsageFormat;
 use super::sse::SseEvent;
 use super::token_counts::TokenCounts;
-use crate::body::json::{Member, ValueKind, members};
+use crate::body::json::{Member, MemberRemoval, ValueKind, members};
 
 /// Upstreams write their keys without escapes.
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#""usage""#));
@@ -22,31 +22,16 @@ static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(r#""error
 pub(super) struct EventSummary {
     /// Cumulative.
     pub(super) counts: Option<TokenCounts>,
-    /// The member `usage` of the outermost object.
-    pub(super) usage: Option<UsageMember>,
+    /// The type of the member `usage` of the outermost object.
+    pub(super) usage_kind: Option<ValueKind>,
+    /// The parts of the data to remove to be rid of that member.
+    pub(super) usage_spans: Vec<Range<usize>>,
     /// `choices` is an empty list: OpenAI's event that carries only usage.
     pub(super) has_no_choices: bool,
     pub(super) is_error: bool,
     pub(super) is_last: bool,
     /// It has output text that `counts` does not include.
     pub(super) has_uncounted_text: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct UsageMember {
-    pub(super) kind: ValueKind,
-    /// The part of the data to remove: the member and one comma.
-    pub(super) removal: Range<usize>,
-    /// Another one came before; then `removal` is not all.
-    pub(super) is_repeated: bool,
-}
-
-/// The members beside `usage`, while the outermost object is walked.
-#[derive(Default)]
-struct Neighbours {
-    kept_end: Option<usize>,
-    /// `usage` is the first member, so its comma follows.
-    needs_next: bool,
 }
 
 impl EventSummary {
@@ -56,7 +41,7 @@ impl EventSummary {
             return Self { is_last: usage_format != UsageFormat::Messages, ..Self::default() };
         }
         let mut summary = Self::default();
-        let mut beside = Neighbours::default();
+        let mut removal = MemberRemoval::default();
         let mut kind = event.name;
         let has_usage = USAGE.find(data).is_some();
         let untyped = event.name.is_none()
@@ -66,8 +51,11 @@ impl EventSummary {
                 if member.key == "type" && kind.is_none() && member.kind == ValueKind::String {
                     kind = data.get(inside(member.value.clone()));
                 }
-                summary.add_member(data, &member, &mut beside);
+                let is_usage = member.key_is("usage");
+                summary.usage_spans.extend(removal.visit(&member, is_usage));
+                summary.add_member(data, &member, is_usage);
             });
+            summary.usage_spans.extend(removal.finish());
             if valid.is_err() {
                 summary = Self::default();
             }
@@ -79,23 +67,13 @@ impl EventSummary {
         summary
     }
 
-    fn add_member(&mut self, data: &[u8], member: &Member<'_>, beside: &mut Neighbours) {
+    fn add_member(&mut self, data: &[u8], member: &Member<'_>, is_usage: bool) {
         let value = || member.value_in(data);
-        if let Some(usage) = self.usage.as_mut().filter(|_| beside.needs_next) {
-            usage.removal.end = member.span.start;
-            beside.needs_next = false;
-        }
-        if member.key == "usage" {
+        if is_usage {
             self.counts = TokenCounts::parse(value()).or(self.counts);
-            self.usage = Some(UsageMember {
-                kind: member.kind,
-                removal: beside.kept_end.unwrap_or(member.span.start)..member.span.end,
-                is_repeated: self.usage.is_some(),
-            });
-            beside.needs_next = beside.kept_end.is_none();
+            self.usage_kind = Some(member.kind);
             return;
         }
-        beside.kept_end = Some(member.span.end);
         match (member.key, member.kind) {
             ("choices", ValueKind::Array) => self.has_no_choices = is_empty_list(value()),
             ("error", ValueKind::Object | ValueKind::String) => self.is_error = true,

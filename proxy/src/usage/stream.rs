@@ -14,7 +14,7 @@ use super::error_event::error_event;
 use super::event_summary::EventSummary;
 use super::sse::{EVENT_BYTES_MAX, SseEvent, SseSplitter};
 use super::token_counts::{TokenCounts, TokenUsage};
-use crate::body::json::{ValueKind, removals};
+use crate::body::json::ValueKind;
 
 /// The usage to remove from a stream: what we requested and the client did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,28 +188,26 @@ impl SseUsageReader {
 
     /// Reads an event; returns the parts to remove, in order.
     fn read(&mut self, raw: &[u8]) -> Vec<Range<usize>> {
-        let mut removed = Vec::new();
-        let Some(event) = SseEvent::parse(raw) else { return removed };
+        let Some(event) = SseEvent::parse(raw) else { return Vec::new() };
         let summary = EventSummary::of(self.usage_format, &event);
         self.totals.add(&summary);
-        let Some(usage) = summary.usage else { return removed };
-        let is_reported = usage.kind == ValueKind::Object;
+        let Some(kind) = summary.usage_kind else { return Vec::new() };
+        let is_reported = kind == ValueKind::Object;
         let is_only_usage = is_reported && summary.has_no_choices;
         let is_unwanted = match self.filter {
             UsageFilter::Off => false,
-            UsageFilter::FinalChunk => is_only_usage || usage.kind == ValueKind::Null,
+            UsageFilter::FinalChunk => is_only_usage || kind == ValueKind::Null,
             UsageFilter::All => true,
             UsageFilter::ContinuousOnly => is_reported && !is_only_usage,
         };
-        if is_unwanted && is_only_usage {
-            removed.push(0..raw.len());
-        } else if is_unwanted && !usage.is_repeated {
-            removed.push(event.data.range_in_event(usage.removal));
-        } else if is_unwanted {
-            // A summary has usage only if the data is valid.
-            let remove = |range| removed.push(event.data.range_in_event(range));
-            let _valid = removals(&event.data.text, "usage", remove);
+        if !is_unwanted {
+            return Vec::new();
         }
+        if is_only_usage {
+            return vec![0..raw.len()];
+        }
+        let mut removed = summary.usage_spans;
+        removed.iter_mut().for_each(|range| *range = event.data.range_in_event(range.clone()));
         removed
     }
 }

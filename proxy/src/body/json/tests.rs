@@ -13,13 +13,15 @@ fn reason(document: impl AsRef<[u8]>) -> InvalidJsonReason {
 }
 
 fn without(document: &[u8], key: &str) -> Vec<u8> {
+    let (mut removal, mut spans) = (MemberRemoval::default(), Vec::new());
+    members(document, |m| spans.extend(removal.visit(&m, m.key_is(key)))).unwrap();
+    spans.extend(removal.finish());
     let mut kept = Vec::new();
     let mut copied = 0;
-    removals(document, key, |span| {
+    for span in spans {
         kept.extend_from_slice(&document[copied..span.start]);
         copied = span.end;
-    })
-    .unwrap();
+    }
     kept.extend_from_slice(&document[copied..]);
     kept
 }

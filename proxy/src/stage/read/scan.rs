@@ -11,7 +11,7 @@ use std::ops::Range;
 
 pub use crate::body::edits::BodyEdits;
 use crate::body::json::{self, InvalidJson, Member, ValueKind};
-use crate::body::multipart::{self, InvalidForm};
+use crate::body::multipart::{self, Field, InvalidForm};
 
 pub const MODEL_BYTES_MAX: usize = 256;
 /// The longest escape of a one-byte character: `\u0061` is `a`.
@@ -73,14 +73,8 @@ enum StreamOptions {
 /// The two flags that request usage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Flags {
-    include: Option<Flag>,
-    continuous: Option<Flag>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Flag {
-    is_set: bool,
-    span: Range<usize>,
+    include: Option<Field<bool>>,
+    continuous: Option<Field<bool>>,
 }
 
 /// Why a body is not a prompt. Names fields and the types of values, never the values.
@@ -143,9 +137,9 @@ pub fn json(body: &[u8]) -> Result<PromptFields, InvalidPrompt> {
     Ok(PromptFields {
         model: model_name(name.into_owned())?,
         model_span: model.value,
-        stream: stream.is_some_and(|flag| flag.is_set),
+        stream: stream.is_some_and(|flag| flag.value),
         usage: flags.usage(),
-        background: background.is_some_and(|flag| flag.is_set),
+        background: background.is_some_and(|flag| flag.value),
         previous,
         options,
         flags,
@@ -155,11 +149,7 @@ pub fn json(body: &[u8]) -> Result<PromptFields, InvalidPrompt> {
 /// Scans a `multipart/form-data` body; `content_type` is the request's header.
 pub fn form(body: &[u8], content_type: &str) -> Result<PromptFields, InvalidPrompt> {
     let form = multipart::form(body, content_type).map_err(InvalidPrompt::Form)?;
-    let flag = |field: multipart::Field<bool>| Flag { is_set: field.value, span: field.span };
-    let flags = Flags {
-        include: form.include_usage.map(flag),
-        continuous: form.continuous_usage.map(flag),
-    };
+    let flags = Flags { include: form.include_usage, continuous: form.continuous_usage };
     Ok(PromptFields {
         model: model_name(form.model.value)?,
         model_span: form.model.span,
@@ -228,7 +218,7 @@ impl PromptFields {
 
 impl Flags {
     fn usage(&self) -> UsageReporting {
-        let is_set = |flag: &Option<Flag>| flag.as_ref().is_some_and(|flag| flag.is_set);
+        let is_set = |flag: &Option<Field<bool>>| flag.as_ref().is_some_and(|flag| flag.value);
         match (is_set(&self.include), is_set(&self.continuous)) {
             (false, _) => UsageReporting::Off,
             (true, false) => UsageReporting::Total,
@@ -255,8 +245,8 @@ impl Flags {
             match flag {
                 _ if least < asks => {}
                 None => missing.push(names),
-                Some(Flag { is_set: true, .. }) => {}
-                Some(Flag { is_set: false, span }) => edits.replace(span.clone(), "true"),
+                Some(Field { value: true, .. }) => {}
+                Some(Field { value: false, span }) => edits.replace(span.clone(), "true"),
             }
         }
         missing
@@ -326,15 +316,19 @@ fn model_name(name: String) -> Result<String, InvalidPrompt> {
 }
 
 /// A boolean; SDKs write `null` for unset.
-fn flag(field: &'static str, member: &Member<'_>, offset: usize) -> Result<Flag, InvalidPrompt> {
-    let is_set = match member.kind {
-        ValueKind::Bool(is_set) => is_set,
+fn flag(
+    field: &'static str,
+    member: &Member<'_>,
+    offset: usize,
+) -> Result<Field<bool>, InvalidPrompt> {
+    let value = match member.kind {
+        ValueKind::Bool(value) => value,
         ValueKind::Null => false,
         found @ (ValueKind::String | ValueKind::Number | ValueKind::Array | ValueKind::Object) => {
             return Err(InvalidPrompt::WrongKind { field, expected: "a boolean", found });
         }
     };
-    Ok(Flag { is_set, span: offset + member.value.start..offset + member.value.end })
+    Ok(Field { value, span: offset + member.value.start..offset + member.value.end })
 }
 
 fn json_options(body: &[u8], member: &Member<'_>) -> Result<(StreamOptions, Flags), InvalidPrompt> {
