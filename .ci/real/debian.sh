@@ -3,7 +3,7 @@
 # A package is there if its command is, which has its name unless told. Installs what is missing if
 # it may; otherwise says what to install. Two at a time wait for each other.
 set -euo pipefail
-# Seconds until somebody else who installs packages counts as stuck.
+# Seconds until another installation counts as stuck.
 LOCK_SECONDS=600
 
 look() {

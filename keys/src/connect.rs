@@ -1,4 +1,4 @@
-//! The cluster that is meant, as kubectl finds it.
+//! Connecting to the cluster that kubectl would use.
 
 use crate::cli::ClusterArgs;
 use kube::{
@@ -7,34 +7,28 @@ use kube::{
 };
 use std::{io, time::Duration};
 
-/// How long the API server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long it may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why no cluster can be asked. What these hold tells its own cause.
+/// The messages contain their causes, because those of `kube` repeat their own.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Neither a file nor a pod.
-    #[error(
-        "which cluster? There is no kubeconfig, and this is no pod; name one with --kubeconfig"
-    )]
+    #[error("which cluster? There is no kubeconfig here, and no pod; pass --kubeconfig")]
     NoCluster,
-    /// The file is damaged, is not there, or lacks the context.
-    #[error("the kubeconfig cannot be used: {0}; mend it, or name another with --kubeconfig")]
+    /// The file is damaged or missing, or lacks the context.
+    #[error("cannot use the kubeconfig: {0}; fix it, or choose another with --kubeconfig")]
     Kubeconfig(KubeconfigError),
-    /// Its certificates or credentials make no client.
-    #[error("the kubeconfig makes no client: {0}; mend it, or name another with --kubeconfig")]
+    #[error(
+        "cannot use the credentials in the kubeconfig: {0}; fix it, or choose another with \
+         --kubeconfig"
+    )]
     Client(Box<kube::Error>),
 }
 
-/// A client for the cluster that is meant, and the namespace that is.
-///
-/// # Errors
-/// [`ConnectError`].
+/// Returns a client and the namespace to use.
 pub(crate) async fn connect(args: ClusterArgs) -> Result<(Client, String), ConnectError> {
     let ClusterArgs { namespace, kubeconfig, context } = args;
-    let named = kubeconfig.is_some() || context.is_some();
+    let is_explicit = kubeconfig.is_some() || context.is_some();
     let file = kubeconfig.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
     let mut config = match file {
         Ok(file) => {
@@ -43,15 +37,15 @@ pub(crate) async fn connect(args: ClusterArgs) -> Result<(Client, String), Conne
                 .await
                 .map_err(ConnectError::Kubeconfig)?
         }
-        Err(error) if !named && is_missing(&error) => {
+        Err(error) if !is_explicit && is_missing(&error) => {
             Config::incluster().map_err(|_no_pod| ConnectError::NoCluster)?
         }
         Err(error) => return Err(ConnectError::Kubeconfig(error)),
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(ANSWER_TIMEOUT);
-    config.write_timeout = Some(ANSWER_TIMEOUT);
-    // A request that is repeated unseen could make a key twice.
+    config.read_timeout = Some(RESPONSE_TIMEOUT);
+    config.write_timeout = Some(RESPONSE_TIMEOUT);
+    // A request that `kube` repeats by itself could create a key twice.
     config.default_retry = false;
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config).map_err(|error| ConnectError::Client(error.into()))?;

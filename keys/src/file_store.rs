@@ -1,14 +1,18 @@
-//! The keys in a folder: one JSON file that several processes may change at once.
+//! Keys in a folder: one JSON file that several processes may change at once.
 //!
 //! A change takes the lock, reads, changes, writes a new file beside the old one and renames it,
 //! so that a reader sees the old keys or the new ones, also after a crash. A file that cannot be
-//! read is never written over. Each change writes the whole file: at 100 000 keys about 50 MB.
+//! read is never overwritten. Each change writes the whole file: at 100 000 keys about 50 MB.
 
-use crate::{InvalidKeys, Keys, KeysError, MintError, Minted, NewKey, StoredKey, mint};
+use crate::{
+    InvalidKeys, Keys, KeysError, MintError, NewKey, StoredKey,
+    file_lock::{self, LockAttempt},
+    mint,
+};
 use jiff::Timestamp;
 use llm_contract::{KeyId, SecretKey};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -21,7 +25,7 @@ const FILE_NEW: &str = "keys.json.new";
 const FILE_LOCK: &str = "keys.lock";
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// How long a change waits for another process's: 250 times 20 ms, that is 5 s.
+/// A change waits at most 250 times 20 ms, 5 s, for that of another process.
 const LOCK_ATTEMPTS_MAX: u32 = 250;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -37,88 +41,59 @@ pub struct FileStore {
     folder: PathBuf,
 }
 
-/// Why keys could not be read or changed. Nothing is changed then.
+/// A failed read or change; the keys stay as they were.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The operating system refused something.
-    #[error("{action} {path}", path = path.display())]
-    Io {
-        /// `reading`, `writing`, ..
-        action: &'static str,
-        /// What it was about.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: io::Error,
-    },
-    /// The file is damaged, or of another version. It was left as it is.
+    #[error("cannot {action} {path}", path = path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error(
-        "{path} cannot be used, and was left as it is; restore it from a backup, or move it away \
+        "{path} cannot be used, and was left unchanged; restore it from a backup, or move it away \
          to start without keys",
         path = path.display()
     )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Line and reason.
-        source: InvalidKeys,
-    },
-    /// Another process holds the lock for too long.
+    Damaged { path: PathBuf, source: InvalidKeys },
     #[error(
-        "{path} is locked by {holder}, and was for {seconds} s; end that process or try again",
+        "{path} has been locked by {holder} for {seconds} s; end that process or try again",
         path = path.display(),
         seconds = (LOCK_PAUSE * LOCK_ATTEMPTS_MAX).as_secs()
     )]
-    Locked {
-        /// The lock file.
-        path: PathBuf,
-        /// `process 4711`, or `another process` if it does not say.
-        holder: String,
-    },
-    /// The keys could not be written as JSON; a defect.
-    #[error("writing keys as JSON")]
+    Locked { path: PathBuf, holder: String },
+    /// A defect.
+    #[error("cannot write keys as JSON")]
     Json(#[source] serde_json::Error),
-    /// See the source.
     #[error(transparent)]
     Mint(#[from] MintError),
-    /// What was asked for is not possible.
     #[error(transparent)]
     Keys(#[from] KeysError),
 }
 
 impl FileStore {
-    /// The keys in this folder. Nothing is touched before something is read or changed; a change
-    /// makes the folder.
+    /// The keys in this folder, which the first change creates.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
 
-    /// The file, for those who watch it.
+    /// The file, to watch for changes.
     pub fn path(&self) -> PathBuf {
         self.folder.join(FILE)
     }
 
     /// Reads the keys; none if there is no file yet. Does not wait for a change in progress.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`], [`StoreError::Damaged`].
     pub fn read(&self) -> Result<Keys, StoreError> {
         let path = self.path();
         let mut text = Vec::new();
         let mut file = match File::open(&path) {
             Ok(file) => file.take(Keys::BYTES_MAX as u64 + 1),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Keys::default()),
-            Err(source) => return Err(StoreError::Io { action: "opening", path, source }),
+            Err(source) => return Err(StoreError::Io { action: "open", path, source }),
         };
         if let Err(source) = file.read_to_end(&mut text) {
-            return Err(StoreError::Io { action: "reading", path, source });
+            return Err(StoreError::Io { action: "read", path, source });
         }
         Keys::parse(&text).map_err(|source| StoreError::Damaged { path, source })
     }
 
-    /// Makes a key. The key in clear is in the answer and nowhere else.
-    ///
-    /// # Errors
-    /// [`StoreError`]; no key is made then.
+    /// Creates a key. The key in clear is returned and stored nowhere.
     pub fn create(
         &self,
         new: NewKey,
@@ -131,9 +106,6 @@ impl FileStore {
     }
 
     /// See [`Keys::rotate`].
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing is changed then.
     pub fn rotate(
         &self,
         id: KeyId,
@@ -141,31 +113,19 @@ impl FileStore {
         now: Timestamp,
         random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
     ) -> Result<(StoredKey, SecretKey), StoreError> {
-        let minted: Minted = mint(random)?;
+        let minted = mint(random)?;
         let stored = self.change(|keys| keys.rotate(id, overlap, &minted, now))?;
         Ok((stored, minted.key))
     }
 
-    /// See [`Keys::revoke`].
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing is changed then.
     pub fn revoke(&self, id: KeyId, now: Timestamp) -> Result<StoredKey, StoreError> {
         self.change(|keys| keys.revoke(id, now))
     }
 
-    /// See [`Keys::suspend`].
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing is changed then.
     pub fn suspend(&self, id: KeyId) -> Result<StoredKey, StoreError> {
         self.change(|keys| keys.suspend(id))
     }
 
-    /// See [`Keys::resume`].
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing is changed then.
     pub fn resume(&self, id: KeyId) -> Result<StoredKey, StoreError> {
         self.change(|keys| keys.resume(id))
     }
@@ -178,8 +138,8 @@ impl FileStore {
             .recursive(true)
             .mode(FOLDER_MODE)
             .create(&self.folder)
-            .map_err(io_error("making the folder", &self.folder))?;
-        // Closing the file, at the end of this function or of the process, gives the lock back.
+            .map_err(io_error("create the folder", &self.folder))?;
+        // Closing the file, at the end of this function or of the process, releases the lock.
         let _lock = self.lock(LOCK_ATTEMPTS_MAX)?;
         let mut keys = self.read()?;
         let stored = change(&mut keys)?;
@@ -189,58 +149,37 @@ impl FileStore {
 
     fn lock(&self, attempts: u32) -> Result<File, StoreError> {
         let path = self.folder.join(FILE_LOCK);
-        // The file is not truncated here: until we have the lock it names its holder.
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(FILE_MODE)
-            .open(&path)
-            .map_err(io_error("opening", &path))?;
+        let mut holder = String::new();
         for _ in 0..attempts {
-            match file.try_lock() {
-                Ok(()) => {
-                    let id = std::process::id().to_string();
-                    file.set_len(0)
-                        .and_then(|()| file.write_all(id.as_bytes()))
-                        .map_err(io_error("writing", &path))?;
-                    return Ok(file);
-                }
-                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
-                Err(TryLockError::Error(source)) => {
-                    return Err(StoreError::Io { action: "locking", path, source });
-                }
+            match file_lock::try_lock(&path).map_err(io_error("lock", &path))? {
+                LockAttempt::Acquired(file) => return Ok(file),
+                LockAttempt::HeldBy(process) => holder = process,
             }
+            thread::sleep(LOCK_PAUSE);
         }
-        Err(StoreError::Locked { holder: holder(&path), path })
+        Err(StoreError::Locked { path, holder })
     }
 
     fn write(&self, keys: &Keys) -> Result<(), StoreError> {
         let text = keys.to_json().map_err(StoreError::Json)?;
         let (path, path_new) = (self.path(), self.folder.join(FILE_NEW));
-        // What a crash may have left under this name was never in force.
-        write_whole(&path_new, &text).map_err(io_error("writing", &path_new))?;
-        fs::rename(&path_new, &path).map_err(io_error("replacing", &path))?;
-        // Without this a power cut could bring the old file back.
+        // A file that a crash left under this name was never in force.
+        write_whole(&path_new, &text).map_err(io_error("write", &path_new))?;
+        fs::rename(&path_new, &path).map_err(io_error("replace", &path))?;
+        // Without this, the old file could be back after a power failure.
         File::open(&self.folder)
             .and_then(|folder| folder.sync_all())
-            .map_err(io_error("writing the folder", &self.folder))
+            .map_err(io_error("write the folder", &self.folder))
     }
 }
 
 fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut file =
         OpenOptions::new().create(true).truncate(true).write(true).mode(FILE_MODE).open(path)?;
-    // The mode above counts for a new file only.
+    // The mode above applies to a new file only.
     file.set_permissions(fs::Permissions::from_mode(FILE_MODE))?;
     file.write_all(text)?;
     file.sync_all()
-}
-
-fn holder(lock: &Path) -> String {
-    let id = fs::read_to_string(lock).ok().and_then(|text| text.trim().parse::<u32>().ok());
-    id.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"))
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

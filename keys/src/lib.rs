@@ -1,13 +1,12 @@
-//! The gateway's key manager: minting keys, and keeping what is stored of them.
+//! The gateway's key manager: creating API keys, and storing their hashes.
 //!
-//! [`mint()`] and [`Keys`] decide and touch nothing. [`FileStore`] keeps keys in a folder, safely
-//! for several processes at once; `KubeStore`, with the feature `kubernetes`, keeps them as
-//! `ApiKey` resources on an API server. A key in clear exists only between minting and the person
-//! who asked for it.
+//! [`mint()`] and [`Keys`] are pure. [`FileStore`] keeps keys in a folder, safely for several
+//! processes at once; `KubeStore`, with the feature `kubernetes`, keeps them as `ApiKey` resources
+//! on an API server. A key in clear exists only until it is shown to the person who asked for it.
 //!
 //! # The program `llm-keys`
 //!
-//! Works on the keys of a cluster, with the rights of whoever starts it:
+//! Manages the keys of a cluster, with the rights of the user who runs it:
 //!
 //! ```text
 //! KEY=$(llm-keys create --name laptop --team ml-team --models models/qwen3 --expires 90d)
@@ -18,7 +17,7 @@
 //! ```
 //!
 //! It finds the cluster as kubectl does: `--kubeconfig` and `--context`, `$KUBECONFIG`,
-//! `~/.kube/config`, or the account of the pod it runs in. A Role for all of it:
+//! `~/.kube/config`, or the service account of its pod. A Role for all of it:
 //!
 //! ```yaml
 //! rules:
@@ -30,29 +29,29 @@
 //!     verbs: [patch]
 //! ```
 //!
-//! A rotation ends the old key by its own `spec.expiresAt`, at the latest when the overlap is over,
-//! so that it stays ended when the new key is deleted, by whomever. A key that is under version
-//! control is revoked there: what is deleted here would come back. If it says there when it
-//! expires, its rotation is to be written there too, or that is taken back.
+//! A rotation sets the old key's own `spec.expiresAt`, at the latest to the end of the overlap, so
+//! the old key stays expired even when the new one is deleted. A key under version control has to be
+//! revoked there, because a deleted resource would be applied again; likewise a rotation has to be
+//! recorded there if the manifest sets `expiresAt`.
 //!
 //! # The groups of an owner
 //!
-//! Which models a key may use is decided by the groups its owner is in. A team is in its own group,
-//! and a service account in those that Kubernetes gives it. Those of a person stand in the
-//! resource's `status.ownerGroups`, not in its spec, as they change without it; a new key gets there
-//! what is known when it is made: what `--groups` says, and for a team or a service account its own
-//! groups too. A person's groups are then replaced at each login, and whenever the directory is
-//! asked. A rotated key takes the groups of the old one.
+//! The groups of its owner decide which models a key may use. A team is in its own group, and a
+//! service account in those that Kubernetes gives it. A person's groups are in the resource's
+//! `status.ownerGroups`, not in its spec, because they change on their own: a new key gets those in
+//! `--groups`, and each login and each query of the directory replaces them. A rotated key takes the
+//! groups of the old one.
 //!
-//! So whoever may write keys says who is behind them. The operator believes that in its own
-//! namespace, which is where keys for all models belong; a key in any other namespace is for the
-//! models of that namespace alone. A Role that makes keys in the operator's namespace is a right to
-//! every model.
+//! So anyone who may write keys decides who owns them. The operator trusts that in its own namespace,
+//! where keys for all models belong; a key in another namespace can only use models of that
+//! namespace. A Role that creates keys in the operator's namespace grants access to every model.
 
+pub mod error;
 mod mint;
 mod validity;
 mod stored_key;
 mod keys;
+pub mod file_lock;
 mod file_store;
 #[cfg(feature = "kubernetes")]
 mod kube_store;
@@ -67,13 +66,14 @@ pub mod clock;
 
 #[cfg(feature = "kubernetes")]
 pub use connect::ConnectError;
+pub use error::KeysError;
 pub use file_store::{FileStore, StoreError};
-pub use keys::{InvalidKeys, Keys, KeysError};
+pub use keys::{InvalidKeys, Keys};
 #[cfg(feature = "kubernetes")]
 pub use kube_store::{
-    Attempt, InvalidScope, KubeKey, KubeOwner, KubeStore, KubeStoreError, Refusal, Scope, Standing,
-    Verdict,
+    ActiveCondition, ApiCall, ApiStatus, InvalidResourceScope, KubeKey, KubeOwner, KubeStore,
+    KubeStoreError, ResourceScope,
 };
-pub use mint::{MintError, Minted, mint, system_random};
-pub use stored_key::{KeyOwner, NewKey, StoredKey, StoredLimits, StoredOwner};
-pub use validity::{State, Validity};
+pub use mint::{MintError, MintedKey, mint, system_random};
+pub use stored_key::{NewKey, StoredKey};
+pub use validity::{StoredKeyState, Validity};

@@ -1,63 +1,51 @@
-//! New keys from randomness.
-//!
-//! The randomness is an argument, so that a test can say what it is.
+//! New keys from random bytes, which are an argument so that tests can choose them.
 
 use llm_contract::{Hashing, InvalidKey, InvalidKeyHash, KeyHash, KeyId, SecretKey};
 use std::io;
 use zeroize::Zeroizing;
 
-/// Random bytes taken at a time; enough for a whole secret, nearly always.
+/// Random bytes drawn at a time; nearly always enough for a whole secret.
 const BLOCK_BYTES: usize = 64;
-/// How often a block is taken before the source counts as broken. A good source needs a second
+/// Blocks drawn before the source counts as broken. A good source needs a second
 /// block less than once in 10^16 keys.
 const BLOCKS_MAX: usize = 8;
 const SALT_BYTES: usize = 16;
 
-/// A key that nobody has seen yet, and what to store of it.
 #[derive(Debug)]
-pub struct Minted {
-    /// The key in clear, for the person who asked for it.
+pub struct MintedKey {
+    /// The key in clear, to be shown once.
     pub key: SecretKey,
-    /// What it hashes to.
     pub hash: KeyHash,
 }
 
-/// Why no key was made.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
-    /// The system gave no randomness.
-    #[error("reading randomness")]
+    #[error("cannot read random bytes")]
     Random(#[source] io::Error),
-    /// Blocks of bytes that hold nothing usable, again and again.
-    #[error("the source of randomness is broken: {BLOCKS_MAX} blocks without enough usable bytes")]
+    #[error(
+        "the source of random bytes is broken: {BLOCKS_MAX} blocks without enough usable bytes"
+    )]
     Broken,
-    /// The id that was drawn is none; a defect.
-    #[error("drawing a key id")]
+    /// A defect.
+    #[error("drew an invalid key id")]
     Id(#[source] InvalidKey),
-    /// The key could not be hashed; a defect.
-    #[error("hashing the key")]
+    /// A defect.
+    #[error("cannot hash the key")]
     Hash(#[source] InvalidKeyHash),
 }
 
-/// Fills a buffer from the operating system's randomness.
-///
-/// # Errors
-/// The operating system's.
+/// Fills a buffer with the operating system's random bytes.
 pub fn system_random(bytes: &mut [u8]) -> io::Result<()> {
     getrandom::fill(bytes).map_err(io::Error::from)
 }
 
-/// Makes a key: an id of 60 bits, a secret of 256 bits, and its hash with a salt of its own.
+/// Creates a key: an id of 60 bits, a secret of 256 bits, and its hash with its own salt.
 ///
 /// ```
 /// let minted = llm_keys::mint(&mut llm_keys::system_random).unwrap();
 /// assert!(minted.hash.matches(&minted.key, None));
 /// ```
-///
-/// # Errors
-/// [`MintError::Random`] if `random` fails, [`MintError::Broken`] if it gives the same few bytes
-/// again and again.
-pub fn mint(random: &mut impl FnMut(&mut [u8]) -> io::Result<()>) -> Result<Minted, MintError> {
+pub fn mint(random: &mut impl FnMut(&mut [u8]) -> io::Result<()>) -> Result<MintedKey, MintError> {
     let id = draw::<{ KeyId::BYTES }>(KeyId::ALPHABET, random)?;
     let id = KeyId::parse(&String::from_utf8_lossy(&*id)).map_err(MintError::Id)?;
     let secret = draw::<{ SecretKey::SECRET_BYTES }>(SecretKey::ALPHABET, random)?;
@@ -65,11 +53,11 @@ pub fn mint(random: &mut impl FnMut(&mut [u8]) -> io::Result<()>) -> Result<Mint
     random(&mut salt).map_err(MintError::Random)?;
     let key = SecretKey::assemble(&id, &secret);
     let hash = KeyHash::of(&key, Hashing::MINTED, salt, None).map_err(MintError::Hash)?;
-    Ok(Minted { key, hash })
+    Ok(MintedKey { key, hash })
 }
 
-/// Draws characters, each as likely as any other: a byte whose low bits lie beyond the alphabet
-/// is thrown away, because a remainder would favour the alphabet's beginning.
+/// Draws characters, all equally likely: a byte whose low bits are beyond the alphabet is discarded,
+/// because taking a remainder would favour the beginning of the alphabet.
 fn draw<const N: usize>(
     alphabet: &[u8],
     random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
@@ -117,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_beyond_the_alphabet_is_thrown_away() {
+    fn a_byte_beyond_the_alphabet_is_discarded() {
         let drawn = draw::<3>(SecretKey::ALPHABET, &mut counting(61)).unwrap();
         assert_eq!(&*drawn, b"z01", "62 and 63 stand for no character");
     }

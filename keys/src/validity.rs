@@ -1,70 +1,62 @@
-//! When a key is in force, and what a rotation makes of that; pure. Every store goes by it.
+//! When a key is valid, and what a rotation makes of that; pure. All stores share it.
 
-use crate::{Keys, KeysError};
+use crate::error::{KeysError, OVERLAP_MAX};
 use jiff::{SignedDuration, Timestamp};
 use llm_contract::KeyId;
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
-/// What decides whether a key is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Validity {
-    /// When it was made.
     pub created_at: Timestamp,
-    /// Refused before this time.
     pub not_before: Option<Timestamp>,
     /// Refused from this time on.
     pub expires_at: Option<Timestamp>,
-    /// Refused until it is taken back.
+    #[serde(skip)]
     pub suspended: bool,
-    /// Refused for good.
+    #[serde(skip)]
     pub revoked: bool,
 }
 
-/// Whether a stored key is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum State {
-    /// It is.
+pub enum StoredKeyState {
     Active,
-    /// Its time has not come.
     NotYetValid,
-    /// Its time is over.
     Expired,
-    /// Somebody suspended it.
+    /// Refused until it is resumed.
     Suspended,
-    /// Gone for good.
+    /// Refused for good.
     Revoked,
 }
 
-/// What becomes of a key and of the one in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rotation {
-    /// The old key is refused from this time on, if it does not expire before.
+    /// The old key is refused from this time on, unless it expires before.
     pub(crate) overlap_until: Timestamp,
-    /// When the new one expires: it lives as long as the old one was meant to.
+    /// The new key has the old one's lifetime, counted from now.
     pub(crate) expires_at: Option<Timestamp>,
 }
 
 impl Validity {
-    /// Whether the key is in force at this moment; if not, the strongest reason.
-    pub fn state(&self, now: Timestamp) -> State {
+    /// If the key is not active, the strongest reason.
+    pub fn state(&self, now: Timestamp) -> StoredKeyState {
         if self.revoked {
-            return State::Revoked;
+            return StoredKeyState::Revoked;
         }
         if self.suspended {
-            return State::Suspended;
+            return StoredKeyState::Suspended;
         }
         if self.not_before.is_some_and(|start| now < start) {
-            return State::NotYetValid;
+            return StoredKeyState::NotYetValid;
         }
         if self.expires_at.is_some_and(|end| end <= now) {
-            return State::Expired;
+            return StoredKeyState::Expired;
         }
-        State::Active
+        StoredKeyState::Active
     }
 
-    /// What rotating the key now means, if that is possible.
     pub(crate) fn rotate(
         &self,
         id: KeyId,
@@ -72,17 +64,16 @@ impl Validity {
         now: Timestamp,
     ) -> Result<Rotation, KeysError> {
         let overlap_until = Some(overlap)
-            .filter(|overlap| *overlap <= Keys::OVERLAP_MAX)
+            .filter(|overlap| *overlap <= OVERLAP_MAX)
             .and_then(|overlap| SignedDuration::try_from(overlap).ok())
             .and_then(|overlap| now.checked_add(overlap).ok())
             .ok_or(KeysError::Overlap)?;
         match self.state(now) {
-            State::Active => {}
-            // The new one would be valid before the old one was to be.
-            State::NotYetValid => return Err(KeysError::NotYetValid(id)),
-            State::Expired => return Err(KeysError::Expired(id)),
-            State::Suspended => return Err(KeysError::Suspended(id)),
-            State::Revoked => return Err(KeysError::Revoked(id)),
+            StoredKeyState::Active => {}
+            StoredKeyState::NotYetValid => return Err(KeysError::NotYetValid(id)),
+            StoredKeyState::Expired => return Err(KeysError::Expired(id)),
+            StoredKeyState::Suspended => return Err(KeysError::Suspended(id)),
+            StoredKeyState::Revoked => return Err(KeysError::Revoked(id)),
         }
         let lifetime = self.expires_at.map(|end| end.duration_since(self.created_at));
         let expires_at = lifetime.and_then(|lifetime| now.checked_add(lifetime).ok());
@@ -90,7 +81,7 @@ impl Validity {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for StoredKeyState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Active => "active",

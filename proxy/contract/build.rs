@@ -1,9 +1,11 @@
 //! Compiles `push.proto`, in Rust alone: no `protoc` is needed.
 
-use std::{env, error::Error, path::Path};
+#[cfg(not(feature = "push"))]
+fn main() {}
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("proto");
+#[cfg(feature = "push")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = std::path::Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("proto");
     let descriptors = protox::compile(["push.proto"], [folder])?;
     tonic_prost_build::configure()
         .bytes(".llm.push.v1.Resource.document")

@@ -1,15 +1,18 @@
-//! What programs need around a gateway: arguments, logs, signals, listeners, files that change.
+//! The program around a gateway: arguments, logs, signals, listeners, files that change.
 
-pub mod logging;
-pub mod signals;
-pub mod http;
-pub mod watch;
-pub mod ledger;
-pub mod serving;
-pub mod admin;
-pub mod explain;
+#[cfg(feature = "control-plane")]
 pub mod cli;
+pub mod error;
+#[cfg(feature = "control-plane")]
 pub mod serve;
-pub mod certificate;
+#[cfg(feature = "control-plane")]
 pub mod table;
-pub mod failure;
+pub mod explain;
+pub mod admin_client;
+pub mod http_client;
+pub mod servers;
+pub mod signals;
+pub mod certificate;
+pub mod file_watcher;
+pub mod ledger;
+pub mod logging;

@@ -1,12 +1,11 @@
-//! `llm-proxy`: arguments, runtime, exit code.
+//! `llm-proxy`: allocator, runtime, commands.
 
 use llm_proxy::app::{
-    cli::{Cli, Command, Output},
-    explain,
-    failure::Failure,
-    logging, serve, table,
+    cli::{Cli, Command, KEY_VARIABLE},
+    error::CliError,
+    explain, logging, serve, table,
 };
-use std::io::{self, IsTerminal as _};
+use std::io;
 use sysexits::ExitCode;
 
 /// Gives memory back when streams have closed; see docs/decisions/0008-jemalloc.md.
@@ -14,34 +13,20 @@ use sysexits::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::read(std::env::args_os()) {
-        Ok(cli) => cli,
-        Err(exit) => return exit,
-    };
-    match run(cli.command) {
-        Ok(()) => ExitCode::Ok,
-        Err(failure) => {
-            logging::complain("llm-proxy", &failure);
-            failure.exit()
-        }
-    }
+    llm_cli::main(run)
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match command {
+    match cli.command {
         Command::Serve(args) => {
-            let _logging = logging::start();
+            let _flush_on_drop = logging::init();
             runtime.block_on(serve::run(*args))
         }
-        Command::Table(args) => {
-            let mut out = io::stdout();
-            let usually = if out.is_terminal() { Output::Table } else { Output::Json };
-            runtime.block_on(table::run(args, usually, &mut out))
-        }
+        Command::Table(args) => runtime.block_on(table::run(&args, &mut io::stdout())),
         Command::Explain(args) => {
-            let (id, out) = (args.key_id()?, &mut io::stdout());
-            Ok(runtime.block_on(explain::explain(&args.admin, id, &args.model, out))?)
+            let out = &mut io::stdout();
+            Ok(runtime.block_on(explain::run(&args, KEY_VARIABLE, out))?)
         }
     }
 }

@@ -1,16 +1,17 @@
 use super::*;
-use crate::KeyOwner as _;
 use clap::CommandFactory as _;
+use std::ffi::OsString;
+use sysexits::ExitCode;
 
 const PERSON: [&str; 6] = ["--owner", "ada", "--issuer", "https://sso", "--subject", "4f1c"];
 const KEY: [&str; 5] = ["create", "--name", "x", "--models", "*"];
 
 fn read(args: &[&str]) -> Result<Cli, clap::Error> {
-    parse(["llm-keys"].iter().chain(args).map(OsString::from))
+    llm_cli::try_parse(["llm-keys"].iter().chain(args).map(OsString::from))
 }
 
 #[test]
-fn the_definition_of_the_commands_is_sound() {
+fn the_command_definitions_are_valid() {
     Cli::command().debug_assert();
 }
 
@@ -37,7 +38,7 @@ fn wrong_usage_exits_with_64_and_help_with_0() {
         ([&["create", "--name", "x", "--models", "qwen3"], &team[..]].concat(), ExitCode::Usage),
         (vec!["revoke", "not-an-id"], ExitCode::Usage),
     ] {
-        let done = Cli::read(["llm-keys"].iter().chain(&args).map(OsString::from));
+        let done = llm_cli::parse::<Cli>(["llm-keys"].iter().chain(&args).map(OsString::from));
         assert_eq!(done.map_or_else(|exit| exit, |_cli| ExitCode::Ok), expected, "{args:?}");
     }
 }
@@ -65,17 +66,17 @@ fn a_key_among_the_arguments_is_not_repeated() {
 }
 
 #[test]
-fn a_moment_is_said_by_itself_by_its_day_or_by_how_far_off_it_is() {
-    let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+fn a_key_expires_at_a_time_a_date_or_after_a_duration() {
+    let now: jiff::Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
     for (text, expected) in [
         ("90d", "2030-04-01T00:00:00Z"),
         ("2030-01-31", "2030-01-31T00:00:00Z"),
         ("2030-01-31T12:00:00+01:00", "2030-01-31T11:00:00Z"),
     ] {
-        let when: When = text.parse().unwrap();
-        assert_eq!(when.after(now).unwrap().to_string(), expected, "{text}");
+        let arguments = [&KEY[..], &["--team", "ml", "--expires", text]].concat();
+        let Command::Create(args) = read(&arguments).unwrap().command else {
+            panic!("`create` was written");
+        };
+        assert_eq!(args.key.expires_at(now), Ok(Some(expected.parse().unwrap())), "{text}");
     }
-    assert_eq!("soon".parse::<When>(), Err(InvalidWhen::Form));
-    let never: When = "9999999y".parse().unwrap();
-    assert_eq!(never.after(now), Err(InvalidWhen::TooFar));
 }

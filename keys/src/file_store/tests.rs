@@ -1,6 +1,6 @@
 use super::*;
-use crate::{StoredLimits, StoredOwner, system_random};
-use llm_contract::{Chain, ModelPattern};
+use crate::system_random;
+use llm_contract::{Chain, ModelPattern, Owner};
 use std::{collections::HashSet, sync::Barrier};
 use tempfile::TempDir;
 
@@ -17,11 +17,11 @@ fn now() -> Timestamp {
 fn laptop() -> NewKey {
     NewKey {
         name: "laptop".into(),
-        owner: StoredOwner { name: "me".into(), groups: vec![] },
+        owner: Owner { name: "me".into(), groups: vec![] },
         models: vec![ModelPattern::parse("*").unwrap()],
         not_before: None,
         expires_at: None,
-        limits: StoredLimits::default(),
+        concurrency: None,
     }
 }
 
@@ -43,7 +43,7 @@ fn a_key_is_there_for_every_store_of_the_folder() {
 }
 
 #[test]
-fn reading_makes_nothing() {
+fn reading_creates_nothing() {
     let (_folder, store) = store();
     assert!(store.read().unwrap().list().is_empty());
     assert!(!store.folder.exists());
@@ -59,7 +59,7 @@ fn only_the_owner_may_read_what_is_written() {
 }
 
 #[test]
-fn what_a_crash_left_behind_is_not_in_force_and_gives_nothing_away() {
+fn a_file_left_by_a_crash_is_ignored_and_replaced() {
     let (_folder, store) = store();
     create(&store);
     let left = store.folder.join(FILE_NEW);
@@ -117,7 +117,7 @@ fn a_change_that_is_refused_writes_nothing() {
 }
 
 #[test]
-fn a_key_goes_through_its_life() {
+fn a_key_is_suspended_resumed_rotated_and_revoked() {
     let (_folder, store) = store();
     let (first, key) = create(&store);
     assert!(store.suspend(first.id).unwrap().suspended);
@@ -127,8 +127,8 @@ fn a_key_goes_through_its_life() {
     assert_eq!(second.replaces, Some(first.id));
     assert_ne!(key.reveal(), second_key.reveal());
     store.revoke(first.id, now()).unwrap();
-    let told: Vec<_> = store.read().unwrap().documents().iter().map(|key| key.id).collect();
-    assert_eq!(told, [second.id]);
+    let sent: Vec<_> = store.read().unwrap().documents().iter().map(|key| key.id).collect();
+    assert_eq!(sent, [second.id]);
 }
 
 #[test]
@@ -143,21 +143,21 @@ fn a_key_in_clear_is_in_no_file() {
 }
 
 #[test]
-fn a_lock_that_is_never_given_back_is_named_with_its_holder() {
+fn a_lock_that_is_never_released_is_named_with_its_holder() {
     let (_folder, store) = store();
     create(&store);
     let _held = store.lock(1).unwrap();
     let text = store.lock(1).unwrap_err().to_string();
-    assert!(text.contains("keys.lock is locked by process"), "{text}");
+    assert!(text.contains("keys.lock has been locked by process"), "{text}");
     assert!(text.contains(&std::process::id().to_string()) && text.contains("5 s"), "{text}");
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_named() {
+fn a_folder_that_cannot_be_created_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let refused = FileStore::at(file.join("data")).create(laptop(), now(), &mut system_random);
     let text = Chain(&refused.unwrap_err()).to_string();
-    assert!(text.starts_with("making the folder ") && text.contains("file/data"), "{text}");
+    assert!(text.starts_with("cannot create the folder ") && text.contains("file/data"), "{text}");
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::{NewKey, State, StoredLimits, StoredOwner, mint, system_random};
-use llm_contract::{Group, ModelPattern};
+use crate::{StoredKeyState, mint, system_random};
+use llm_contract::{Group, ModelPattern, Owner};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -12,18 +12,18 @@ fn now() -> Timestamp {
     at("2030-01-01T00:00:00Z")
 }
 
-fn minted() -> Minted {
+fn minted() -> MintedKey {
     mint(&mut system_random).unwrap()
 }
 
 fn laptop() -> NewKey {
     NewKey {
         name: "laptop".into(),
-        owner: StoredOwner { name: "laptop".into(), groups: vec![Group::parse("ml").unwrap()] },
+        owner: Owner { name: "laptop".into(), groups: vec![Group::parse("ml").unwrap()] },
         models: vec![ModelPattern::parse("demo/*").unwrap()],
         not_before: None,
         expires_at: None,
-        limits: StoredLimits::default(),
+        concurrency: None,
     }
 }
 
@@ -38,11 +38,11 @@ fn refusal(new: NewKey) -> KeysError {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn a_document_is_read_back_as_it_was_written() {
     let (mut keys, id) = with(NewKey {
         not_before: Some(at("2030-01-02T00:00:00Z")),
         expires_at: Some(at("2030-02-01T00:00:00Z")),
-        limits: StoredLimits { concurrency: Some(3) },
+        concurrency: Some(3),
         ..laptop()
     });
     keys.rotate(id, DAY, &minted(), at("2030-01-03T00:00:00Z")).unwrap();
@@ -62,7 +62,7 @@ fn the_key_in_clear_is_not_stored() {
 
 #[test]
 fn a_new_key_is_checked() {
-    let owner = |groups: usize| StoredOwner {
+    let owner = |groups: usize| Owner {
         name: "me".into(),
         groups: vec![Group::parse("g").unwrap(); groups],
     };
@@ -75,10 +75,7 @@ fn a_new_key_is_checked() {
         (NewKey { models: vec![any; 1001], ..laptop() }, KeysError::Models),
         (NewKey { owner: owner(1001), ..laptop() }, KeysError::Groups),
         (NewKey { expires_at: Some(now()), ..laptop() }, KeysError::Expiry),
-        (
-            NewKey { limits: StoredLimits { concurrency: Some(0) }, ..laptop() },
-            KeysError::Concurrency,
-        ),
+        (NewKey { concurrency: Some(0), ..laptop() }, KeysError::Concurrency),
     ] {
         assert_eq!(refusal(new), expected);
     }
@@ -88,11 +85,11 @@ fn a_new_key_is_checked() {
 #[test]
 fn the_store_has_a_limit() {
     let (keys, _) = with(laptop());
-    let mut full = Keys(vec![keys.0[0].clone(); Keys::KEYS_MAX]);
+    let mut full = Keys(vec![keys.0[0].clone(); KEYS_MAX]);
     let refused = full.create(laptop(), &minted(), now()).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "the store is full: it holds at most 100000 keys, revoked ones included"
+        "the store is full: it holds at most 100000 keys, including revoked ones"
     );
 }
 
@@ -111,23 +108,23 @@ fn the_client_id_says_whose_key_it_is_in_characters_that_a_header_may_hold() {
         ("a@b.example", "a-b.example-"),
         ("日本", "key-"),
     ] {
-        let owner = StoredOwner { name: owner.into(), groups: vec![] };
+        let owner = Owner { name: owner.into(), groups: vec![] };
         let (keys, id) = with(NewKey { owner, ..laptop() });
         assert_eq!(keys.list()[0].client_id, format!("{begins}{id}"));
     }
-    let owner = StoredOwner { name: "x".repeat(200), groups: vec![] };
+    let owner = Owner { name: "x".repeat(200), groups: vec![] };
     let (keys, _) = with(NewKey { owner, ..laptop() });
     assert_eq!(keys.list()[0].client_id.len(), KeyRecord::CLIENT_ID_BYTES_MAX);
 }
 
 #[test]
-fn the_proxy_is_told_all_keys_but_the_revoked_ones() {
+fn the_proxy_gets_all_keys_but_the_revoked_ones() {
     let (mut keys, revoked) = with(laptop());
     let suspended = keys.create(laptop(), &minted(), now()).unwrap().id;
     keys.revoke(revoked, now()).unwrap();
     keys.suspend(suspended).unwrap();
-    let told: Vec<_> = keys.documents().iter().map(|key| (key.id, key.suspended)).collect();
-    assert_eq!(told, [(suspended, true)]);
+    let sent: Vec<_> = keys.documents().iter().map(|key| (key.id, key.suspended)).collect();
+    assert_eq!(sent, [(suspended, true)]);
 }
 
 #[test]
@@ -152,8 +149,8 @@ fn a_rotated_key_overlaps_with_the_one_that_replaces_it() {
     let (mut keys, old) = with(laptop());
     let new = keys.rotate(old, DAY, &minted(), now()).unwrap();
     assert_eq!((new.replaces, new.expires_at, new.name.as_str()), (Some(old), None, "laptop"));
-    assert_eq!(keys.list()[0].state(now()), State::Active);
-    assert_eq!(keys.list()[0].state(at("2030-01-02T00:00:00Z")), State::Expired);
+    assert_eq!(keys.list()[0].state(now()), StoredKeyState::Active);
+    assert_eq!(keys.list()[0].state(at("2030-01-02T00:00:00Z")), StoredKeyState::Expired);
 }
 
 #[test]
@@ -193,9 +190,9 @@ fn what_cannot_be_rotated_says_why() {
 fn a_state_says_the_strongest_reason() {
     let start = at("2030-01-02T00:00:00Z");
     let (mut keys, id) = with(NewKey { not_before: Some(start), ..laptop() });
-    assert_eq!(keys.list()[0].state(now()), State::NotYetValid);
-    assert_eq!(keys.suspend(id).unwrap().state(now()), State::Suspended);
-    assert_eq!(keys.revoke(id, now()).unwrap().state(now()), State::Revoked);
+    assert_eq!(keys.list()[0].state(now()), StoredKeyState::NotYetValid);
+    assert_eq!(keys.suspend(id).unwrap().state(now()), StoredKeyState::Suspended);
+    assert_eq!(keys.revoke(id, now()).unwrap().state(now()), StoredKeyState::Revoked);
 }
 
 #[test]
@@ -212,5 +209,5 @@ fn a_document_with_a_bad_key_names_it() {
     assert!(Chain(&refused).to_string().starts_with(&format!("key {id}: `clientId` must")));
     keys.0[0].client_id = "a".into();
     let twice = Keys(vec![keys.0[0].clone(), keys.0[0].clone()]).to_json().unwrap();
-    assert_eq!(Keys::parse(&twice).unwrap_err().to_string(), format!("key {id} is there twice"));
+    assert_eq!(Keys::parse(&twice).unwrap_err().to_string(), format!("key {id} occurs twice"));
 }

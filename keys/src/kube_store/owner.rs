@@ -1,10 +1,9 @@
-//! Who is behind a key in a cluster.
+//! Owners of keys in a cluster.
 
-use crate::KeyOwner;
 use llm_contract::{Group, ResourceName};
-use llm_crd::{ApiKeyOwner, Owner};
+use llm_crd::{ApiKeyOwner, OwnerIdentity};
 
-/// Who is behind a new key, and the groups they are in as far as the one who makes it knows.
+/// The owner of a new key, with the groups known when it is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KubeOwner {
     pub(super) who: ApiKeyOwner,
@@ -12,8 +11,7 @@ pub struct KubeOwner {
 }
 
 impl KubeOwner {
-    /// A person with an account at an identity provider: who issues their tokens, the claim `sub`
-    /// of these, and the name for logs.
+    /// A person, by the issuer and the `sub` claim of their tokens, and by their name in logs.
     pub fn person(issuer: String, subject: String, username: String) -> Self {
         let who = ApiKeyOwner {
             issuer: Some(issuer),
@@ -24,13 +22,13 @@ impl KubeOwner {
         Self { who, groups: Vec::new() }
     }
 
-    /// A group of the identity provider; the key is in that group.
+    /// A group of the identity provider, in which the key is too.
     pub fn team(team: Group) -> Self {
         let who = ApiKeyOwner { team: Some(team.as_str().into()), ..ApiKeyOwner::default() };
         Self { who, groups: vec![team] }
     }
 
-    /// A service account of the cluster; the key is in the groups that Kubernetes gives it.
+    /// A service account, with the groups that Kubernetes gives it.
     pub fn service_account(account: &ResourceName) -> Self {
         let all = "system:serviceaccounts";
         let groups = [all.to_owned(), format!("{all}:{}", account.namespace())];
@@ -39,7 +37,7 @@ impl KubeOwner {
         Self { who, groups: groups.iter().filter_map(|name| Group::parse(name).ok()).collect() }
     }
 
-    /// The same owner, in these groups too.
+    /// Adds groups, each once.
     #[must_use]
     pub fn also_in(mut self, groups: impl IntoIterator<Item = Group>) -> Self {
         for group in groups {
@@ -49,14 +47,9 @@ impl KubeOwner {
         }
         self
     }
-}
 
-impl KeyOwner for KubeOwner {
-    fn name(&self) -> String {
-        self.who.who().as_ref().map(Owner::name).unwrap_or_default()
-    }
-
-    fn groups(&self) -> &[Group] {
-        &self.groups
+    /// The name in logs and usage.
+    pub fn name(&self) -> String {
+        self.who.who().as_ref().map(OwnerIdentity::name).unwrap_or_default()
     }
 }

@@ -1,8 +1,8 @@
-//! What stands in an `ApiKey`, and what becomes of it; pure.
+//! The contents of an `ApiKey` and its changes; pure.
 
-use super::{KubeOwner, Scope};
+use super::{KubeOwner, ResourceScope};
 use crate::{
-    KeyOwner as _, KeysError, Minted, NewKey, State, StoredLimits, Validity, stored_key::client_id,
+    KeysError, MintedKey, NewKey, StoredKeyState, Validity, stored_key::client_id,
     validity::Rotation,
 };
 use jiff::Timestamp;
@@ -10,85 +10,69 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use llm_contract::KeyId;
 use llm_crd::{
-    ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType, Owner,
-    Replaces,
+    ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType,
+    OwnerIdentity, Replaces,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-};
+use std::collections::{HashMap, HashSet};
 
-/// Names the key that was made in place of this one. Rotations at the same time are decided by
-/// who writes it.
+/// The annotation that names the key's replacement. Of concurrent rotations, the one that writes it
+/// wins.
 const REPLACED_BY: &str = "llm.nebari.dev/replaced-by";
 
-/// A key as it stands in the cluster: all but its hash.
-#[derive(Clone, Debug, PartialEq)]
+/// A key in the cluster, without its hash; also the output of `--json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct KubeKey {
-    /// The resource's name, which is the public part of the key.
+    /// The resource's name.
     pub id: String,
-    /// What its owner calls it.
     pub name: String,
     /// What upstreams see as `X-Client-ID`.
     pub client_id: String,
-    /// Who is behind it.
     pub owner: ApiKeyOwner,
-    /// The groups they were last found in.
+    /// The groups of the owner when they were last checked.
     pub groups: Vec<String>,
-    /// Which models it may ask for, as they are written.
     pub models: Vec<String>,
-    /// When it is in force; the end of an overlap counts.
+    /// The end of an overlap counts as its expiry.
+    #[serde(flatten)]
     pub validity: Validity,
-    /// How much it may take.
     pub limits: CallerLimits,
-    /// The key in whose place it was made.
     pub replaces: Option<String>,
-    /// The key that was made in its place.
     pub replaced_by: Option<String>,
-    /// When it was last used, roughly.
+    /// Roughly: proxies report uses now and then.
     pub last_used_at: Option<Timestamp>,
-    /// What the operator says of it, if it has seen the resource as it is now.
-    pub verdict: Option<Verdict>,
+    /// `None` while the operator has not seen the current resource.
+    #[serde(rename = "verdict")]
+    pub condition: Option<ActiveCondition>,
 }
 
-/// What the operator says of a key.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+/// The condition `Active`, which the operator sets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Verdict {
-    /// Whether proxies are told to accept it.
+pub struct ActiveCondition {
+    /// Whether proxies accept the key.
     pub active: bool,
-    /// Why, in one word.
     pub reason: String,
-    /// The same for people.
     pub message: String,
 }
 
-/// Whether a key is in force, by its own words and by the operator's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing<'a> {
-    /// What the resource says at this moment.
-    Stored(State),
-    /// It should be in force; the operator says why it is not.
-    Refused(&'a str),
-}
-
 impl KubeKey {
-    /// Reads a resource; `overlaps` holds those of the keys that replace it.
-    pub(super) fn of(key: &ApiKeyResource, overlaps: &HashMap<&str, Overlap<'_>>) -> Self {
+    /// `replacements` includes those of this key, if any.
+    pub(super) fn of(key: &ApiKeyResource, replacements: &HashMap<&str, Replacement<'_>>) -> Self {
         let spec = &key.spec;
         let id = key.name_any();
         let status = key.status.clone().unwrap_or_default();
-        let overlap = overlaps.get(id.as_str());
+        let replacement = replacements.get(id.as_str());
         let mut validity = validity(key);
-        if let Some(Overlap { until, .. }) = overlap {
-            let end = validity.expires_at.map_or(*until, |end| end.min(*until));
+        if let Some(Replacement { overlap_until, .. }) = replacement {
+            let end = validity.expires_at.map_or(*overlap_until, |end| end.min(*overlap_until));
             validity.expires_at = Some(end);
         }
         Self {
             replaced_by: replaced_by(key)
                 .map(|by| by.to_string())
-                .or_else(|| overlap.map(|overlap| overlap.by.to_owned())),
+                .or_else(|| replacement.map(|it| it.by.to_owned())),
             id,
             name: spec.display_name.clone(),
             client_id: spec.client_id.clone(),
@@ -97,61 +81,60 @@ impl KubeKey {
             validity,
             limits: spec.limits.unwrap_or_default(),
             replaces: spec.replaces.as_ref().map(|replaces| replaces.id.clone()),
-            verdict: verdict(key.metadata.generation, &status),
+            condition: active_condition(key.metadata.generation, &status),
             groups: status.owner_groups,
             last_used_at: status.last_used_at.map(|time| time.0),
         }
     }
 
-    /// Who is behind it, by name.
     pub fn owner_name(&self) -> String {
-        self.owner.who().as_ref().map_or_else(|| "unclear".to_owned(), Owner::name)
+        self.owner.who().as_ref().map_or_else(|| "unknown".to_owned(), OwnerIdentity::name)
     }
 
-    /// Whether it is in force at this moment.
-    pub fn standing(&self, now: Timestamp) -> Standing<'_> {
-        match (self.validity.state(now), &self.verdict) {
-            (State::Active, Some(verdict)) if !verdict.active => Standing::Refused(&verdict.reason),
-            (state, _) => Standing::Stored(state),
+    /// The state for people: the operator's reason if it refuses a key that would be active.
+    pub fn display_state(&self, now: Timestamp) -> String {
+        match (self.validity.state(now), &self.condition) {
+            (StoredKeyState::Active, Some(condition)) if !condition.active => {
+                format!("refused: {}", condition.reason)
+            }
+            (state, _) => state.to_string(),
         }
     }
 }
 
-/// How long a replaced key stays valid, and what replaces it.
 #[derive(Clone, Copy)]
-pub(super) struct Overlap<'a> {
+pub(super) struct Replacement<'a> {
     by: &'a str,
-    until: Timestamp,
+    overlap_until: Timestamp,
 }
 
-/// The overlaps that these keys say there are, by the id of the older key; the one that ends
-/// first counts.
-pub(super) fn overlaps<'a>(
+/// The replacements that these keys declare, by the id of the old key. Of several, the one whose
+/// overlap ends first.
+pub(super) fn replacements<'a>(
     keys: impl IntoIterator<Item = &'a ApiKeyResource>,
-) -> HashMap<&'a str, Overlap<'a>> {
-    let mut overlaps: HashMap<&str, Overlap<'_>> = HashMap::new();
+) -> HashMap<&'a str, Replacement<'a>> {
+    let mut replacements: HashMap<&str, Replacement<'_>> = HashMap::new();
     for key in keys {
         let (Some(by), Some(replaces)) = (&key.metadata.name, &key.spec.replaces) else {
             continue;
         };
-        let new = Overlap { by, until: replaces.overlap_until.0 };
-        let kept = overlaps.entry(&replaces.id).or_insert(new);
-        if new.until < kept.until {
+        let new = Replacement { by, overlap_until: replaces.overlap_until.0 };
+        let kept = replacements.entry(&replaces.id).or_insert(new);
+        if new.overlap_until < kept.overlap_until {
             *kept = new;
         }
     }
-    overlaps
+    replacements
 }
 
-/// The resource for a new key. What it says as its status has to be written apart.
+/// The resource for a new key. Its status has to be written separately.
 pub(super) fn create(
-    new: NewKey<KubeOwner, Scope>,
-    minted: &Minted,
+    new: NewKey<KubeOwner, ResourceScope>,
+    minted: &MintedKey,
     now: Timestamp,
 ) -> Result<ApiKeyResource, KeysError> {
-    new.check(now)?;
-    let NewKey { name, owner, models, not_before, expires_at, limits } = new;
-    let StoredLimits { concurrency } = limits;
+    new.check(&new.owner.name(), &new.owner.groups, now)?;
+    let NewKey { name, owner, models, not_before, expires_at, concurrency } = new;
     let mut once = HashSet::new();
     let models = models.iter().map(ToString::to_string).filter(|model| once.insert(model.clone()));
     let spec = ApiKeySpec {
@@ -171,14 +154,14 @@ pub(super) fn create(
     Ok(resource(spec, minted, groups, checked_at))
 }
 
-/// The resource for a key in place of another: all that was said of the old one holds for it.
+/// The resource for a key in place of another, with the same spec and groups.
 pub(super) fn successor(
     old: &ApiKeyResource,
     rotation: Rotation,
-    minted: &Minted,
+    minted: &MintedKey,
 ) -> ApiKeyResource {
     let Rotation { overlap_until, expires_at } = rotation;
-    let owner = old.spec.owner.who().as_ref().map(Owner::name).unwrap_or_default();
+    let owner = old.spec.owner.who().as_ref().map(OwnerIdentity::name).unwrap_or_default();
     let spec = ApiKeySpec {
         client_id: client_id(&owner, &minted.key),
         hash: minted.hash.to_string(),
@@ -195,7 +178,7 @@ pub(super) fn successor(
 
 fn resource(
     spec: ApiKeySpec,
-    minted: &Minted,
+    minted: &MintedKey,
     owner_groups: Vec<String>,
     owner_checked_at: Option<Time>,
 ) -> ApiKeyResource {
@@ -204,11 +187,11 @@ fn resource(
     key
 }
 
-/// When the key is in force by its own words.
+/// The validity by the key's own spec.
 pub(super) fn validity(key: &ApiKeyResource) -> Validity {
     let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
     Validity {
-        // The server gives every resource this time.
+        // The API server sets this on every resource.
         created_at: time(&key.metadata.creation_timestamp).unwrap_or_default(),
         not_before: time(&key.spec.not_before),
         expires_at: time(&key.spec.expires_at),
@@ -217,14 +200,14 @@ pub(super) fn validity(key: &ApiKeyResource) -> Validity {
     }
 }
 
-/// The key that won the place of this one.
+/// The key that replaced this one.
 pub(super) fn replaced_by(key: &ApiKeyResource) -> Option<KeyId> {
     key.annotations().get(REPLACED_BY).and_then(|id| KeyId::parse(id).ok())
 }
 
-/// What is written into a key that another one replaces, if it still is as it was read. It ends
-/// with the overlap by its own words: those of the other one go when that one goes.
-pub(super) fn replaced(old: &ApiKeyResource, by: KeyId, overlap_until: Timestamp) -> Value {
+/// The patch that marks a key as replaced, if it has not changed since it was read. It sets the key's
+/// own expiry, because the other key's `replaces` is gone when that key is deleted.
+pub(super) fn replaced_patch(old: &ApiKeyResource, by: KeyId, overlap_until: Timestamp) -> Value {
     let end = validity(old).expires_at.map_or(overlap_until, |end| end.min(overlap_until));
     json!({
         "metadata": {
@@ -235,31 +218,22 @@ pub(super) fn replaced(old: &ApiKeyResource, by: KeyId, overlap_until: Timestamp
     })
 }
 
-/// Whether nothing changed between these two readings that a rotation goes by. What the operator
-/// writes of a key does not count: it may do so at any time.
-pub(super) fn is_same(one: &ApiKeyResource, other: &ApiKeyResource) -> bool {
-    let facts = |key: &ApiKeyResource| (key.metadata.uid.clone(), key.metadata.generation);
-    facts(one) == facts(other) && replaced_by(one) == replaced_by(other)
+/// Whether a rotation may ignore the difference between these two versions: the operator may write
+/// the status at any time.
+pub(super) fn is_same_spec(one: &ApiKeyResource, other: &ApiKeyResource) -> bool {
+    let version = |key: &ApiKeyResource| (key.metadata.uid.clone(), key.metadata.generation);
+    version(one) == version(other) && replaced_by(one) == replaced_by(other)
 }
 
-fn verdict(generation: Option<i64>, status: &ApiKeyStatus) -> Option<Verdict> {
-    let about = ConditionType::Active.as_str();
-    let condition = status.conditions.iter().find(|condition| condition.type_ == about)?;
-    let seen = condition.observed_generation.or(status.observed_generation);
-    (seen.is_none() || seen == generation).then(|| Verdict {
+fn active_condition(generation: Option<i64>, status: &ApiKeyStatus) -> Option<ActiveCondition> {
+    let active = ConditionType::Active.as_str();
+    let condition = status.conditions.iter().find(|condition| condition.type_ == active)?;
+    let observed = condition.observed_generation.or(status.observed_generation);
+    (observed.is_none() || observed == generation).then(|| ActiveCondition {
         active: condition.status == "True",
         reason: condition.reason.clone(),
         message: condition.message.clone(),
     })
-}
-
-impl fmt::Display for Standing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stored(state) => state.fmt(f),
-            Self::Refused(reason) => write!(f, "refused: {reason}"),
-        }
-    }
 }
 
 #[cfg(test)]

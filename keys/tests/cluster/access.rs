@@ -66,7 +66,7 @@ async fn a_key_whose_groups_may_not_be_written_is_taken_back_or_named() {
             "half",
             "create",
             1,
-            "may be left over, and nobody has it; revoke it if it is listed: you",
+            "may be left over, and no one has it; revoke it if it is listed: you",
         ),
     ] {
         let kubeconfig = place.kubeconfig_with(name, &rules(verbs, "get")).await;
@@ -87,7 +87,7 @@ async fn a_namespace_that_is_not_there_is_named() {
     assert_eq!(ran.code, 69);
     assert_eq!(
         ran.err,
-        "llm-keys: there is no namespace nowhere; create it, or name another with --namespace\n"
+        "llm-keys: there is no namespace nowhere; create it, or choose another with --namespace\n"
     );
 }
 
@@ -121,8 +121,7 @@ fn a_cluster_is_looked_for_where_kubectl_does() {
     assert_eq!(ran.code, 65);
     assert_eq!(
         ran.err,
-        "llm-keys: which cluster? There is no kubeconfig, and this is no pod; name one with \
-         --kubeconfig\n"
+        "llm-keys: which cluster? There is no kubeconfig here, and no pod; pass --kubeconfig\n"
     );
     let ran = run_with(None, &["list", "--kubeconfig", "missing.yaml"]);
     assert_eq!(ran.code, 65);
@@ -139,10 +138,10 @@ async fn a_context_that_is_not_there_is_named() {
 
 #[test]
 fn a_cluster_that_does_not_answer_is_said_to_be_out_of_reach() {
-    // Bound, and never listened at: nobody answers there, and nobody else takes the port.
-    let nobody = TcpSocket::new_v4().unwrap();
-    nobody.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let port = nobody.local_addr().unwrap().port();
+    // Bound but not listening: connections are refused, and no other process takes the port.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config");
     let text = CONFIG.replace("PORT", &port.to_string());

@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use llm_contract::{Group, KeyHash, KeyId, ResourceName};
 use llm_crd::{ApiKeyResource, ApiKeySpec};
 use llm_keys::{
-    KeysError, KubeOwner, KubeStoreError, NewKey, State, StoredLimits, clock, system_random,
+    KeysError, KubeOwner, KubeStoreError, NewKey, StoredKeyState, clock, system_random,
 };
 use serde_json::json;
 use std::{fs, sync::Arc, thread};
@@ -62,7 +62,7 @@ async fn a_key_is_read_as_it_was_asked_for() {
     let new = NewKey {
         owner: owner.also_in([Group::parse("/ml").unwrap()]),
         expires_at: Some("2099-01-31T00:00:00Z".parse().unwrap()),
-        limits: StoredLimits { concurrency: Some(3) },
+        concurrency: Some(3),
         ..laptop()
     };
     let (made, key) = place.store.create(new, clock::wall(), &mut system_random).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_key_is_read_as_it_was_asked_for() {
         (&["ml".into()][..], &["models/qwen3".into()][..])
     );
     assert_eq!(read.limits.concurrency, Some(3));
-    assert_eq!(read.validity.state(clock::wall()), State::Active);
+    assert_eq!(read.validity.state(clock::wall()), StoredKeyState::Active);
 }
 
 #[tokio::test]
@@ -111,10 +111,10 @@ async fn a_key_is_suspended_resumed_and_revoked() {
     let place = Place::new().await;
     let (id, _) = place.create().await;
     let state = |key: llm_keys::KubeKey| key.validity.state(clock::wall());
-    assert_eq!(state(place.store.suspend(id).await.unwrap()), State::Suspended);
+    assert_eq!(state(place.store.suspend(id).await.unwrap()), StoredKeyState::Suspended);
     assert!(place.resource(id.as_str()).await.spec.is_suspended());
-    assert_eq!(state(place.store.resume(id).await.unwrap()), State::Active);
-    assert_eq!(state(place.store.revoke(id).await.unwrap()), State::Revoked);
+    assert_eq!(state(place.store.resume(id).await.unwrap()), StoredKeyState::Active);
+    assert_eq!(state(place.store.revoke(id).await.unwrap()), StoredKeyState::Revoked);
     assert!(place.resources().get_opt(id.as_str()).await.unwrap().is_none());
     for refused in [
         place.store.get(id).await,
@@ -178,8 +178,8 @@ async fn a_key_that_was_replaced_ends_though_the_new_one_is_deleted_by_whomever(
     revoke(by_other).await;
     let now = clock::wall();
     for old in [one, other] {
-        assert_eq!(state(old, now).await, State::Active, "the overlap is not over");
-        assert_eq!(state(old, now + SignedDuration::from_hours(24)).await, State::Expired);
+        assert_eq!(state(old, now).await, StoredKeyState::Active, "the overlap is not over");
+        assert_eq!(state(old, now + SignedDuration::from_hours(24)).await, StoredKeyState::Expired);
     }
     let replaced = KeysError::Replaced { id: one, by: by_one }.to_string();
     assert_eq!(place.rotate(one).await.unwrap_err().to_string(), replaced);

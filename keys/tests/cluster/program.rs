@@ -17,7 +17,7 @@ async fn a_new_key_stands_alone_on_standard_output_and_matches_what_is_stored() 
     let id = key.id();
     assert_eq!(
         ran.err,
-        format!("key {id} (laptop), models a/*, b/c, expires never; it is shown this once:\n")
+        format!("key {id} (laptop), models a/*, b/c, expires never; it is shown only once:\n")
     );
     let stored = place.resource(id.as_str()).await;
     assert!(KeyHash::parse(&stored.spec.hash).unwrap().matches(&key, None));
@@ -90,7 +90,7 @@ async fn a_key_is_rotated_suspended_resumed_and_revoked_by_its_id() {
     let place = Place::new().await;
     let old = id(&place.create_key(&["--expires", "30d"]));
     let ran = place.run(&["rotate", &old, "--overlap", "0s"]);
-    assert!(ran.err.starts_with(&format!("key {old} is valid for 0s more")), "{}", ran.err);
+    assert!(ran.err.starts_with(&format!("key {old} stays valid for 0s")), "{}", ran.err);
     let new = id(ran.out.strip_suffix('\n').unwrap());
     assert!(
         place.ask(&["list"]).lines().any(|line| line.contains(&old) && line.contains("expired"))

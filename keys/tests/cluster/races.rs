@@ -5,7 +5,7 @@ use futures::future::join_all;
 use http::{Method, Request};
 use kube::{Client, client::Body};
 use llm_contract::KeyId;
-use llm_keys::{KeysError, KubeStore, KubeStoreError, State, clock, system_random};
+use llm_keys::{KeysError, KubeStore, KubeStoreError, StoredKeyState, clock, system_random};
 use std::{
     collections::HashSet,
     io,
@@ -106,7 +106,7 @@ async fn a_key_of_which_nobody_knows_whether_it_was_made_is_named() {
     let cluster = &place.cluster;
     let refused = rotate_while(&place, id, || now(cluster.stop_api_server()).unwrap()).await;
     let text = refused.unwrap_err();
-    assert!(text.ends_with(" may be left over, and nobody has it; revoke it if it is listed"));
+    assert!(text.ends_with(" may be left over, and no one has it; revoke it if it is listed"));
     assert!(!text.contains(id.as_str()), "{text}");
     cluster.start_api_server().await.unwrap();
     assert_eq!(place.ids().await, [id.to_string()]);
@@ -181,7 +181,7 @@ async fn a_rotation_that_stops_half_way_leaves_at_most_one_more_key_and_can_be_d
         let left = place.store.list().await.unwrap();
         assert!(left.len() <= 2, "{left:?}");
         let old = left.iter().find(|key| key.id == id.as_str()).unwrap();
-        assert_eq!(old.validity.state(clock::wall()), State::Active);
+        assert_eq!(old.validity.state(clock::wall()), StoredKeyState::Active);
         let added = left.iter().find(|key| key.id != id.as_str());
         let is_marked = old.replaced_by.is_some();
         assert!(added.is_some() || !is_marked, "no key ends without one in its place");

@@ -1,10 +1,10 @@
 //! A namespace of a cluster that knows keys, and the program as a child process.
 
 use kube::{Api, Client};
-use llm_cluster::{ControlPlane, Request, wait_for, wait_for_some};
+use llm_cluster::{AuditedRequest, ControlPlane, wait_for, wait_for_some};
 use llm_contract::{Group, KeyId};
 use llm_crd::ApiKeyResource;
-use llm_keys::{KubeKey, KubeOwner, KubeStore, NewKey, Scope, StoredLimits, clock, system_random};
+use llm_keys::{KubeKey, KubeOwner, KubeStore, NewKey, ResourceScope, clock, system_random};
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -102,16 +102,15 @@ impl Place {
     /// How the server answered the requests that patched this resource, as soon as it has written
     /// down so many.
     pub(crate) async fn patches(&self, id: KeyId, count: usize) -> Vec<u16> {
-        let ours = |request: &Request| {
+        let ours = |request: &AuditedRequest| {
             let about = (request.namespace.as_str(), request.name.as_str());
             request.verb == "patch"
                 && request.subresource.is_empty()
                 && about == (&self.namespace, id.as_str())
         };
         wait_for_some("the requests are on record", PATIENCE, async || {
-            let requests = self.cluster.requests().unwrap();
-            let codes: Vec<_> =
-                requests.into_iter().filter(ours).map(|request| request.code).collect();
+            let requests = self.cluster.requests(ours).unwrap();
+            let codes: Vec<_> = requests.into_iter().map(|request| request.code).collect();
             (count <= codes.len()).then_some(codes)
         })
         .await
@@ -193,14 +192,14 @@ pub(crate) fn run_with(kubeconfig: Option<&Path>, args: &[&str]) -> Ran {
 }
 
 /// A key for a team.
-pub(crate) fn laptop() -> NewKey<KubeOwner, Scope> {
+pub(crate) fn laptop() -> NewKey<KubeOwner, ResourceScope> {
     NewKey {
         name: "laptop".into(),
         owner: KubeOwner::team(Group::parse("ml").unwrap()),
         models: vec!["models/qwen3".parse().unwrap()],
         not_before: None,
         expires_at: None,
-        limits: StoredLimits::default(),
+        concurrency: None,
     }
 }
 
@@ -209,7 +208,7 @@ pub(crate) fn id(key: &str) -> String {
     llm_contract::SecretKey::parse(key).unwrap().id().to_string()
 }
 
-/// The part of a key that nobody else may see.
+/// The secret part of a key.
 pub(crate) fn secret(key: &str) -> &str {
     key.rsplit('-').next().unwrap()
 }
@@ -218,5 +217,5 @@ pub(crate) fn secret(key: &str) -> &str {
 async fn teach(cluster: &ControlPlane) {
     let [_, _, keys] = llm_crd::definitions().unwrap();
     cluster.apply(&serde_json::to_string(&keys).unwrap()).await.unwrap();
-    cluster.until_kinds_are_served().await.unwrap();
+    cluster.wait_until_kinds_are_served().await.unwrap();
 }

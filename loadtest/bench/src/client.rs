@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::clock;
 use crate::error::ExchangeError;
-use crate::upstream::STAMP_LABEL;
+use crate::prompt::STAMP_LABEL;
 use crate::wire::{Chunks, Framing, Head, WireError, number_after};
 
 const READ_BYTES: usize = 16 * 1024;
@@ -40,10 +40,6 @@ enum Body {
 
 impl Connection {
     /// Connects, without delay on small writes.
-    ///
-    /// # Errors
-    ///
-    /// When nobody listens.
     pub(crate) async fn open(address: SocketAddr) -> Result<Self, ExchangeError> {
         let io = |source| ExchangeError::Io { address, source };
         let stream = TcpStream::connect(address).await.map_err(io)?;
@@ -58,10 +54,6 @@ impl Connection {
     }
 
     /// Sends a request and reads the whole answer; the events of a stream go to `events`.
-    ///
-    /// # Errors
-    ///
-    /// When the connection breaks, the answer cannot be read or is not a 200.
     pub(crate) async fn exchange(
         &mut self,
         request: &[u8],
@@ -75,10 +67,6 @@ impl Connection {
     }
 
     /// Sends a request and waits for the first event of its stream, which stays open.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::exchange`].
     pub(crate) async fn first_event(&mut self, request: &[u8]) -> Result<(), ExchangeError> {
         self.begin(request).await?;
         let mut events = Vec::new();

@@ -10,14 +10,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::command::{CommandLine, StopTarget};
 use crate::error::BenchError;
-use crate::load::{self, Loop};
+use crate::load::{self, ClosedLoop};
 use crate::prompt::Prompt;
 use crate::row::{Row, Rows};
 use crate::run::{keep_what_explains, record_setup, scratch_folder};
+use crate::target::Target;
 use crate::target::gateway::gateway;
 use crate::target::peers::{bare, mock};
-use crate::target::{CommandLine, Stop, Target};
 
 const FEW_REQUESTS: u64 = 500;
 const MANY_REQUESTS: u64 = 2_500;
@@ -58,17 +59,13 @@ struct Cost {
 
 /// How much a target is asked in one run.
 #[derive(Clone, Copy)]
-struct Drive {
+struct RequestPlan {
     connections: u64,
     /// Over all connections.
     requests: u64,
 }
 
 /// Counts, prints and compares with the limits.
-///
-/// # Errors
-///
-/// When a tool is missing, a request fails or the gateway is over a limit.
 pub(crate) async fn count(args: Args) -> Result<(), BenchError> {
     let folder = scratch_folder()?;
     let result = count_in(&args, folder.path()).await;
@@ -81,7 +78,7 @@ async fn count_in(args: &Args, folder: &Path) -> Result<(), BenchError> {
     let (mock_command, direct) = mock()?;
     let log = folder.join("upstream.log");
     let _mock = mock_command.start(&log)?;
-    direct.ready(&log).await?;
+    direct.wait_until_ready(&log).await?;
     let mut targets = vec![bare(direct.address)?];
     if let Some(program) = &args.gateway {
         targets.push(gateway(program, folder, direct.address)?);
@@ -96,8 +93,8 @@ async fn count_in(args: &Args, folder: &Path) -> Result<(), BenchError> {
 }
 
 async fn cost(target: &Target, folder: &Path, rows: &mut Rows) -> Result<Cost, BenchError> {
-    let few = Drive { connections: 1, requests: FEW_REQUESTS };
-    let many = Drive { connections: 1, requests: MANY_REQUESTS };
+    let few = RequestPlan { connections: 1, requests: FEW_REQUESTS };
+    let many = RequestPlan { connections: 1, requests: MANY_REQUESTS };
     let few_instructions = instructions(target, folder, few, rows).await?;
     let many_instructions = instructions(target, folder, many, rows).await?;
     Ok(Cost {
@@ -115,8 +112,8 @@ async fn calls_per_request(
     connections: u64,
     rows: &mut Rows,
 ) -> Result<Vec<(String, f64)>, BenchError> {
-    let few = Drive { connections, requests: FEW_REQUESTS };
-    let many = Drive { connections, requests: MANY_REQUESTS };
+    let few = RequestPlan { connections, requests: FEW_REQUESTS };
+    let many = RequestPlan { connections, requests: MANY_REQUESTS };
     let few = fewest_calls(target, folder, few, rows).await?;
     let many = fewest_calls(target, folder, many, rows).await?;
     let of_few = |name: &str| few.iter().find(|(other, _)| other == name).map_or(0, |(_, n)| *n);
@@ -130,7 +127,7 @@ async fn calls_per_request(
 async fn instructions(
     target: &Target,
     folder: &Path,
-    how: Drive,
+    how: RequestPlan,
     rows: &mut Rows,
 ) -> Result<u64, BenchError> {
     let out = folder.join("callgrind.out");
@@ -138,7 +135,7 @@ async fn instructions(
     option.push(&out);
     let arguments = ["--tool=callgrind".into(), "--separate-threads=no".into(), option];
     let runner = CommandLine::new("valgrind", arguments);
-    drive(target, runner, Stop::Itself, folder, how).await?;
+    measure_requests(target, runner, StopTarget::Itself, folder, how).await?;
     let text = read(&out)?;
     let total = callgrind_total(&text).ok_or(BenchError::NoTotal { path: out })?;
     rows.push(&how.row(target, "instructions", total))?;
@@ -149,7 +146,7 @@ async fn instructions(
 async fn fewest_calls(
     target: &Target,
     folder: &Path,
-    how: Drive,
+    how: RequestPlan,
     rows: &mut Rows,
 ) -> Result<Vec<(String, u64)>, BenchError> {
     let total = |calls: &[(String, u64)]| calls.iter().map(|(_, calls)| calls).sum::<u64>();
@@ -167,14 +164,14 @@ async fn fewest_calls(
 async fn system_calls(
     target: &Target,
     folder: &Path,
-    how: Drive,
+    how: RequestPlan,
     rows: &mut Rows,
 ) -> Result<Vec<(String, u64)>, BenchError> {
     let out = folder.join("strace.out");
     let arguments = ["-f", "-c", "-U", "calls,name", "-o"];
     let mut runner = CommandLine::new("strace", arguments);
     runner.arguments.push(out.clone().into_os_string());
-    drive(target, runner, Stop::Watched, folder, how).await?;
+    measure_requests(target, runner, StopTarget::Watched, folder, how).await?;
     let calls = strace_calls(&read(&out)?);
     if calls.is_empty() {
         return Err(BenchError::NoTotal { path: out });
@@ -184,7 +181,7 @@ async fn system_calls(
     Ok(calls)
 }
 
-impl Drive {
+impl RequestPlan {
     fn row(self, target: &Target, what: &'static str, total: u64) -> Row {
         let Self { connections, requests } = self;
         Row::Count { target: target.name, what, connections, requests, total }
@@ -192,24 +189,24 @@ impl Drive {
 }
 
 /// Starts the target under `runner`, asks it and ends it.
-async fn drive(
+async fn measure_requests(
     target: &Target,
     runner: CommandLine,
-    stop: Stop,
+    stop: StopTarget,
     folder: &Path,
-    Drive { connections, requests }: Drive,
+    RequestPlan { connections, requests }: RequestPlan,
 ) -> Result<(), BenchError> {
     let Some(command) = target.command.clone() else { return Ok(()) };
     let log = folder.join(format!("{}.log", target.name));
     let mut running = command.under(runner).start(&log)?;
-    target.ready(&log).await?;
-    let request = Prompt::Chat.request(target, BODY_BYTES).into();
+    target.wait_until_ready(&log).await?;
+    let request = target.request(Prompt::Chat, BODY_BYTES).into();
     let address = target.address;
     let requests_max = requests.checked_div(connections).unwrap_or_default();
-    let each = Loop { address, request, until_ns: u64::MAX, requests_max };
-    let tally = load::run(usize::try_from(connections).unwrap_or(1), &each).await;
+    let each = ClosedLoop { address, request, until_ns: u64::MAX, requests_max };
+    let report = load::run(usize::try_from(connections).unwrap_or(1), &each).await;
     running.stop(stop);
-    match tally.last_error {
+    match report.last_error {
         Some(source) => Err(BenchError::Target { target: target.name, source }),
         None => Ok(()),
     }

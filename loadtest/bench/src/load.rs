@@ -14,7 +14,7 @@ const ERRORS_MAX: u64 = 20;
 
 /// What one loop does.
 #[derive(Clone)]
-pub(crate) struct Loop {
+pub(crate) struct ClosedLoop {
     pub(crate) address: SocketAddr,
     pub(crate) request: Arc<[u8]>,
     /// No request starts after this point of the clock.
@@ -25,7 +25,7 @@ pub(crate) struct Loop {
 
 /// What the loops saw.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct LoadReport {
     pub(crate) requests: u64,
     pub(crate) events: u64,
     pub(crate) errors: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Tally {
     pub(crate) delays_ns: Vec<u64>,
 }
 
-impl Tally {
+impl LoadReport {
     fn add(&mut self, other: Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.events = self.events.saturating_add(other.events);
@@ -67,49 +67,49 @@ impl Tally {
 }
 
 /// Runs `connections` loops side by side until all have ended.
-pub(crate) async fn run(connections: usize, each: &Loop) -> Tally {
+pub(crate) async fn run(connections: usize, each: &ClosedLoop) -> LoadReport {
     let mut loops = JoinSet::new();
     for _ in 0..connections {
         loops.spawn(run_one(each.clone()));
     }
-    let mut sum = Tally::default();
+    let mut sum = LoadReport::default();
     while let Some(ended) = loops.join_next().await {
-        if let Ok(tally) = ended {
-            sum.add(tally);
+        if let Ok(report) = ended {
+            sum.add(report);
         }
     }
     sum
 }
 
-async fn run_one(each: Loop) -> Tally {
-    let mut tally = Tally::default();
+async fn run_one(each: ClosedLoop) -> LoadReport {
+    let mut report = LoadReport::default();
     let mut connection = None;
     let mut events = Vec::new();
     let mut started_ns = clock::now_ns();
-    while started_ns < each.until_ns && tally.requests < each.requests_max {
+    while started_ns < each.until_ns && report.requests < each.requests_max {
         events.clear();
         match exchange(&mut connection, &each, &mut events).await {
             Ok(()) => {
                 let ended_ns = clock::now_ns();
-                tally.add_exchange(started_ns, ended_ns, &events);
+                report.add_exchange(started_ns, ended_ns, &events);
                 started_ns = ended_ns;
             }
             Err(error) => {
                 connection = None;
-                tally.add_error(error);
-                if tally.errors >= ERRORS_MAX {
+                report.add_error(error);
+                if report.errors >= ERRORS_MAX {
                     break;
                 }
                 started_ns = clock::now_ns();
             }
         }
     }
-    tally
+    report
 }
 
 async fn exchange(
     slot: &mut Option<Connection>,
-    each: &Loop,
+    each: &ClosedLoop,
     events: &mut Vec<Event>,
 ) -> Result<(), ExchangeError> {
     let connection = match slot {
@@ -129,7 +129,7 @@ mod tests {
 
     use tokio::task::JoinSet;
 
-    use super::{Loop, Tally, run};
+    use super::{ClosedLoop, LoadReport, run};
     use crate::prompt::Prompt;
     use crate::target::peers::mock;
     use crate::upstream;
@@ -137,30 +137,30 @@ mod tests {
     const REQUESTS: u64 = 3;
 
     /// What two loops see of the real mock upstream.
-    async fn ask(prompt: Prompt) -> Tally {
+    async fn ask(prompt: Prompt) -> LoadReport {
         let (_, target) = mock().unwrap();
         let mut servers = JoinSet::new();
         servers.spawn(upstream::serve(upstream::Args { listen: target.address, addresses: 1 }));
-        target.ready(Path::new("")).await.unwrap();
-        let request = prompt.request(&target, 1_024).into();
+        target.wait_until_ready(Path::new("")).await.unwrap();
+        let request = target.request(prompt, 1_024).into();
         let address = target.address;
-        let each = Loop { address, request, until_ns: u64::MAX, requests_max: REQUESTS };
+        let each = ClosedLoop { address, request, until_ns: u64::MAX, requests_max: REQUESTS };
         run(2, &each).await
     }
 
     #[tokio::test]
     async fn every_request_of_every_loop_is_counted() {
-        let tally = ask(Prompt::Chat).await;
-        assert_eq!((tally.requests, tally.errors, tally.events), (2 * REQUESTS, 0, 0));
-        assert_eq!(tally.latencies_ns.len(), 6);
+        let report = ask(Prompt::Chat).await;
+        assert_eq!((report.requests, report.errors, report.events), (2 * REQUESTS, 0, 0));
+        assert_eq!(report.latencies_ns.len(), 6);
     }
 
     #[tokio::test]
     async fn every_event_but_usage_and_done_has_a_delay() {
-        let tally = ask(Prompt::Stream { events: 4, pause_us: 0 }).await;
-        assert_eq!((tally.requests, tally.errors), (2 * REQUESTS, 0));
-        assert_eq!(tally.events, 2 * REQUESTS * (4 + 2));
-        assert_eq!(tally.delays_ns.len(), 24);
-        assert_eq!(tally.first_events_ns.len(), 6);
+        let report = ask(Prompt::Stream { events: 4, pause_us: 0 }).await;
+        assert_eq!((report.requests, report.errors), (2 * REQUESTS, 0));
+        assert_eq!(report.events, 2 * REQUESTS * (4 + 2));
+        assert_eq!(report.delays_ns.len(), 24);
+        assert_eq!(report.first_events_ns.len(), 6);
     }
 }

@@ -3,6 +3,7 @@
 mod bare;
 mod client;
 mod clock;
+mod command;
 mod count;
 mod error;
 mod load;

@@ -1,20 +1,19 @@
-//! The words that the load and the mock upstream share.
+//! The protocol between the load and the mock upstream.
 //!
-//! What the mock shall do travels in the `user` field of the request body, which
-//! every OpenAI client may send and no proxy may change.
-
-use std::fmt::Write as _;
+//! What the mock does is in the `user` field of the request body, which every OpenAI client may
+//! send and no proxy may change.
 
 use memchr::memmem;
 
-use crate::target::Target;
 use crate::wire::number_after;
 
 /// The model that every request names.
 pub(crate) const MODEL: &str = "bench/model";
-const PATH: &str = "/v1/chat/completions";
+pub(crate) const PATH: &str = "/v1/chat/completions";
+/// Precedes the timestamp of an event.
+pub(crate) const STAMP_LABEL: &[u8] = br#""content":""#;
 
-/// What a request asks of the mock upstream.
+/// What the mock upstream answers a request with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prompt {
     /// One completion of 1 KB.
@@ -26,7 +25,6 @@ pub(crate) enum Prompt {
 }
 
 impl Prompt {
-    /// Reads what a request body asks for.
     pub(crate) fn parse(body: &[u8]) -> Self {
         if memmem::find(body, br#""stream":true"#).is_none() {
             return Self::Chat;
@@ -38,7 +36,7 @@ impl Prompt {
     }
 
     /// A request body of `body_bytes`, or as short as it can be.
-    fn body(self, body_bytes: usize) -> String {
+    pub(crate) fn body(self, body_bytes: usize) -> String {
         let wish = match self {
             Self::Chat => String::from(r#""stream":false,"user":"bench""#),
             Self::Stream { events, pause_us } => {
@@ -50,23 +48,6 @@ impl Prompt {
         let close = format!(r#""}}],{wish}}}"#);
         let padding = body_bytes.saturating_sub(open.len()).saturating_sub(close.len());
         format!("{open}{}{close}", "a word ".repeat(padding / 7 + 1).get(..padding).unwrap_or(""))
-    }
-
-    /// The whole request as `target` wants it.
-    pub(crate) fn request(self, target: &Target, body_bytes: usize) -> Vec<u8> {
-        let body = self.body(body_bytes);
-        let mut head = format!(
-            "POST {PATH} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
-            target.address,
-            body.len()
-        );
-        for (name, value) in &target.headers {
-            // Writing to a `String` cannot fail.
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        head.push_str("\r\n");
-        head.push_str(&body);
-        head.into_bytes()
     }
 }
 

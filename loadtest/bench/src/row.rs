@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::BenchError;
-use crate::load::Tally;
+use crate::load::LoadReport;
 use crate::stats::{histogram, quantile_ns};
 
 /// What was measured once.
@@ -65,7 +65,7 @@ impl Slice {
     pub(crate) fn new(
         (round, scenario, target): (u32, &'static str, &'static str),
         (elapsed_ns, cpu_ns): (u64, u64),
-        tally: &Tally,
+        report: &LoadReport,
     ) -> Self {
         Self {
             round,
@@ -73,16 +73,16 @@ impl Slice {
             target,
             elapsed_ns,
             cpu_ns,
-            requests: tally.requests,
-            events: tally.events,
-            errors: tally.errors,
-            latency_p50_ns: quantile_ns(&tally.latencies_ns, 500),
-            latency_p99_ns: quantile_ns(&tally.latencies_ns, 990),
-            first_event_p50_ns: quantile_ns(&tally.first_events_ns, 500),
-            delay_p50_ns: quantile_ns(&tally.delays_ns, 500),
-            delay_p99_ns: quantile_ns(&tally.delays_ns, 990),
-            delay_max_ns: quantile_ns(&tally.delays_ns, 1000),
-            delay_histogram: histogram(&tally.delays_ns).to_vec(),
+            requests: report.requests,
+            events: report.events,
+            errors: report.errors,
+            latency_p50_ns: quantile_ns(&report.latencies_ns, 500),
+            latency_p99_ns: quantile_ns(&report.latencies_ns, 990),
+            first_event_p50_ns: quantile_ns(&report.first_events_ns, 500),
+            delay_p50_ns: quantile_ns(&report.delays_ns, 500),
+            delay_p99_ns: quantile_ns(&report.delays_ns, 990),
+            delay_max_ns: quantile_ns(&report.delays_ns, 1000),
+            delay_histogram: histogram(&report.delays_ns).to_vec(),
         }
     }
 }
@@ -94,10 +94,6 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// Starts a new file.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be created.
     pub(crate) fn create(path: &Path) -> Result<Self, BenchError> {
         let file = File::create(path)
             .map_err(|source| BenchError::File { path: path.to_owned(), source })?;
@@ -105,10 +101,6 @@ impl Rows {
     }
 
     /// Writes a row at once, so that a run that is cut short leaves what it has.
-    ///
-    /// # Errors
-    ///
-    /// When the disk is full.
     pub(crate) fn push(&mut self, row: &Row) -> Result<(), BenchError> {
         let mut line = serde_json::to_vec(row).map_err(|source| BenchError::Row { source })?;
         line.push(b'\n');

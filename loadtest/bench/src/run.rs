@@ -17,15 +17,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::clock;
+use crate::command::{RunningProgram, StopTarget};
 use crate::error::BenchError;
-use crate::load::{self, Loop};
+use crate::load::{self, ClosedLoop};
 use crate::process;
 use crate::prompt::Prompt;
 use crate::row::{Row, Rows, Slice};
 use crate::run::report::Report;
 use crate::target::gateway::gateway;
 use crate::target::peers::{bare, mock, nginx};
-use crate::target::{Running, Stop, Target};
+use crate::target::{RunningTarget, Target};
 
 const NS_PER_MS: u64 = 1_000_000;
 const STARTS: u32 = 5;
@@ -102,17 +103,7 @@ impl Scenario {
     }
 }
 
-/// A target that is up; `running` is `None` for the mock, which runs for all.
-struct Up {
-    target: Target,
-    running: Option<Running>,
-}
-
 /// Measures everything, prints the report and writes the rows.
-///
-/// # Errors
-///
-/// When a target does not start, a request fails or a chunk was held back too long.
 pub(crate) async fn run(args: Args) -> Result<(), BenchError> {
     prepare_process(args.load_cpu)?;
     let folder = scratch_folder()?;
@@ -127,7 +118,7 @@ async fn measure(args: &Args, folder: &Path) -> Result<(), BenchError> {
     let mock_log = log_of(&direct, folder);
     let _mock = mock_command.start(&mock_log)?;
     let upstream = direct.address;
-    direct.ready(&mock_log).await?;
+    direct.wait_until_ready(&mock_log).await?;
     let mut targets = vec![direct, nginx(&args.nginx, folder, upstream)?, bare(upstream)?];
     if let Some(program) = &args.gateway {
         targets.push(gateway(program, folder, upstream)?);
@@ -137,8 +128,8 @@ async fn measure(args: &Args, folder: &Path) -> Result<(), BenchError> {
     let mut fleet = Vec::new();
     for target in targets {
         let running = start(&target, folder, args.proxy_cpu)?;
-        target.ready(&log_of(&target, folder)).await?;
-        fleet.push(Up { target, running });
+        target.wait_until_ready(&log_of(&target, folder)).await?;
+        fleet.push(RunningTarget { target, running });
     }
     let memories = memory::measure(&fleet, args.idle_streams, args.settle_s).await?;
     for memory in &memories {
@@ -162,10 +153,6 @@ fn prepare_process(load_cpu: usize) -> Result<(), BenchError> {
 }
 
 /// A folder for configurations, logs and data, gone at the end.
-///
-/// # Errors
-///
-/// When the disk is full.
 pub(crate) fn scratch_folder() -> Result<tempfile::TempDir, BenchError> {
     tempfile::tempdir().map_err(|source| BenchError::File { path: std::env::temp_dir(), source })
 }
@@ -178,10 +165,6 @@ pub(crate) fn keep_what_explains(folder: tempfile::TempDir, result: &Result<(), 
 }
 
 /// Writes what was measured with what.
-///
-/// # Errors
-///
-/// When the disk is full.
 pub(crate) fn record_setup(targets: &[Target], rows: &mut Rows) -> Result<(), BenchError> {
     let arguments = std::env::args().skip(1).collect();
     let version = env!("CARGO_PKG_VERSION");
@@ -197,7 +180,7 @@ fn log_of(target: &Target, folder: &Path) -> PathBuf {
     folder.join(format!("{}.log", target.name))
 }
 
-fn start(target: &Target, folder: &Path, cpu: usize) -> Result<Option<Running>, BenchError> {
+fn start(target: &Target, folder: &Path, cpu: usize) -> Result<Option<RunningProgram>, BenchError> {
     let Some(command) = target.command.clone() else { return Ok(None) };
     command.pinned(cpu).start(&log_of(target, folder)).map(Some)
 }
@@ -213,8 +196,8 @@ async fn measure_starts(
         for target in targets {
             let started_ns = clock::now_ns();
             let Some(mut running) = start(target, folder, cpu)? else { continue };
-            let ready_ns = target.ready(&log_of(target, folder)).await?;
-            running.stop(Stop::Itself);
+            let ready_ns = target.wait_until_ready(&log_of(target, folder)).await?;
+            running.stop(StopTarget::Itself);
             let first_200_ns = ready_ns.saturating_sub(started_ns);
             rows.push(&Row::Start { target: target.name, attempt, first_200_ns })?;
             starts.push((target.name, first_200_ns));
@@ -223,7 +206,11 @@ async fn measure_starts(
     Ok(starts)
 }
 
-async fn run_rounds(args: &Args, fleet: &[Up], rows: &mut Rows) -> Result<Vec<Slice>, BenchError> {
+async fn run_rounds(
+    args: &Args,
+    fleet: &[RunningTarget],
+    rows: &mut Rows,
+) -> Result<Vec<Slice>, BenchError> {
     let mut random = StdRng::seed_from_u64(args.seed);
     let scenarios = Scenario::all(args);
     for up in fleet {
@@ -234,7 +221,7 @@ async fn run_rounds(args: &Args, fleet: &[Up], rows: &mut Rows) -> Result<Vec<Sl
     let mut slices = Vec::new();
     for round in 1..=args.rounds {
         for scenario in scenarios {
-            let mut order: Vec<&Up> = fleet.iter().collect();
+            let mut order: Vec<&RunningTarget> = fleet.iter().collect();
             order.shuffle(&mut random);
             for up in order {
                 let slice = run_slice(up, scenario, round, args.body_bytes).await?;
@@ -247,24 +234,24 @@ async fn run_rounds(args: &Args, fleet: &[Up], rows: &mut Rows) -> Result<Vec<Sl
 }
 
 async fn run_slice(
-    up: &Up,
+    up: &RunningTarget,
     scenario: Scenario,
     round: u32,
     body_bytes: usize,
 ) -> Result<Slice, BenchError> {
-    let request: Arc<[u8]> = scenario.prompt.request(&up.target, body_bytes).into();
+    let request: Arc<[u8]> = up.target.request(scenario.prompt, body_bytes).into();
     let cpu_ns = || up.running.as_ref().map_or(0, |running| process::cpu_ns(running.pid()));
     let cpu_before_ns = cpu_ns();
     let started_ns = clock::now_ns();
     let until_ns = started_ns.saturating_add(scenario.slice_ms.saturating_mul(NS_PER_MS));
-    let each = Loop { address: up.target.address, request, until_ns, requests_max: u64::MAX };
-    let mut tally = load::run(scenario.connections, &each).await;
+    let each = ClosedLoop { address: up.target.address, request, until_ns, requests_max: u64::MAX };
+    let mut report = load::run(scenario.connections, &each).await;
     let spent =
         (clock::now_ns().saturating_sub(started_ns), cpu_ns().saturating_sub(cpu_before_ns));
     let target = up.target.name;
     // Errors must be 0: a target that refuses half of its requests looks fast.
-    if let Some(source) = tally.last_error.take() {
+    if let Some(source) = report.last_error.take() {
         return Err(BenchError::Target { target, source });
     }
-    Ok(Slice::new((round, scenario.name, target), spent, &tally))
+    Ok(Slice::new((round, scenario.name, target), spent, &report))
 }

@@ -22,8 +22,6 @@ use crate::wire::{Framing, Head};
 const CONNECTIONS_MAX: usize = 30_000;
 const READ_BYTES: usize = 16 * 1024;
 const COMPLETION_BYTES: usize = 1024;
-/// What stands in an event before the stamp.
-pub(crate) const STAMP_LABEL: &[u8] = br#""content":""#;
 
 /// Where the mock listens.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,10 +42,6 @@ pub(crate) fn addresses(first: SocketAddr, count: u8) -> Vec<SocketAddr> {
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-///
-/// When an address cannot be bound.
 pub(crate) async fn serve(args: Args) -> Result<Infallible, BenchError> {
     let mut listeners = JoinSet::new();
     for address in addresses(args.listen, args.addresses) {

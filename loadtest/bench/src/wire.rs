@@ -50,10 +50,6 @@ pub(crate) struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// Reads the head at the start of `bytes`; `None` when it is not all there.
-    ///
-    /// # Errors
-    ///
-    /// When the head is too long or its length is not a number.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Option<Self>, WireError> {
         let Some(end) = memmem::find(bytes, HEAD_END) else {
             return if bytes.len() > HEAD_BYTES_MAX {
@@ -131,10 +127,6 @@ impl Chunks {
     }
 
     /// Appends to `payload` what `input` carries and returns how much of `input` was used.
-    ///
-    /// # Errors
-    ///
-    /// When the input is not chunked.
     pub(crate) fn decode(
         &mut self,
         input: &[u8],

@@ -1,5 +1,5 @@
-//! Measures an installation with many models and keys. Figures that depend on a clock swing with
-//! the machine; what repeats are the bytes, and that a change costs the same at each size.
+//! Measures an installation with many models and keys. Times swing with the machine; what repeats
+//! are the bytes, and that a change costs the same at each size.
 
 mod measure;
 mod report;
@@ -9,29 +9,29 @@ use clap::Parser;
 use measure::Scale;
 use std::time::Duration;
 
-/// An installation with many models and keys, on a real API server, and what changes cost in it.
+/// Measures an installation with many models and keys on a real API server.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Models in all; what changes cost is measured at a fiftieth and at a fifth of them too
+    /// Models; the cost of a change is also measured at a fiftieth and a fifth of them
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=20_000))]
     models: u32,
-    /// Keys in all
+    /// Keys
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2000..=1_000_000))]
     keys: u32,
     /// Proxies
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     proxies: u8,
-    /// Changes that are timed
+    /// Timed changes
     #[arg(long, default_value_t = 200)]
     changes: u32,
-    /// Keys that are revoked under load, and timed
+    /// Keys revoked under load, and timed
     #[arg(long, default_value_t = 1000)]
     revocations: u32,
-    /// Seconds for which callers ask, while nothing changes, something else, and a model
+    /// Seconds of load for each kind of change
     #[arg(long, default_value_t = 15)]
     load_seconds: u64,
-    /// Minutes after which all is given up
+    /// Minutes until the measurement is abandoned
     #[arg(long, default_value_t = 25)]
     minutes_max: u64,
 }
@@ -51,6 +51,6 @@ fn main() -> anyhow::Result<()> {
     runtime.context("starting the runtime")?.block_on(async {
         let limit = Duration::from_secs(minutes_max * 60);
         let measured = tokio::time::timeout(limit, measure::measure(&scale)).await;
-        measured.with_context(|| format!("given up after {minutes_max} minutes"))?
+        measured.with_context(|| format!("abandoned after {minutes_max} minutes"))?
     })
 }

@@ -1,62 +1,57 @@
 //! The measurement, step by step.
 
-use crate::report::{Report, mib, ms};
+use crate::report::{ResultTable, mib, ms};
 use anyhow::{Context as _, ensure};
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use llm_cluster::{ControlPlane, wait_for};
-use llm_contract::SecretKey;
-use llm_crd::PassthroughModel;
-use llm_scale::{
-    caller::Caller,
-    clock,
-    figures::Figures,
-    installation::Installation,
-    load::{Load, Tally},
-    operator::Operator,
-    proxy::{Proxy, externals},
-    reach::reach,
+use llm_cluster::{
+    ControlPlane, Durations, GatewayClient, Installation, LoadGenerator, LoadReport, Operator,
+    Proxy, clock, external_addresses,
     resources::{self, UPSTREAM_MODEL},
+    wait_for, wait_for_status,
 };
+use llm_contract::SecretKey;
+use llm_crd::{ApiKeyResource, PassthroughModel};
 use llm_sim::{Config, Role, Sim};
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-/// One model of so many is served here; the others are a provider's.
-const SERVED_EACH: u32 = 10;
-/// Models of the first two steps, as shares of all.
+/// One model of so many is served in the cluster; the others are a provider's.
+const SERVED_ONE_IN: u32 = 10;
+/// Steps of growth: this share of all models.
 const STEPS: [u32; 3] = [50, 5, 1];
-/// Changes of which the cost is the mean.
-const COSTED: u32 = 100;
-/// The key of whoever asks all the time, and the first of those that are revoked.
-const OUR_KEY: u32 = 0;
+/// Changes over which the cost of one is averaged.
+const COSTED_CHANGES: u32 = 100;
+/// The key of the load.
+const LOAD_KEY: u32 = 0;
 const FIRST_REVOKED: u32 = 1;
 const STEADY: &str = "steady";
 /// How long a change may take before it counts as lost.
-const LOST: Duration = Duration::from_secs(60);
-/// How long it may take until the operator has nothing to do any more.
-const SETTLE: Duration = Duration::from_secs(900);
-/// Looks, 50 ms apart, at which it had nothing to do and wrote nothing.
-const CALM_LOOKS: u32 = 60;
-/// Callers at each proxy, and how often each asks.
-const CALLERS: usize = 4;
-const ASK_INTERVAL: Duration = Duration::from_millis(50);
-/// Between two changes while callers ask.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(60);
+const IDLE_DEADLINE: Duration = Duration::from_secs(900);
+/// Consecutive polls, 50 ms apart, at which the operator had an empty queue and wrote nothing.
+const IDLE_POLLS: u32 = 60;
+const CLIENTS_PER_PROXY: usize = 4;
+const REQUEST_INTERVAL: Duration = Duration::from_millis(50);
 const CHANGE_INTERVAL: Duration = Duration::from_millis(100);
-/// Rounds of each kind of change, one after the other.
+/// How often the kinds of change alternate.
 const ROUNDS: u32 = 3;
 
-/// What changes while callers ask.
+/// What changes under load.
 #[derive(Clone, Copy)]
-enum Changing {
+enum ConfigChange {
     Nothing,
     Elsewhere,
     Model,
 }
 
-impl Changing {
+impl ConfigChange {
     const ALL: [Self; 3] = [Self::Nothing, Self::Elsewhere, Self::Model];
 }
 
-/// How much of what.
+/// The size of the measurement.
 pub(crate) struct Scale {
     pub(crate) models: u32,
     pub(crate) keys: u32,
@@ -66,41 +61,41 @@ pub(crate) struct Scale {
     pub(crate) load: Duration,
 }
 
-/// What is measured, and those who ask.
-struct Run {
-    report: Report,
-    it: Installation,
+/// The installation under test.
+struct Measurement {
+    results: ResultTable,
+    installation: Installation,
     operator: Operator,
     proxies: Vec<Proxy>,
-    caller: Caller,
+    client: GatewayClient,
     upstream: Sim,
     models: u32,
 }
 
 pub(crate) async fn measure(scale: &Scale) -> anyhow::Result<()> {
-    let mut run = Run::begin(scale).await?;
+    let mut measurement = Measurement::start(scale).await?;
     for share in STEPS {
-        run.grow(scale.models / share).await?;
+        measurement.grow(scale.models / share).await?;
         if share == 1 {
-            run.add_keys(scale).await?;
+            measurement.add_keys(scale).await?;
         }
-        run.settle().await?;
-        run.cost().await?;
+        measurement.wait_until_idle().await?;
+        measurement.cost().await?;
     }
-    run.changes(scale.changes).await?;
-    run.load(scale.load).await?;
-    run.revocations(scale.revocations).await?;
-    run.memory()?;
-    run.first_sync().await?;
-    run.report.write().context("writing the figures")
+    measurement.changes(scale.changes).await?;
+    measurement.load(scale.load).await?;
+    measurement.revocations(scale.revocations).await?;
+    measurement.memory()?;
+    measurement.first_sync().await?;
+    measurement.results.write().context("writing the results")
 }
 
-impl Run {
-    async fn begin(scale: &Scale) -> anyhow::Result<Self> {
-        let mut report = Report::begin();
+impl Measurement {
+    async fn start(scale: &Scale) -> anyhow::Result<Self> {
+        let mut results = ResultTable::new();
         let plane = ControlPlane::options().without_workload_controllers().start().await?;
-        report.at("etcd and the API server run");
-        let it = Installation::on(Arc::new(plane)).await?;
+        results.progress("etcd and the API server run");
+        let installation = Installation::create(Arc::new(plane)).await?;
         let config = Config {
             role: Role::Provider,
             models: vec![UPSTREAM_MODEL.into()],
@@ -108,44 +103,45 @@ impl Run {
             ..Config::default()
         };
         let upstream = Sim::start(config).await.context("starting a provider")?;
-        it.put(&resources::provider(STEADY, upstream.addr(), &[STEADY])?).await?;
-        let caller = it.caller(OUR_KEY).await?;
-        let operator = it.operator().await?;
-        let proxies = it.proxies(scale.proxies).await?;
-        reach(&externals(&proxies), &caller, STEADY, 200, LOST).await?;
-        report.row("proxies", &scale.proxies.to_string(), "");
+        installation.apply(&resources::provider(STEADY, upstream.addr(), &[STEADY])?).await?;
+        let client = installation.client_with_key(LOAD_KEY).await?;
+        let operator = installation.operator().await?;
+        let proxies = installation.proxies(scale.proxies).await?;
+        wait_for_status(&external_addresses(&proxies), &client, STEADY, 200, CHANGE_DEADLINE)
+            .await?;
+        results.row("proxies", &scale.proxies.to_string(), "");
         let memory = format!(
             "{}, a proxy {}",
-            mib(operator.process.memory()?),
-            mib(proxies.first().map_or(Ok(0), |proxy| proxy.process.memory())?),
+            mib(operator.process.memory_bytes()?),
+            mib(proxies.first().map_or(Ok(0), |proxy| proxy.process.memory_bytes())?),
         );
-        report.row("memory of the operator with nothing", &memory, "");
-        Ok(Self { report, it, operator, proxies, caller, upstream, models: 0 })
+        results.row("memory of the idle operator", &memory, "");
+        Ok(Self { results, installation, operator, proxies, client, upstream, models: 0 })
     }
 
-    /// Makes models until there are so many.
+    /// Creates models until there are so many.
     async fn grow(&mut self, models: u32) -> anyhow::Result<()> {
         let (began, before) = (clock::now(), self.models);
         let new = before..models;
-        let (served, provided): (Vec<_>, Vec<_>) = new.partition(|it| it % SERVED_EACH == 0);
+        let (served, provided): (Vec<_>, Vec<_>) = new.partition(|it| it % SERVED_ONE_IN == 0);
         let name = |number: u32| format!("model-{number}");
         let at = self.upstream.addr();
         let provided = provided.into_iter().map(|it| (name(it), name(it)));
         let provided = provided.map(|(name, id)| resources::provider(&name, at, &[&id]));
-        self.it.create_all(provided).await?;
-        self.it.create_all(served.iter().map(|it| resources::model(&name(*it)))).await?;
+        self.installation.create_all(provided).await?;
+        self.installation.create_all(served.iter().map(|it| resources::model(&name(*it)))).await?;
         let address = |number: u32| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)) + number);
         let slices = served.iter().map(|it| resources::endpoints(&name(*it), &[address(*it)]));
-        self.it.create_all(slices).await?;
+        self.installation.create_all(slices).await?;
         self.models = models;
         let rate = f64::from(models - before) / (clock::now() - began).as_secs_f64();
-        self.report.at(&format!("{models} models are made, {rate:.0} a second"));
+        self.results.progress(&format!("{models} models created, {rate:.0} a second"));
         Ok(())
     }
 
     async fn add_keys(&mut self, scale: &Scale) -> anyhow::Result<()> {
         let began = clock::now();
-        let common = resources::hash(&resources::key(OUR_KEY)?)?;
+        let common = resources::hash(&resources::key(LOAD_KEY)?)?;
         let revoked = FIRST_REVOKED..FIRST_REVOKED + scale.revocations;
         let make = |number: u32| {
             let key = resources::key(number)?;
@@ -154,18 +150,17 @@ impl Run {
                 if revoked.contains(&number) { resources::hash(&key)? } else { common.clone() };
             resources::key_resource(&key, &hash)
         };
-        self.it.create_all((FIRST_REVOKED..scale.keys).map(make)).await?;
+        self.installation.create_all((FIRST_REVOKED..scale.keys).map(make)).await?;
         let took = (clock::now() - began).as_secs_f64();
         let rate = f64::from(scale.keys) / took;
-        self.report.at(&format!("{} keys are made, {rate:.0} a second", scale.keys));
+        self.results.progress(&format!("{} keys created, {rate:.0} a second", scale.keys));
         Ok(())
     }
 
-    /// Waits until the operator has nothing to do.
-    async fn settle(&mut self) -> anyhow::Result<()> {
+    async fn wait_until_idle(&mut self) -> anyhow::Result<()> {
         let began = clock::now();
-        let (mut calm, mut before) = (0, -1.0);
-        let is_calm = async || {
+        let (mut idle, mut before) = (0, -1.0);
+        let is_idle = async || {
             let Ok(metrics) = self.operator.metrics().await else { return false };
             let kinds = ["LLMModel", "PassthroughModel", "ApiKey"];
             let of = |name: &str| -> f64 {
@@ -173,162 +168,174 @@ impl Run {
                 series.iter().map(|series| metrics.get(series)).sum()
             };
             let done = of("reconciles_total") + metrics.get("llm_operator_push_updates_total");
-            calm = if of("queued") == 0.0 && done == before { calm + 1 } else { 0 };
+            idle = if of("queued") == 0.0 && done == before { idle + 1 } else { 0 };
             before = done;
-            calm == CALM_LOOKS
+            idle == IDLE_POLLS
         };
-        wait_for("the operator has nothing to do", SETTLE, is_calm).await?;
+        wait_for("the operator is idle", IDLE_DEADLINE, is_idle).await?;
         let took = (clock::now() - began).as_secs();
-        self.report.at(&format!("the operator has nothing to do any more after {took} s"));
+        self.results.progress(&format!("the operator is idle after {took} s"));
         Ok(())
     }
 
     async fn change(&self, id: &str) -> anyhow::Result<()> {
         let changed = resources::provider("changing", self.upstream.addr(), &[id])?;
-        self.it.put::<PassthroughModel>(&changed).await.map(drop)
+        self.installation.apply::<PassthroughModel>(&changed).await.map(drop)
     }
 
-    /// What a change costs, while nobody asks for anything.
+    /// When each proxy first answered so.
+    async fn wait_for(
+        &self,
+        client: &GatewayClient,
+        model: &str,
+        status: u16,
+    ) -> anyhow::Result<Vec<Instant>> {
+        let addresses = external_addresses(&self.proxies);
+        wait_for_status(&addresses, client, model, status, CHANGE_DEADLINE).await
+    }
+
+    /// The cost of a change without load.
     async fn cost(&mut self) -> anyhow::Result<()> {
-        let addresses = externals(&self.proxies);
         let sent = async || {
             let metrics = self.operator.metrics().await?;
             anyhow::Ok(metrics.get("llm_operator_push_sent_bytes_total"))
         };
         let cpu = || {
-            let proxies = self.proxies.iter().map(|proxy| proxy.process.cpu());
+            let proxies = self.proxies.iter().map(|proxy| proxy.process.cpu_time());
             let proxies = proxies.sum::<anyhow::Result<Duration>>()?;
-            anyhow::Ok((self.operator.process.cpu()?, proxies))
+            anyhow::Ok((self.operator.process.cpu_time()?, proxies))
         };
-        self.change("costs-nothing-yet").await?;
-        reach(&addresses, &self.caller, "costs-nothing-yet", 200, LOST).await?;
+        self.change("warm-up").await?;
+        self.wait_for(&self.client, "warm-up", 200).await?;
         let (bytes_before, (operator_before, proxies_before)) = (sent().await?, cpu()?);
-        for number in 0..COSTED {
+        for number in 0..COSTED_CHANGES {
             self.change(&format!("costs-{}-{number}", self.models)).await?;
         }
-        let last = format!("costs-{}-{}", self.models, COSTED - 1);
-        reach(&addresses, &self.caller, &last, 200, LOST).await?;
+        let last = format!("costs-{}-{}", self.models, COSTED_CHANGES - 1);
+        self.wait_for(&self.client, &last, 200).await?;
         let (bytes, (operator, proxies)) = (sent().await?, cpu()?);
         let count = u32::try_from(self.proxies.len()).unwrap_or(u32::MAX);
         let figure = format!(
             "{:.0} bytes to each proxy; CPU {} of the operator, {} of each proxy",
-            (bytes - bytes_before) / f64::from(COSTED) / f64::from(count),
-            ms((operator - operator_before) / COSTED),
-            ms((proxies - proxies_before) / COSTED / count),
+            (bytes - bytes_before) / f64::from(COSTED_CHANGES) / f64::from(count),
+            ms((operator - operator_before) / COSTED_CHANGES),
+            ms((proxies - proxies_before) / COSTED_CHANGES / count),
         );
         let what = format!("a change, with {} models", self.models);
-        self.report.row(&what, &figure, "the same at each size");
+        self.results.row(&what, &figure, "the same at each size");
         Ok(())
     }
 
-    /// How long changes take.
+    /// How long a change takes to reach every proxy.
     async fn changes(&mut self, count: u32) -> anyhow::Result<()> {
-        let addresses = externals(&self.proxies);
-        let mut figures = Figures::default();
+        let mut durations = Durations::default();
         for number in 0..count {
             let id = format!("timed-{number}");
             self.change(&id).await?;
-            let accepted = clock::now();
-            let reached = reach(&addresses, &self.caller, &id, 200, LOST).await?;
-            figures.extend(reached.into_iter().map(|at| at.saturating_duration_since(accepted)));
+            let written = clock::now();
+            let applied = self.wait_for(&self.client, &id, 200).await?;
+            durations.extend(applied.into_iter().map(|at| at.saturating_duration_since(written)));
         }
-        self.report.row("a change in etcd is in force", &figures.to_string(), "p99 < 1 s");
+        self.results.row("a change in etcd is in force", &durations.to_string(), "p99 < 1 s");
         Ok(())
     }
 
-    /// What callers notice of ten changes a second: compared with when nothing changes, and with
-    /// when something changes as often that is nothing to us, which the API server and this program
-    /// share the machine's processors for all the same.
+    /// The effect of ten changes a second on latency, against no changes and against as many changes
+    /// of objects the operator does not watch, for which the API server and this program use the
+    /// machine's processors all the same.
     async fn load(&mut self, each: Duration) -> anyhow::Result<()> {
-        let mut tallies = [(); Changing::ALL.len()].map(|()| Tally::default());
+        let mut reports = [(); ConfigChange::ALL.len()].map(|()| LoadReport::default());
         let mut changed = 0;
         for _ in 0..ROUNDS {
-            for (changing, tally) in Changing::ALL.iter().zip(&mut tallies) {
-                let load = self.callers();
+            for (change, report) in ConfigChange::ALL.iter().zip(&mut reports) {
+                let load = self.start_load();
                 let end = clock::now() + each / ROUNDS;
                 let mut ticks = tokio::time::interval(CHANGE_INTERVAL);
                 while clock::now() < end {
                     ticks.tick().await;
                     changed += 1;
-                    match changing {
-                        Changing::Nothing => {}
-                        Changing::Elsewhere => self.change_elsewhere(changed).await?,
-                        Changing::Model => self.change(&format!("pushed-{changed}")).await?,
+                    match change {
+                        ConfigChange::Nothing => {}
+                        ConfigChange::Elsewhere => self.change_elsewhere(changed).await?,
+                        ConfigChange::Model => self.change(&format!("pushed-{changed}")).await?,
                     }
                 }
-                *tally += load.stop().await;
+                *report += load.stop().await;
             }
         }
-        for (changing, tally) in Changing::ALL.iter().zip(tallies) {
-            let (what, goal) = match changing {
-                Changing::Nothing => ("answers, nothing changes", ""),
-                Changing::Elsewhere => ("answers, ten changes a second of something else", ""),
-                Changing::Model => ("answers, ten changes a second of a model", "p99 <= 10 % more"),
+        for (change, report) in ConfigChange::ALL.iter().zip(reports) {
+            let (what, goal) = match change {
+                ConfigChange::Nothing => ("answers, nothing changes", ""),
+                ConfigChange::Elsewhere => {
+                    ("answers, ten changes a second of an unrelated object", "")
+                }
+                ConfigChange::Model => {
+                    ("answers, ten changes a second of a model", "p99 <= 10 % more")
+                }
             };
-            ensure!(tally.failed == 0, "{what}: {} failed: {:?}", tally.failed, tally.failures);
-            self.report.row(what, &tally.latencies.to_string(), goal);
+            ensure!(report.failed == 0, "{what}: {} failed: {:?}", report.failed, report.errors);
+            self.results.row(what, &report.latencies.to_string(), goal);
         }
         Ok(())
     }
 
-    /// Changes something that no operator looks at.
+    /// Changes an object that no operator watches.
     async fn change_elsewhere(&self, number: u32) -> anyhow::Result<()> {
         let data = [("changed".to_owned(), number.to_string())].into();
-        let name = Some("nothing-to-us".to_owned());
+        let name = Some("unrelated".to_owned());
         let metadata = ObjectMeta { name, ..ObjectMeta::default() };
         let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
-        self.it.put(&map).await.map(drop)
+        self.installation.apply(&map).await.map(drop)
     }
 
-    fn callers(&self) -> Load {
-        let addresses = externals(&self.proxies);
-        Load::paced(&self.caller, &addresses, STEADY, CALLERS, ASK_INTERVAL)
+    fn start_load(&self) -> LoadGenerator {
+        let addresses = external_addresses(&self.proxies);
+        LoadGenerator::paced(&self.client, &addresses, STEADY, CLIENTS_PER_PROXY, REQUEST_INTERVAL)
     }
 
-    /// How long revocations take while callers ask.
+    /// How long a revocation takes under load.
     async fn revocations(&mut self, count: u32) -> anyhow::Result<()> {
-        let addresses = externals(&self.proxies);
         let keys = (FIRST_REVOKED..FIRST_REVOKED + count).map(resources::key);
         let keys: Vec<SecretKey> = keys.collect::<anyhow::Result<_>>()?;
         for key in &keys {
-            // Each proxy has seen that it is good.
-            reach(&addresses, &self.caller.with(key), STEADY, 200, LOST).await?;
+            // Each proxy has the key in its cache.
+            self.wait_for(&self.client.with_key(key), STEADY, 200).await?;
         }
-        let load = self.callers();
-        let mut figures = Figures::default();
+        let load = self.start_load();
+        let mut durations = Durations::default();
         for key in &keys {
-            self.it.delete::<llm_crd::ApiKeyResource>(key.id().as_str()).await?;
-            let accepted = clock::now();
-            let reached = reach(&addresses, &self.caller.with(key), STEADY, 401, LOST).await?;
-            figures.extend(reached.into_iter().map(|at| at.saturating_duration_since(accepted)));
+            self.installation.delete::<ApiKeyResource>(key.id().as_str()).await?;
+            let written = clock::now();
+            let applied = self.wait_for(&self.client.with_key(key), STEADY, 401).await?;
+            durations.extend(applied.into_iter().map(|at| at.saturating_duration_since(written)));
         }
-        let tally = load.stop().await;
-        ensure!(tally.failed == 0, "{} failed: {:?}", tally.failed, tally.failures);
-        self.report.row("a revocation is in force", &figures.to_string(), "p99 <= 1 s");
+        let report = load.stop().await;
+        ensure!(report.failed == 0, "{} failed: {:?}", report.failed, report.errors);
+        self.results.row("a revocation is in force", &durations.to_string(), "p99 <= 1 s");
         Ok(())
     }
 
     fn memory(&mut self) -> anyhow::Result<()> {
-        let operator = mib(self.operator.process.memory()?);
-        let proxies = self.proxies.iter().map(|proxy| proxy.process.memory());
+        let operator = mib(self.operator.process.memory_bytes()?);
+        let proxies = self.proxies.iter().map(|proxy| proxy.process.memory_bytes());
         let proxies = proxies.collect::<anyhow::Result<Vec<_>>>()?;
-        let most = mib(proxies.into_iter().max().unwrap_or_default());
-        self.report.row("memory of the operator", &operator, "< 300 MiB");
-        self.report.row("memory of a proxy, at most", &most, "");
+        let max = mib(proxies.into_iter().max().unwrap_or_default());
+        self.results.row("memory of the operator", &operator, "< 300 MiB");
+        self.results.row("memory of the largest proxy", &max, "");
         Ok(())
     }
 
-    /// How long an operator that begins takes until a proxy that begins has the whole table.
+    /// The time from the start of an operator until a new proxy has the whole table.
     async fn first_sync(&mut self) -> anyhow::Result<()> {
         self.proxies.clear();
         let began = clock::now();
-        let next = self.it.operator().await?;
+        let next = self.installation.operator().await?;
         let seen = clock::now() - began;
         std::mem::replace(&mut self.operator, next).kill()?;
         let began = clock::now();
-        let proxy = self.it.proxy().await?;
+        self.proxies = vec![self.installation.proxy().await?];
         let last = format!("model-{}", self.models - 1);
-        reach(&[proxy.external()], &self.caller, &last, 200, LOST).await?;
+        self.wait_for(&self.client, &last, 200).await?;
         let sent = clock::now() - began;
         let figure = format!(
             "{:.1} s: {:.1} s until the operator has compiled it, {:.1} s until a proxy has it",
@@ -336,16 +343,19 @@ impl Run {
             seen.as_secs_f64(),
             sent.as_secs_f64(),
         );
-        self.report.row("from nothing to a whole table in force", &figure, "< 20 s");
+        self.results.row("from nothing to a whole table in force", &figure, "< 20 s");
         let cpu = format!(
             "{:.1} s of the operator, {:.1} s of the proxy",
-            self.operator.process.cpu()?.as_secs_f64(),
-            proxy.process.cpu()?.as_secs_f64(),
+            self.operator.process.cpu_time()?.as_secs_f64(),
+            self.proxies
+                .iter()
+                .map(|it| it.process.cpu_time())
+                .sum::<anyhow::Result<Duration>>()?
+                .as_secs_f64(),
         );
-        self.report.row("CPU for that", &cpu, "");
-        let memory = mib(self.operator.process.memory()?);
-        self.report.row("memory of the operator after it", &memory, "< 300 MiB");
-        self.proxies.push(proxy);
+        self.results.row("CPU for that", &cpu, "");
+        let memory = mib(self.operator.process.memory_bytes()?);
+        self.results.row("memory of the operator after it", &memory, "< 300 MiB");
         Ok(())
     }
 }

@@ -86,7 +86,7 @@ enum OverloadArgument {
 }
 
 impl Arguments {
-    /// What the server is told; or why it cannot start.
+    /// The configuration of the server, or why it cannot start.
     pub(crate) fn into_config(self) -> Result<Config, MissingWeights> {
         let models = if self.served_model_name.is_empty() {
             self.model

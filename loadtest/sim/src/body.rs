@@ -22,12 +22,12 @@ pub(crate) const BUSY_EVENT: &str = "data: {\"error\": {\"message\": \"The engin
 /// What a handler answers with.
 pub(crate) enum Content {
     Whole(Bytes),
-    Events(Pin<Box<dyn Stream<Item = Part> + Send>>),
+    Events(Pin<Box<dyn Stream<Item = EventChunk> + Send>>),
 }
 
 /// Some events of a stream.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct EventChunk {
     pub(crate) bytes: Bytes,
     /// These are the closing events.
     pub(crate) tail: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Part {
 impl Content {
     /// A stream that holds only `events`.
     pub(crate) fn only(events: &'static str) -> Self {
-        let part = Part { bytes: Bytes::from_static(events.as_bytes()), tail: false };
+        let part = EventChunk { bytes: Bytes::from_static(events.as_bytes()), tail: false };
         Self::Events(Box::pin(futures::stream::iter([part])))
     }
 }
@@ -46,12 +46,12 @@ impl Content {
 pub(crate) enum Cut {
     Nowhere,
     BeforeTail,
-    AfterEvents(usize, Then),
+    AfterEvents(usize, AfterCut),
 }
 
-/// What comes behind the cut.
+/// What follows the cut.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Then {
+pub(crate) enum AfterCut {
     Cut(Ending),
     Stall,
     Error,
@@ -78,31 +78,31 @@ impl ReplyBody {
         Self { content, cut, over: false, control, exchange }
     }
 
-    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Part>> {
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<EventChunk>> {
         match &mut self.content {
             Content::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
-                Poll::Ready(Some(Part { bytes, tail: false }))
+                Poll::Ready(Some(EventChunk { bytes, tail: false }))
             }
             Content::Events(events) => events.as_mut().poll_next(cx),
         }
     }
 
-    /// Behind the cut.
-    fn poll_then(&mut self, then: Then) -> Poll<Option<Bytes>> {
+    /// What follows the cut.
+    fn poll_after_cut(&mut self, then: AfterCut) -> Poll<Option<Bytes>> {
         match then {
-            Then::Cut(ending) => {
+            AfterCut::Cut(ending) => {
                 self.control.end(ending);
                 Poll::Pending
             }
-            // Nobody wakes this; the exchange ends when the client goes.
-            Then::Stall => Poll::Pending,
-            Then::Error => {
+            // Never woken; the exchange ends when the client disconnects.
+            AfterCut::Stall => Poll::Pending,
+            AfterCut::Error => {
                 self.over = true;
                 Poll::Ready(Some(Bytes::from_static(ENGINE_DEAD_EVENT.as_bytes())))
             }
-            Then::End => {
+            AfterCut::End => {
                 self.over = true;
                 Poll::Ready(None)
             }
@@ -110,7 +110,7 @@ impl ReplyBody {
     }
 
     /// What the cut leaves of a part.
-    fn shorten(&mut self, whole: bool, part: Part) -> Bytes {
+    fn shorten(&mut self, whole: bool, part: EventChunk) -> Bytes {
         match &mut self.cut {
             Cut::Nowhere => part.bytes,
             Cut::BeforeTail if part.tail => Bytes::new(),
@@ -139,7 +139,7 @@ impl ReplyBody {
             if let Cut::AfterEvents(0, then) = self.cut
                 && !(whole && matches!(&self.content, Content::Whole(bytes) if !bytes.is_empty()))
             {
-                return self.poll_then(then);
+                return self.poll_after_cut(then);
             }
             let Some(part) = std::task::ready!(self.poll_content(cx)) else {
                 self.over = true;
@@ -187,7 +187,7 @@ impl Body for ReplyBody {
 
 /// Why a request body could not be read.
 #[derive(Debug)]
-pub(crate) enum Unread {
+pub(crate) enum BodyError {
     /// The client went away or broke the framing.
     Broken,
     /// More than the configured limit.
@@ -195,13 +195,13 @@ pub(crate) enum Unread {
 }
 
 /// Reads a request body of at most `bytes_max` bytes.
-pub(crate) async fn read(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Unread> {
+pub(crate) async fn read(mut body: Incoming, bytes_max: usize) -> Result<Bytes, BodyError> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_broken| Unread::Broken)?;
+        let frame = frame.map_err(|_broken| BodyError::Broken)?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > bytes_max {
-            return Err(Unread::TooLarge);
+            return Err(BodyError::TooLarge);
         }
         whole.extend_from_slice(&data);
     }

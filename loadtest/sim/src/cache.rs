@@ -17,7 +17,7 @@ pub(crate) struct Cache {
     blocks: HashMap<u64, Block>,
     /// Blocks that no request holds, the least recently used first.
     idle: BTreeMap<u64, u64>,
-    /// Blocks held by requests that nobody can share: the end of a prompt, the answer.
+    /// Blocks of requests that cannot be shared: the end of a prompt, the answer.
     private: usize,
     ticks: u64,
 }
@@ -28,9 +28,9 @@ struct Block {
     used: u64,
 }
 
-/// What one prompt found and brought.
+/// What a prompt found in the cache and added to it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct CacheHit {
     /// Tokens that were in the cache.
     pub(crate) cached: usize,
     /// Tokens that are in the cache from now on.
@@ -54,9 +54,9 @@ impl Cache {
 
     /// Holds the whole blocks of a prompt. The last token is always computed, so a
     /// prompt that is all in the cache still misses its last block.
-    pub(crate) fn hold(&mut self, prompt: &[u64]) -> Found {
+    pub(crate) fn hold(&mut self, prompt: &[u64]) -> CacheHit {
         let hit_max = prompt.len().saturating_sub(1) / self.block_size;
-        let mut found = Found::default();
+        let mut found = CacheHit::default();
         let mut unbroken = true;
         for (at, hash) in chain(prompt, self.block_size).enumerate() {
             let known = self.blocks.contains_key(&hash);

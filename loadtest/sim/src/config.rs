@@ -1,4 +1,4 @@
-//! What a simulated server is told when it starts.
+//! The configuration of a simulated server.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

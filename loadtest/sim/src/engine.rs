@@ -1,6 +1,6 @@
 //! The engine: slots, a first-come queue, the KV cache, and when which token is due.
 //!
-//! A [`Place`] is the room one request takes, first in the queue and then in a slot; dropping
+//! A [`QueueSlot`] is the room one request takes, first in the queue and then in a slot; dropping
 //! it gives the room back, so a client that goes away stops its generation by dropping
 //! the reply. One timer per request, reset for each token.
 
@@ -15,8 +15,8 @@ use crate::cache::Cache;
 use crate::clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::state::Watched;
-use crate::text::{Finish, Script};
+use crate::state::StateWatch;
+use crate::text::{FinishReason, Script};
 
 /// The simulated engine of one server.
 #[derive(Debug)]
@@ -29,10 +29,10 @@ pub(crate) struct Engine {
     slots: Arc<Semaphore>,
     cache: Mutex<Cache>,
     pub(crate) metrics: Metrics,
-    pub(crate) state: Arc<Watched>,
+    pub(crate) state: Arc<StateWatch>,
 }
 
-/// What to compute: prompts, and the answers that are to come out.
+/// Prompts to compute, and the answers they give.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) prompts: Vec<Vec<u64>>,
@@ -41,9 +41,9 @@ pub(crate) struct Job {
 
 /// The queue is full.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Busy;
+pub(crate) struct QueueFull;
 
-/// Tokens of the prompts, and what of them the cache knew.
+/// Tokens of the prompts, and how many of them were cached.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PromptTokens {
     pub(crate) all: usize,
@@ -57,7 +57,7 @@ impl Job {
         self.prompts.iter().map(Vec::len).sum()
     }
 
-    /// Tokens of all answers together, as far as `tokens` of each are out.
+    /// Tokens of all answers when `tokens` of each are generated.
     pub(crate) fn answer_tokens(&self, tokens: usize) -> usize {
         self.scripts.iter().map(|script| script.tokens().min(tokens)).sum()
     }
@@ -69,7 +69,7 @@ impl Job {
 }
 
 impl Engine {
-    pub(crate) fn new(config: &Config, state: Arc<Watched>) -> Self {
+    pub(crate) fn new(config: &Config, state: Arc<StateWatch>) -> Self {
         Self {
             ttft: config.ttft,
             itl: config.itl,
@@ -84,7 +84,7 @@ impl Engine {
     }
 
     /// Takes a place in the queue.
-    pub(crate) fn enter(self: &Arc<Self>) -> Result<Place, Busy> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Result<QueueSlot, QueueFull> {
         let room = self.state.try_change(|state| {
             let room = state.running + state.waiting < self.places_max;
             state.waiting += usize::from(room);
@@ -92,9 +92,9 @@ impl Engine {
         });
         if !room {
             self.metrics.rejected();
-            return Err(Busy);
+            return Err(QueueFull);
         }
-        Ok(Place { engine: self.clone(), entered: clock::now(), slot: None })
+        Ok(QueueSlot { engine: self.clone(), entered: clock::now(), slot: None })
     }
 
     /// The metrics page of this moment.
@@ -110,26 +110,26 @@ impl Engine {
 
 /// The room of one request: waiting until it has a slot, running from then on.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct QueueSlot {
     engine: Arc<Engine>,
     entered: Instant,
     slot: Option<OwnedSemaphorePermit>,
 }
 
-impl Place {
+impl QueueSlot {
     /// Waits for a slot, first come first served, and starts to compute.
-    pub(crate) async fn run(mut self, job: Arc<Job>) -> Run {
+    pub(crate) async fn run(mut self, job: Arc<Job>) -> RunningJob {
         // The semaphore is never closed; were it, the request would run without a slot.
         self.slot = self.engine.slots.clone().acquire_owned().await.ok();
         self.engine.state.change(|state| {
             state.waiting -= usize::from(self.slot.is_some());
             state.running += usize::from(self.slot.is_some());
         });
-        Run::start(self, job)
+        RunningJob::start(self, job)
     }
 }
 
-impl Drop for Place {
+impl Drop for QueueSlot {
     fn drop(&mut self) {
         let ran = self.slot.is_some();
         self.engine.state.change(|state| {
@@ -141,8 +141,8 @@ impl Drop for Place {
 
 /// A request that computes. Dropped early it is aborted, which no counter tells, as in vLLM.
 #[derive(Debug)]
-pub(crate) struct Run {
-    place: Place,
+pub(crate) struct RunningJob {
+    place: QueueSlot,
     job: Arc<Job>,
     /// What the prompts found in the cache.
     pub(crate) prompt: PromptTokens,
@@ -155,15 +155,15 @@ pub(crate) struct Run {
     timer: Pin<Box<Sleep>>,
 }
 
-/// The tokens `from..to` of every answer are out.
+/// The tokens `from..to` of every answer are generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct DecodeStep {
     pub(crate) from: usize,
     pub(crate) to: usize,
 }
 
-impl Run {
-    fn start(place: Place, job: Arc<Job>) -> Self {
+impl RunningJob {
+    fn start(place: QueueSlot, job: Arc<Job>) -> Self {
         let engine = &place.engine;
         let mut prompt = PromptTokens { all: job.prompt_tokens(), ..PromptTokens::default() };
         let mut held = Vec::new();
@@ -197,7 +197,7 @@ impl Run {
     }
 
     /// Waits for the next tokens; `None` when the last ones are out.
-    pub(crate) async fn next(&mut self) -> Option<Step> {
+    pub(crate) async fn next(&mut self) -> Option<DecodeStep> {
         let total = self.job.longest().max(1);
         if self.out >= total {
             return None;
@@ -217,17 +217,17 @@ impl Run {
         engine.metrics.generated(tokens);
         self.last = now;
         self.grow();
-        Some(Step { from, to: self.out })
+        Some(DecodeStep { from, to: self.out })
     }
 
-    /// Computes without saying anything in between.
+    /// Computes to the end.
     pub(crate) async fn complete(&mut self) {
         while self.next().await.is_some() {}
     }
 
     /// Counts the request as finished and lets the next turn find its tokens.
     pub(crate) fn finish(&self) {
-        let stopped = self.job.scripts.iter().all(|script| script.finish != Finish::Length);
+        let stopped = self.job.scripts.iter().all(|script| script.finish != FinishReason::Length);
         let engine = &self.place.engine;
         let now = clock::now();
         engine.metrics.finished(stopped, now - self.place.entered, now - self.started);
@@ -263,7 +263,7 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for RunningJob {
     fn drop(&mut self) {
         let mut cache = self.place.engine.cache();
         cache.set_private(self.private, 0);

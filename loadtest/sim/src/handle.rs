@@ -11,7 +11,8 @@ use tokio::task::AbortHandle;
 use crate::config::Config;
 use crate::fault::Injection;
 use crate::received::Received;
-use crate::server::{Command, Shared, accept, listen};
+use crate::server::{Command, accept, listen};
+use crate::shared::ServerState;
 use crate::state::State;
 use crate::tasks;
 use crate::wire::Ending;
@@ -33,30 +34,27 @@ const COMMANDS_MAX: usize = 8;
 /// # }
 /// ```
 pub struct Sim {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     addr: SocketAddr,
     commands: mpsc::Sender<Command>,
     accepting: AbortHandle,
 }
 
-/// What was waited for did not happen within [`WAIT_MAX`].
+/// A state was not reached within [`WAIT_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not reached within {} s; the state is {state:?}", WAIT_MAX.as_secs())]
-pub struct NotReached {
+pub struct WaitTimeout {
     /// The state at the end of the wait.
     pub state: State,
 }
 
 impl Sim {
     /// Binds and serves on the current runtime.
-    ///
-    /// # Errors
-    /// The address cannot be bound.
     #[expect(clippy::unused_async, reason = "says that it must be called on a runtime")]
     pub async fn start(config: Config) -> io::Result<Self> {
         let listener = listen(config.bind)?;
         let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(config));
+        let shared = Arc::new(ServerState::new(config));
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
         let accepting = tasks::spawn(accept(shared.clone(), listener, received));
         Ok(Self { shared, addr, commands, accepting })
@@ -81,35 +79,31 @@ impl Sim {
         self.shared.log.all()
     }
 
-    /// Forgets the requests so far; the counts in [`State`] stay.
+    /// Clears the record of requests; the counts in [`State`] stay.
     pub fn clear_received(&self) {
         self.shared.log.clear();
     }
 
-    /// What it is doing now.
     #[must_use]
     pub fn state(&self) -> State {
         self.shared.state.now()
     }
 
     /// Waits until `wanted` holds, for example `|state| state.running == 0`.
-    ///
-    /// # Errors
-    /// It did not within [`WAIT_MAX`].
     pub async fn wait_until(
         &self,
         wanted: impl FnMut(&State) -> bool,
-    ) -> Result<State, NotReached> {
+    ) -> Result<State, WaitTimeout> {
         let reached = tokio::time::timeout(WAIT_MAX, self.shared.state.until(wanted)).await;
-        reached.map_err(|_elapsed| NotReached { state: self.state() })
+        reached.map_err(|_elapsed| WaitTimeout { state: self.state() })
     }
 
-    /// Fails from now on as told, in place of what was told before.
+    /// Injects a fault, in place of an earlier one.
     pub fn inject(&self, injection: impl Into<Injection>) {
         self.shared.inject(Some(injection.into()));
     }
 
-    /// Is well again.
+    /// Ends the fault in force.
     pub fn heal(&self) {
         self.shared.inject(None);
     }
@@ -125,9 +119,6 @@ impl Sim {
     }
 
     /// Opens the listener again, on the same port.
-    ///
-    /// # Errors
-    /// The port could not be kept, or it listens already.
     pub async fn resume(&self) -> io::Result<()> {
         let (done, opened) = oneshot::channel();
         if self.commands.send(Command::Resume(done)).await.is_ok() {
@@ -136,7 +127,7 @@ impl Sim {
         Ok(())
     }
 
-    /// Cuts all open connections, a moment later.
+    /// Cuts all open connections soon.
     pub fn cut_connections(&self, ending: Ending) {
         self.shared.cut_connections(ending);
     }

@@ -11,6 +11,9 @@ mod config;
 mod handle;
 mod server;
 mod exchange;
+mod serve;
+mod shared;
+mod stored_responses;
 mod wire;
 mod body;
 mod fault;
@@ -25,7 +28,7 @@ mod metrics;
 
 pub use config::{Config, Overload, Role};
 pub use fault::{Fault, Injection, InvalidFault};
-pub use handle::{NotReached, Sim, WAIT_MAX};
+pub use handle::{Sim, WAIT_MAX, WaitTimeout};
 pub use received::{Ended, Received};
 pub use state::State;
 pub use wire::Ending;

@@ -28,7 +28,7 @@ pub struct Received {
     /// All headers. Names come in the order of their first mention, and the values of one
     /// name in the order they were sent. Credentials do not show in debug output.
     pub headers: HeaderMap,
-    /// The body as far as it was read.
+    /// The part of the body that was read.
     pub body: Bytes,
     /// How it ended.
     pub ended: Ended,

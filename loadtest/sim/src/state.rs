@@ -21,9 +21,9 @@ pub struct State {
 
 /// Shares the state between everyone who changes it and everyone who waits.
 #[derive(Debug)]
-pub(crate) struct Watched(watch::Sender<State>);
+pub(crate) struct StateWatch(watch::Sender<State>);
 
-impl Watched {
+impl StateWatch {
     pub(crate) fn new() -> Self {
         Self(watch::Sender::new(State::default()))
     }

@@ -54,7 +54,7 @@ const SENTENCES_END: u64 = 6;
 
 /// How an answer ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Finish {
+pub(crate) enum FinishReason {
     /// It was said: the model emitted its end mark.
     Stop,
     /// A stop string came up.
@@ -69,14 +69,14 @@ pub(crate) struct Script {
     text: String,
     /// Byte offset in `text` behind each token; the end mark adds nothing.
     ends: Vec<usize>,
-    pub(crate) finish: Finish,
+    pub(crate) finish: FinishReason,
     /// Set when the text is the arguments of a call to this function.
     pub(crate) call: Option<String>,
 }
 
 /// What limits an answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct AnswerLimits {
     /// Tokens at most, the end mark included.
     pub(crate) tokens_max: usize,
     /// Go on until `tokens_max`, as load generators want it.
@@ -87,8 +87,8 @@ pub(crate) struct Bounds {
 
 impl Script {
     /// Writes sentences within `bounds`; the same `key` writes the same ones.
-    pub(crate) fn prose(key: u64, bounds: &Bounds) -> Self {
-        let mut dice = Dice(key);
+    pub(crate) fn prose(key: u64, bounds: &AnswerLimits) -> Self {
+        let mut dice = SplitMix(key);
         let wanted = SENTENCES_MIN + dice.roll(SENTENCES_END - SENTENCES_MIN);
         let mut text = String::new();
         let mut written = 0;
@@ -102,8 +102,8 @@ impl Script {
     }
 
     /// Calls a function with `arguments`, a JSON text.
-    pub(crate) fn call(name: String, arguments: String, bounds: &Bounds) -> Self {
-        let unbroken = Bounds { stop: Vec::new(), ignore_end: false, ..bounds.clone() };
+    pub(crate) fn call(name: String, arguments: String, bounds: &AnswerLimits) -> Self {
+        let unbroken = AnswerLimits { stop: Vec::new(), ignore_end: false, ..bounds.clone() };
         Self::cut(arguments, &unbroken, Some(name))
     }
 
@@ -129,15 +129,15 @@ impl Script {
     /// The tokens as a later prompt would hold them.
     pub(crate) fn encode(&self, into: &mut Vec<u64>) {
         token::encode(self.text(), into);
-        if self.finish == Finish::Stop {
+        if self.finish == FinishReason::Stop {
             into.push(token::MESSAGE_END);
         }
     }
 
-    fn cut(mut text: String, bounds: &Bounds, call: Option<String>) -> Self {
+    fn cut(mut text: String, bounds: &AnswerLimits, call: Option<String>) -> Self {
         let stop = bounds.stop.iter().filter(|stop| !stop.is_empty());
         let hit = stop.filter_map(|stop| Some((text.find(stop.as_str())?, stop))).min();
-        let mut finish = Finish::Stop;
+        let mut finish = FinishReason::Stop;
         let mut ends = Vec::new();
         // The token that completes a stop string is generated, but its text is cut.
         let visible = hit.map_or(text.len(), |(at, _)| at);
@@ -154,12 +154,12 @@ impl Script {
             ends.push(end.min(visible));
         }
         match hit {
-            Some((_, stop)) => finish = Finish::StopString(stop.clone()),
+            Some((_, stop)) => finish = FinishReason::StopString(stop.clone()),
             None => ends.push(visible),
         }
         if ends.len() > bounds.tokens_max {
             ends.truncate(bounds.tokens_max);
-            finish = Finish::Length;
+            finish = FinishReason::Length;
         }
         text.truncate(visible);
         Self { text, ends, finish, call }
@@ -168,9 +168,9 @@ impl Script {
 
 /// A small generator (splitmix64); the same start gives the same numbers everywhere.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Dice(pub(crate) u64);
+pub(crate) struct SplitMix(pub(crate) u64);
 
-impl Dice {
+impl SplitMix {
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         scatter(self.0)
@@ -208,7 +208,7 @@ fn scatter(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-fn sentence(dice: &mut Dice, text: &mut String) {
+fn sentence(dice: &mut SplitMix, text: &mut String) {
     if !text.is_empty() {
         text.push(' ');
     }
@@ -235,14 +235,14 @@ mod tests {
 
     use super::*;
 
-    fn bounds(tokens_max: usize) -> Bounds {
-        Bounds { tokens_max, ignore_end: false, stop: Vec::new() }
+    fn bounds(tokens_max: usize) -> AnswerLimits {
+        AnswerLimits { tokens_max, ignore_end: false, stop: Vec::new() }
     }
 
     #[test]
     fn an_answer_reads_like_sentences_and_ends_with_a_full_stop() {
         let script = Script::prose(7, &bounds(1000));
-        assert_eq!(script.finish, Finish::Stop);
+        assert_eq!(script.finish, FinishReason::Stop);
         assert!(script.text().ends_with('.'), "{}", script.text());
         assert!(script.text().starts_with(char::is_uppercase), "{}", script.text());
     }
@@ -250,22 +250,22 @@ mod tests {
     #[test]
     fn the_limit_cuts_and_says_length() {
         let script = Script::prose(7, &bounds(5));
-        assert_eq!((script.tokens(), script.finish), (5, Finish::Length));
+        assert_eq!((script.tokens(), script.finish), (5, FinishReason::Length));
     }
 
     #[test]
     fn a_stop_string_is_not_part_of_the_answer() {
         let whole = Script::prose(7, &bounds(1000));
         let stop = whole.slice(3, 5).to_owned();
-        let script = Script::prose(7, &Bounds { stop: vec![stop.clone()], ..bounds(1000) });
+        let script = Script::prose(7, &AnswerLimits { stop: vec![stop.clone()], ..bounds(1000) });
         assert_eq!(script.text(), whole.slice(0, 3));
-        assert_eq!((script.tokens(), script.finish), (5, Finish::StopString(stop)));
+        assert_eq!((script.tokens(), script.finish), (5, FinishReason::StopString(stop)));
     }
 
     #[test]
     fn ignoring_the_end_fills_the_limit() {
-        let script = Script::prose(7, &Bounds { ignore_end: true, ..bounds(1200) });
-        assert_eq!((script.tokens(), script.finish), (1200, Finish::Length));
+        let script = Script::prose(7, &AnswerLimits { ignore_end: true, ..bounds(1200) });
+        assert_eq!((script.tokens(), script.finish), (1200, FinishReason::Length));
     }
 
     proptest! {

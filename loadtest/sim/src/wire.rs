@@ -79,7 +79,7 @@ impl Control {
         self.ended.notify_one();
     }
 
-    /// Waits until somebody cuts the connection.
+    /// Waits until the connection is cut.
     pub(crate) async fn cut(&self) {
         self.ended.notified().await;
         sleep(CUT_GRACE).await;

@@ -10,67 +10,59 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::OnceCell;
 
-use crate::api::{Api, Controllers, output};
+use crate::api_server::{ApiServer, Controllers};
+use crate::command::output;
 use crate::error::ClusterError;
 use crate::ports::with_free_ports;
 use crate::script::{HOME, Script};
 
-/// A node with its control plane; dereferences to its [`Api`]. Needs root.
+/// A node with its control plane; dereferences to its [`ApiServer`]. Needs root.
 ///
-/// It has no way off the machine, and the machine sees of it only the API server and what is
-/// forwarded. A program that shall see it as a Pod's neighbour does is run on it; the kubeconfigs are
-/// good there, too.
+/// It has no network beyond itself, and the machine reaches only its API server and what is
+/// forwarded. A program that needs Service addresses runs on the node; the kubeconfigs are valid
+/// there, too.
 #[derive(Debug)]
 pub struct Node {
     // Before the folder, which the script uses.
     script: Script,
-    api: Api,
-    /// How many programs and images it has been given.
-    given: AtomicU32,
+    api: ApiServer,
+    /// Numbers the files of images and processes.
+    next_file: AtomicU32,
 }
 
 impl Node {
     /// Starts a node and waits until it and the cluster's DNS are ready.
-    ///
-    /// # Errors
-    /// When a part cannot be built or does not come up, and without root or namespaces.
     pub async fn start() -> Result<Self, ClusterError> {
         with_free_ports(Self::start_on).await
     }
 
     async fn start_on([port]: [u16; 1]) -> Result<Self, ClusterError> {
-        let folder = Api::new_folder()?;
+        let folder = ApiServer::new_folder()?;
         let script = Script::start("node/up", |command| {
             command.arg(&folder).arg(port.to_string());
         })
         .await?;
-        let api = Api::new(folder, Controllers::Run);
-        Ok(Self { script, api, given: AtomicU32::new(0) })
+        let api = ApiServer::new(folder, Controllers::Run);
+        Ok(Self { script, api, next_file: AtomicU32::new(0) })
     }
 
     /// The one that all tests of this process share, each in a namespace of its own.
-    ///
-    /// # Errors
-    /// When a part cannot be built or does not come up, and without root or namespaces.
     pub async fn shared() -> Result<Arc<Self>, ClusterError> {
         static SHARED: OnceCell<Arc<Node>> = OnceCell::const_new();
         let start = async || Self::start().await.map(Arc::new);
         SHARED.get_or_try_init(start).await.map(Arc::clone)
     }
 
-    /// Makes an image of programs of this machine and the libraries they load, and gives it to the
-    /// node. Each file is a path here and one in the image; the first is what the image runs.
-    /// `name` has a tag; Pods use it with `imagePullPolicy: Never`.
-    ///
-    /// # Errors
-    /// When a file is not there or the node refuses the image.
+    /// Builds an image of programs of this machine with the libraries they load, and imports it.
+    /// Each file is a path here and one in the image; the first is the entry point. `name` has a
+    /// tag; Pods use it with `imagePullPolicy: Never`.
     pub async fn load_image(
         &self,
         name: &str,
         user: u32,
         files: &[(&Path, &str)],
     ) -> Result<(), ClusterError> {
-        let archive = self.api.folder().join(format!("image-{}.tar", self.next()));
+        let archive = self.api.folder().join(format!("image-{}.tar", self.next_number()));
         let mut make = tokio::process::Command::new(Path::new(HOME).join("node/image"));
         make.arg(&archive).arg(name).arg(format!("--user={user}"));
         for (here, there) in files {
@@ -85,22 +77,16 @@ impl Node {
     }
 
     /// Runs a program of this machine on the node, where Services and their names can be reached,
-    /// and returns what it wrote to standard output.
-    ///
-    /// # Errors
-    /// When it cannot be run or ends with an error; the message is what it wrote to standard error.
+    /// and returns its standard output.
     pub async fn run(&self, command: &[&str]) -> Result<String, ClusterError> {
         let mut on = tokio::process::Command::new(Path::new(HOME).join("node/on"));
         on.arg(self.api.folder()).args(command);
         output(on).await
     }
 
-    /// Starts a program of this machine on the node; it ends when the value is dropped.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn spawn(&self, command: &[&str]) -> Result<OnNode, ClusterError> {
-        let log = self.api.folder().join(format!("program-{}.log", self.next()));
+    /// Starts a program of this machine on the node.
+    pub fn spawn(&self, command: &[&str]) -> Result<NodeProcess, ClusterError> {
+        let log = self.api.folder().join(format!("program-{}.log", self.next_number()));
         let file = |source| ClusterError::File { path: log.clone(), source };
         let output = File::create(&log).map_err(file)?;
         let program = Path::new(HOME).join("node/on");
@@ -112,56 +98,48 @@ impl Node {
             .stderr(output)
             .spawn()
             .map_err(|source| ClusterError::Run { program, source })?;
-        Ok(OnNode { child, log })
+        Ok(NodeProcess { child, log })
     }
 
     /// An address of this machine that leads to one of the node, such as that of a Service.
-    ///
-    /// # Errors
-    /// When the script that runs the node has ended.
     pub async fn forward(&self, target: SocketAddr) -> Result<SocketAddr, ClusterError> {
-        let answer = self.script.ask(&format!("forward {target}")).await?;
+        let answer = self.script.send(&format!("forward {target}")).await?;
         answer.parse().map_err(|_invalid| ClusterError::Missing { what: "an address" })
     }
 
-    fn next(&self) -> u32 {
-        self.given.fetch_add(1, Ordering::Relaxed)
+    fn next_number(&self) -> u32 {
+        self.next_file.fetch_add(1, Ordering::Relaxed)
     }
 }
 
 impl Deref for Node {
-    type Target = Api;
+    type Target = ApiServer;
 
-    fn deref(&self) -> &Api {
+    fn deref(&self) -> &ApiServer {
         &self.api
     }
 }
 
-/// A program that runs on a node.
+/// A program that runs on a node; killed when dropped.
 #[derive(Debug)]
-pub struct OnNode {
+pub struct NodeProcess {
     child: Child,
     log: PathBuf,
 }
 
-impl OnNode {
-    /// What it has written so far, both streams.
-    ///
-    /// # Errors
-    /// When the file it writes to cannot be read.
+impl NodeProcess {
+    /// Both streams so far.
     pub fn log(&self) -> Result<String, ClusterError> {
         std::fs::read_to_string(&self.log)
             .map_err(|source| ClusterError::File { path: self.log.clone(), source })
     }
 
-    /// Whether it has ended.
-    #[must_use]
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 }
 
-impl Drop for OnNode {
+impl Drop for NodeProcess {
     fn drop(&mut self) {
         // It may have ended by itself.
         drop(self.child.kill());

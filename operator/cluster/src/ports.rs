@@ -6,14 +6,14 @@ use std::ops::RangeInclusive;
 
 use crate::error::ClusterError;
 
-/// Where ports are taken from: below those that the kernel gives to outgoing connections, so that
-/// none of those has an API server's while it is down.
+/// Below the kernel's ephemeral ports, so that no outgoing connection takes an API server's port
+/// while it is down.
 const PORTS: RangeInclusive<u16> = 20_000..=32_000;
-/// How often ports are chosen anew, because another process was faster.
+/// Attempts with new ports, because another process was faster.
 const ATTEMPTS_MAX: usize = 5;
-/// How often a port is drawn for one that is free.
+/// Draws for one free port.
 const DRAWS_MAX: usize = 100;
-/// What a script exits with when a port was taken.
+/// Exit code of a script whose port was taken.
 const PORT_TAKEN: i32 = 75;
 
 /// Starts something on ports that were free a moment ago, and on others if they no longer are.

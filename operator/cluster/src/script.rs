@@ -13,15 +13,15 @@ use crate::error::ClusterError;
 /// The folder of this package, in which the scripts are.
 pub(crate) const HOME: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A running script; it and all it has started are gone when this is dropped.
+/// A running script; ends with everything it has started when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Script {
     path: PathBuf,
-    running: Arc<Mutex<Running>>,
+    running: Arc<Mutex<ScriptProcess>>,
 }
 
 impl Script {
-    /// Starts a script of this package and waits until it says that it is ready.
+    /// Starts a script of this package and waits until it reports that it is ready.
     pub(crate) async fn start(
         name: &str,
         prepare: impl FnOnce(&mut Command),
@@ -36,22 +36,23 @@ impl Script {
             .map_err(|source| ClusterError::Run { program: path.clone(), source })?;
         let input = child.stdin.take();
         let output = child.stdout.take().map(BufReader::new);
-        let script = Self { path, running: Arc::new(Mutex::new(Running { child, input, output })) };
+        let script =
+            Self { path, running: Arc::new(Mutex::new(ScriptProcess { child, input, output })) };
         script.answer(None).await?;
         Ok(script)
     }
 
-    /// Gives the script an order and waits for its answer; it sets the time limits itself.
-    pub(crate) async fn ask(&self, order: &str) -> Result<String, ClusterError> {
-        self.answer(Some(format!("{order}\n"))).await
+    /// Sends the script a command and waits for its answer; the script has its own time limits.
+    pub(crate) async fn send(&self, command: &str) -> Result<String, ClusterError> {
+        self.answer(Some(format!("{command}\n"))).await
     }
 
-    async fn answer(&self, order: Option<String>) -> Result<String, ClusterError> {
+    async fn answer(&self, command: Option<String>) -> Result<String, ClusterError> {
         let (script, running) = (self.path.clone(), Arc::clone(&self.running));
         tokio::task::spawn_blocking(move || {
             let mut running = running.lock();
             let answer = running
-                .answer(order)
+                .answer(command)
                 .map_err(|source| ClusterError::Run { program: script.clone(), source })?;
             answer.map_err(|code| ClusterError::Ended { script, code })
         })
@@ -61,17 +62,17 @@ impl Script {
 }
 
 #[derive(Debug)]
-struct Running {
+struct ScriptProcess {
     child: Child,
     input: Option<ChildStdin>,
     output: Option<BufReader<ChildStdout>>,
 }
 
-impl Running {
+impl ScriptProcess {
     /// The script's next line, or its exit code if there is none.
-    fn answer(&mut self, order: Option<String>) -> io::Result<Result<String, Option<i32>>> {
-        if let (Some(input), Some(order)) = (&mut self.input, order) {
-            input.write_all(order.as_bytes())?;
+    fn answer(&mut self, command: Option<String>) -> io::Result<Result<String, Option<i32>>> {
+        if let (Some(input), Some(command)) = (&mut self.input, command) {
+            input.write_all(command.as_bytes())?;
         }
         let mut answer = String::new();
         if let Some(output) = &mut self.output {
@@ -84,10 +85,10 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ScriptProcess {
     fn drop(&mut self) {
         drop(self.input.take());
-        // Nothing is left to be done about a script that cannot be waited for.
+        // Nothing can be done about a script that cannot be waited for.
         drop(self.child.wait());
     }
 }

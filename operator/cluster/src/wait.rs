@@ -1,16 +1,12 @@
-//! Waiting for what a cluster does in its own time.
+//! Polling for what happens in its own time.
 
 use std::time::Duration;
 
 use crate::error::ClusterError;
 
-/// Time between two looks.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Looks again and again until the condition holds.
-///
-/// # Errors
-/// When it does not hold within the deadline; the error says `what` was waited for.
+/// Polls until the condition holds; the error says `what` was waited for.
 pub async fn wait_for(
     what: &str,
     deadline: Duration,
@@ -19,21 +15,18 @@ pub async fn wait_for(
     wait_for_some(what, deadline, async || holds().await.then_some(())).await
 }
 
-/// Looks again and again until there is something, and returns it.
-///
-/// # Errors
-/// When there is nothing within the deadline; the error says `what` was waited for.
+/// Polls until there is something, and returns it; the error says `what` was waited for.
 pub async fn wait_for_some<T>(
     what: &str,
     deadline: Duration,
-    mut look: impl AsyncFnMut() -> Option<T>,
+    mut poll: impl AsyncFnMut() -> Option<T>,
 ) -> Result<T, ClusterError> {
     let found = async {
         loop {
-            if let Some(found) = look().await {
+            if let Some(found) = poll().await {
                 return found;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
     tokio::time::timeout(deadline, found)
@@ -55,13 +48,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_condition_is_looked_at_until_it_holds() {
-        let mut looks = 0;
+    async fn the_condition_is_polled_until_it_holds() {
+        let mut polls = 0;
         let third = async || {
-            looks += 1;
-            looks == 3
+            polls += 1;
+            polls == 3
         };
-        wait_for("the third look", Duration::from_secs(10), third).await.unwrap();
-        assert_eq!(looks, 3);
+        wait_for("the third poll", Duration::from_secs(10), third).await.unwrap();
+        assert_eq!(polls, 3);
     }
 }

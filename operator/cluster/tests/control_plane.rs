@@ -141,8 +141,7 @@ subjects: [{kind: ServiceAccount, name: default, namespace: NAMESPACE}]
 
     let user = format!("system:serviceaccount:{namespace}:default");
     let refusal = wait_for_some("the refusal is on record", DEADLINE, async || {
-        let requests = cluster.requests().unwrap();
-        requests.into_iter().find(|request| request.user == user && request.code == 403)
+        cluster.requests(|request| request.user == user && request.code == 403).unwrap().pop()
     })
     .await
     .unwrap();

@@ -1,4 +1,4 @@
-//! The node is a real one: Pods run, and the network between them does what it is told.
+//! The node is a real one: Pods run, and the network between them obeys its policies.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::net::SocketAddr;

@@ -1,44 +1,31 @@
-//! The command line.
+//! The command line of `llm-operator`.
 
 use crate::app::config::Options;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use llm_cli::OutputArgs;
 
 /// The control plane of the LLM gateway.
 ///
-/// Makes what models need from LLMModel and PassthroughModel resources, and brings the route table
-/// to every proxy.
+/// Turns LLMModel and PassthroughModel resources into the objects that models need, and pushes the
+/// route table to every proxy.
 #[derive(Debug, Parser)]
 #[command(name = "llm-operator", version)]
 pub struct Cli {
-    /// What to do
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run until told to stop
+    /// Run the operator
     Run(Box<Options>),
-    /// Print the route table that would be pushed to the proxies; credentials and hashes are left
-    /// out
+    /// Print the route table that would be pushed to the proxies, without credentials and hashes
     Table {
-        /// How the table is compiled, as for `run`
         #[command(flatten)]
         options: Box<Options>,
-        /// In which form [default: a table on a terminal, JSON elsewhere]
-        #[arg(long, short, value_name = "FORM")]
-        output: Option<Output>,
+        #[command(flatten)]
+        output: OutputArgs,
     },
-    /// Print what the operator must be allowed to do, as Roles and ClusterRoles
+    /// Print the permissions that the operator needs, as Roles and ClusterRoles
     Rbac(Box<Options>),
-}
-
-/// The form of what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }

@@ -1,8 +1,7 @@
-//! What the commands do, and how they fail.
+//! What the commands do, and their errors.
 
 use crate::{
     app::{
-        cli::Output,
         config::{InvalidConfig, Options},
         run,
     },
@@ -11,9 +10,9 @@ use crate::{
     rbac,
     routes::feed,
 };
-use comfy_table::{Table, presets};
 use kube::Client;
-use llm_contract::push::{RedactedTable, Section};
+use llm_cli::{OutputFormat, ProgramError, print_route_table};
+use llm_contract::push::RedactedTable;
 use parking_lot::Mutex;
 use std::{
     io::{self, Write},
@@ -23,62 +22,54 @@ use sysexits::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long the cluster may take to show everything.
-const SEEN_WAIT: Duration = Duration::from_secs(60);
+/// How long the first list of all resources may take.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// See the source.
+pub enum CliError {
     #[error("configuration")]
     Config(#[from] InvalidConfig),
-    /// Neither a service account nor a kubeconfig.
     #[error("no cluster to connect to: run in a pod, or set KUBECONFIG")]
-    Infer(#[from] kube::config::InferConfigError),
-    /// See the source.
-    #[error("connecting to the cluster")]
+    NoCluster(#[from] kube::config::InferConfigError),
+    #[error("cannot connect to the cluster")]
     Connect(#[from] kube::Error),
-    /// The API server does not answer, or may not be asked.
-    #[error("the cluster did not show everything within {} s; see the log above", SEEN_WAIT.as_secs())]
-    NotSeen,
-    /// See the source.
+    /// The API server does not answer, or denies some of the lists.
+    #[error(
+        "not all resources could be listed within {} s; see the log above",
+        LIST_TIMEOUT.as_secs()
+    )]
+    ListTimeout,
     #[error(transparent)]
-    Run(#[from] run::Failure),
-    /// See the source.
-    #[error("writing")]
+    Run(#[from] run::RunError),
+    #[error("cannot write the output")]
     Write(#[from] io::Error),
-    /// See the source.
-    #[error("writing")]
+    #[error("cannot write YAML")]
     Yaml(#[from] serde_saphyr::ser::Error),
 }
 
-impl Failure {
-    /// What to exit with.
-    pub fn exit(&self) -> ExitCode {
+impl ProgramError for CliError {
+    fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) => ExitCode::DataErr,
-            Self::Infer(_)
+            Self::NoCluster(_)
             | Self::Connect(_)
-            | Self::NotSeen
-            | Self::Run(run::Failure::Port { .. }) => ExitCode::Unavailable,
+            | Self::ListTimeout
+            | Self::Run(run::RunError::Port { .. }) => ExitCode::Unavailable,
             Self::Run(_) | Self::Yaml(_) | Self::Write(_) => ExitCode::Software,
         }
     }
 }
 
-/// Runs until told to stop.
-///
-/// # Errors
-/// [`Failure`].
-pub async fn run(options: Options) -> Result<(), Failure> {
+/// Runs the operator until it is stopped.
+pub async fn run(options: Options) -> Result<(), CliError> {
     let config = options.check(&host())?;
     if config.issuers.is_empty() {
-        tracing::warn!("LLM_OIDC_AUDIENCE is not set: no token is accepted at the internal entry");
+        tracing::warn!("LLM_OIDC_AUDIENCE is not set: the internal entry accepts no tokens");
     }
     let client = client().await?;
     let stop = CancellationToken::new();
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let told = async {
+    let stopped = async {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
@@ -89,46 +80,46 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     };
     tokio::select! {
         ended = run::run(config, client, stop.clone()) => Ok(ended?),
-        () = told => Ok(()),
+        () = stopped => Ok(()),
     }
 }
 
 /// Prints the table that would be pushed.
-///
-/// # Errors
-/// [`Failure`].
-pub async fn table(options: Options, output: Output, out: &mut impl Write) -> Result<(), Failure> {
+pub async fn table(
+    options: Options,
+    output: OutputFormat,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
     let config = options.check(&host())?;
     let client = client().await?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let (world, feed) = cluster_state::start(&client, &config.settings, Vec::new(), &tasks, &stop);
-    let context = Context::new(&client, config.settings.clone(), world, None);
+    let (cluster, events) =
+        cluster_state::start(&client, &config.settings, Vec::new(), &tasks, &stop);
+    let context = Context::new(&client, config.settings.clone(), cluster, None);
     let documents = Mutex::new(config.fixed_documents());
-    let whole = CancellationToken::new();
-    let gather = |change, complete| {
+    let listed = CancellationToken::new();
+    let collect = |change, complete| {
         documents.lock().apply(change);
         if complete {
-            whole.cancel();
+            listed.cancel();
         }
     };
-    let seen = tokio::select! {
-        () = feed::compile(&context, feed, gather) => false,
-        () = whole.cancelled() => true,
-        () = tokio::time::sleep(SEEN_WAIT) => false,
+    let is_complete = tokio::select! {
+        () = feed::compile(&context, events, collect) => false,
+        () = listed.cancelled() => true,
+        () = tokio::time::sleep(LIST_TIMEOUT) => false,
     };
     stop.cancel();
-    if !seen {
-        return Err(Failure::NotSeen);
+    if !is_complete {
+        return Err(CliError::ListTimeout);
     }
     let documents = documents.into_inner();
-    print(&RedactedTable::of(documents.digest(), documents.iter()), output, out)
+    let table = RedactedTable::of(documents.digest(), documents.iter());
+    Ok(print_route_table(&table, output, out)?)
 }
 
-/// Prints what the operator must be allowed to do.
-///
-/// # Errors
-/// [`Failure`].
-pub fn rbac(options: Options, out: &mut impl Write) -> Result<(), Failure> {
+/// Prints the permissions that the operator needs.
+pub fn rbac(options: Options, out: &mut impl Write) -> Result<(), CliError> {
     let config = options.check(&host())?;
     for object in rbac::objects(&config) {
         writeln!(out, "---\n{}", serde_saphyr::to_string(&object)?.trim_end())?;
@@ -136,25 +127,7 @@ pub fn rbac(options: Options, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(shown: &RedactedTable, output: Output, out: &mut impl Write) -> Result<(), Failure> {
-    match output {
-        Output::Json => {
-            serde_json::to_writer_pretty(&mut *out, shown).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
-        Output::Table => {
-            for Section { head, rows } in shown.sections() {
-                let mut table = Table::new();
-                table.load_style(presets::NOTHING).set_header(head).add_rows(rows);
-                writeln!(out, "{table}\n")?;
-            }
-            writeln!(out, "table {}", shown.digest)?;
-        }
-    }
-    Ok(())
-}
-
-async fn client() -> Result<Client, Failure> {
+async fn client() -> Result<Client, CliError> {
     let config = kube::Config::infer().await?;
     Ok(Client::try_from(config)?)
 }

@@ -1,7 +1,7 @@
 //! While nothing changes nothing is asked, and what disturbs passes.
 
 use crate::{
-    models::model,
+    models::{deployed_model, model},
     support::{Cluster, DEADLINE, is_there, phase},
 };
 use kube::api::ListParams;
@@ -92,10 +92,7 @@ async fn a_resource_that_makes_no_sense_does_not_keep_others_from_being_served()
 
 #[tokio::test]
 async fn what_another_manager_takes_is_taken_back_and_what_it_adds_stays() {
-    let cluster = Cluster::shared().await;
-    let _operator = cluster.operate().await;
-    cluster.apply(&model("qwen3", "")).await;
-    cluster.until("Deployment", "qwen3", "it is there", is_there).await;
+    let (cluster, _operator) = deployed_model().await;
     let other = "
 apiVersion: apps/v1
 kind: Deployment

@@ -5,17 +5,17 @@ use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, PostParams},
 };
-use llm_cluster::{ControlPlane, Request, wait_for, wait_for_some};
+use llm_cluster::{AuditedRequest, ControlPlane, wait_for, wait_for_some};
 use llm_contract::push::{Change, Kind, Name};
 use llm_crd::EndpointUrls;
 use llm_operator::{
-    app::settings::{Images, Pods, Scope, Settings},
+    app::settings::{Images, OperatorSettings, PodSelector, WatchScope},
     cluster_state,
     context::Context,
     resources::{key, model, provider},
     routes::feed::compile,
 };
-use llm_push::Table;
+use llm_push::DocumentStore;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::OnceCell, time::Instant};
@@ -38,7 +38,7 @@ pub(crate) struct Cluster {
 /// An operator that runs until it is stopped.
 pub(crate) struct Operator {
     pub(crate) context: Context,
-    pub(crate) table: Arc<Table>,
+    pub(crate) table: Arc<DocumentStore>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -94,15 +94,15 @@ impl Cluster {
         Self { plane, client, namespace }
     }
 
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            scope: Scope::Namespaces([self.namespace.clone()].into()),
+    pub(crate) fn settings(&self) -> OperatorSettings {
+        OperatorSettings {
+            scope: WatchScope::Namespaces([self.namespace.clone()].into()),
             images: Images {
                 serving: "ghcr.io/llm-d/llm-d-cuda:v0.7.0".into(),
                 downloader: "example.org/llm-download:v1".into(),
             },
             storage_class: None,
-            proxies: Pods {
+            proxies: PodSelector {
                 namespace: "llm".into(),
                 labels: [("app".to_owned(), "llm-proxy".to_owned())].into(),
             },
@@ -128,16 +128,15 @@ impl Cluster {
     }
 
     /// Starts a replica of an installation that says other things.
-    pub(crate) async fn watch_with(&self, settings: Settings) -> Operator {
+    pub(crate) async fn watch_with(&self, settings: OperatorSettings) -> Operator {
         let client = self.plane.client_as(&self.namespace, ACCOUNT).await.unwrap();
         Operator::start(&client, settings)
     }
 
     /// What operators have asked for so far.
-    pub(crate) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<AuditedRequest> {
         let user = format!("system:serviceaccount:{}:{ACCOUNT}", self.namespace);
-        let requests = self.plane.requests().unwrap().into_iter();
-        requests.filter(|request| request.user == user).collect()
+        self.plane.requests(|request| request.user == user).unwrap()
     }
 
     /// Waits until operators have asked for nothing for a while.
@@ -246,12 +245,12 @@ impl Cluster {
 }
 
 impl Operator {
-    pub(crate) fn start(client: &Client, settings: Settings) -> Self {
+    pub(crate) fn start(client: &Client, settings: OperatorSettings) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (world, feed) =
             cluster_state::start(client, &settings, model::plan::kinds(), &tasks, &stop);
         let context = Context::new(client, settings, world, Some("operator-0".into()));
-        let table = Arc::new(Table::new());
+        let table = Arc::new(DocumentStore::new());
         let (own, publish, ends) = (context.clone(), Arc::clone(&table), stop.clone());
         tasks.spawn(async move {
             let publish =
@@ -265,7 +264,7 @@ impl Operator {
         let (context, stop) = (self.context.clone(), self.stop.clone());
         let table = Arc::clone(&self.table);
         self.tasks.spawn(async move {
-            if !context.world.synced().await {
+            if !context.cluster.wait_until_synced().await {
                 return;
             }
             tokio::join!(
@@ -306,7 +305,7 @@ impl Drop for Operator {
 
 pub(crate) async fn install(plane: &ControlPlane) {
     plane.apply(CRDS).await.unwrap();
-    plane.until_kinds_are_served().await.unwrap();
+    plane.wait_until_kinds_are_served().await.unwrap();
 }
 
 /// A condition of an object, or null.

@@ -1,4 +1,4 @@
-//! The edge against an API server, and a test that plays the controllers nobody runs there.
+//! The edge against an API server; the tests play the controllers that do not run there.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -12,7 +12,7 @@ use llm_crd::Reason;
 use llm_operator::edge::{
     self, EdgeState,
     settings::{
-        CertificateSource, Entry, Exposure, GatewayName, Gateways, Hop, ListenerOwner, Settings,
+        CertificateSource, EdgeSettings, Entry, Exposure, GatewayName, Gateways, Hop, ListenerOwner,
     },
 };
 use rcgen::{CertificateParams, KeyPair};
@@ -62,7 +62,7 @@ impl Cluster {
         Self { plane, client, own, gateways }
     }
 
-    /// The same as somebody who may keep a certificate, and nothing else.
+    /// The same with the right to manage certificates and no other.
     pub(crate) async fn with_few_rights(&self) -> Self {
         let Self { plane, own, gateways, .. } = self;
         let rights = format!(
@@ -117,21 +117,25 @@ subjects: [{{ kind: ServiceAccount, name: few, namespace: {own} }}]
         }
     }
 
-    pub(crate) fn issued(&self, gateways: Gateways) -> Settings {
+    pub(crate) fn issued(&self, gateways: Gateways) -> EdgeSettings {
         let certificate = CertificateSource::Issued { cluster_issuer: "letsencrypt".into() };
         self.settings(certificate, Exposure::Gateways(gateways))
     }
 
-    pub(crate) fn provided(&self, gateways: Gateways) -> Settings {
+    pub(crate) fn provided(&self, gateways: Gateways) -> EdgeSettings {
         let certificate = CertificateSource::Provided { secret: "mine".into() };
         self.settings(certificate, Exposure::Gateways(gateways))
     }
 
-    pub(crate) fn settings(&self, certificate: CertificateSource, exposure: Exposure) -> Settings {
-        Settings::check(self.own.clone(), "example.org".into(), certificate, exposure).unwrap()
+    pub(crate) fn settings(
+        &self,
+        certificate: CertificateSource,
+        exposure: Exposure,
+    ) -> EdgeSettings {
+        EdgeSettings::check(self.own.clone(), "example.org".into(), certificate, exposure).unwrap()
     }
 
-    pub(crate) fn run(&self, settings: Settings) -> Running {
+    pub(crate) fn run(&self, settings: EdgeSettings) -> Running {
         let (sender, state) = watch::channel(None);
         let mut tasks = JoinSet::new();
         tasks.spawn(edge::run(self.client.clone(), settings, sender, CancellationToken::new()));
@@ -209,7 +213,7 @@ spec:
         api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
-    /// Says of a Gateway what its controller would say of the listeners that it has.
+    /// Sets the status of a Gateway as its controller would.
     pub(crate) async fn program(&self, name: &str) {
         let listeners = listeners(&self.get("Gateway", name).await);
         let status = |listener: &Value| {
@@ -223,7 +227,7 @@ spec:
         self.patch_status("Gateway", name, json!({ "listeners": listeners })).await;
     }
 
-    /// Says of the HTTPRoutes what a Gateway's controller would say.
+    /// Sets the status of the HTTPRoutes as a Gateway's controller would.
     pub(crate) async fn accept(&self, accepted: &str, reason: &str) {
         for entry in Entry::ALL {
             let route = self.get("HTTPRoute", entry.listener()).await;
@@ -283,11 +287,10 @@ spec:
 
     /// What was asked about the two namespaces, but for watches.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let requests = self.plane.requests().unwrap();
-        let ours = requests.into_iter().filter(|it| {
+        let ours = self.plane.requests(|it| {
             it.verb != "watch" && (it.namespace == self.own || it.namespace == self.gateways)
         });
-        ours.map(|it| format!("{} {}", it.verb, it.uri)).collect()
+        ours.unwrap().iter().map(|it| format!("{} {}", it.verb, it.uri)).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A hub on the node, made of files.
 
-use crate::world::{DEADLINE, World};
-use llm_cluster::{OnNode, wait_for};
+use crate::testbed::{DEADLINE, TestBed};
+use llm_cluster::{NodeProcess, wait_for};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::fs;
@@ -13,7 +13,7 @@ const ADDRESS: (&str, &str) = ("10.240.0.1", "8088");
 const WEIGHTS_BYTES: usize = 8 * 1024 * 1024;
 
 /// Serves these repositories until it is dropped.
-pub(crate) async fn serve(world: &World, repositories: &[&str]) -> (OnNode, TempDir) {
+pub(crate) async fn serve(testbed: &TestBed, repositories: &[&str]) -> (NodeProcess, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     for repository in repositories {
         let files = [
@@ -41,9 +41,9 @@ pub(crate) async fn serve(world: &World, repositories: &[&str]) -> (OnNode, Temp
     let (host, port) = ADDRESS;
     let root = folder.path().to_str().unwrap();
     let server = ["python3", "-m", "http.server", port, "--bind", host, "--directory", root];
-    let server = world.node.spawn(&server).unwrap();
+    let server = testbed.node.spawn(&server).unwrap();
     let url = format!("http://{host}:{port}/");
-    let answers = async || world.node.run(&["curl", "--silent", "--fail", &url]).await.is_ok();
+    let answers = async || testbed.node.run(&["curl", "--silent", "--fail", &url]).await.is_ok();
     wait_for("the hub answers", DEADLINE, answers).await.unwrap();
     (server, folder)
 }

@@ -10,7 +10,7 @@ use kube::{
 use llm_cluster::{Node, wait_for, wait_for_some};
 use llm_crd::{EndpointUrls, LLMModel};
 use llm_operator::{
-    app::settings::{Images, Pods, Scope, Settings},
+    app::settings::{Images, OperatorSettings, PodSelector, WatchScope},
     cluster_state,
     context::Context,
     resources::model,
@@ -115,16 +115,16 @@ async fn node() -> Node {
         files.iter().map(|(here, there)| (here.as_path(), *there)).collect();
     node.load_image(IMAGE, 65532, &files).await.unwrap();
     node.kubectl(&["apply", "--server-side", "--filename", CRDS]).await.unwrap();
-    node.until_kinds_are_served().await.unwrap();
+    node.wait_until_kinds_are_served().await.unwrap();
     node
 }
 
-fn settings(namespace: &str) -> Settings {
-    Settings {
-        scope: Scope::Namespaces([namespace.to_owned()].into()),
+fn settings(namespace: &str) -> OperatorSettings {
+    OperatorSettings {
+        scope: WatchScope::Namespaces([namespace.to_owned()].into()),
         images: Images { serving: IMAGE.into(), downloader: IMAGE.into() },
         storage_class: None,
-        proxies: Pods { namespace: namespace.into(), labels: [].into() },
+        proxies: PodSelector { namespace: namespace.into(), labels: [].into() },
         monitoring_namespace: None,
         older_gateways: [].into(),
         urls: EndpointUrls::default(),
@@ -147,7 +147,8 @@ async fn downloads_and_last_words_are_told_as_they_are_and_a_deleted_download_en
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let settings = settings(&namespace);
-    let (world, feed) = cluster_state::start(&client, &settings, model::plan::kinds(), &tasks, &stop);
+    let (world, feed) =
+        cluster_state::start(&client, &settings, model::plan::kinds(), &tasks, &stop);
     let context = Context::new(&client, settings, world, None);
     let _ends = stop.clone().drop_guard();
     tasks.spawn({
@@ -155,7 +156,7 @@ async fn downloads_and_last_words_are_told_as_they_are_and_a_deleted_download_en
         async move { stop.run_until_cancelled(compile(&context, feed, |_, _| {})).await }
     });
     tasks.spawn(async move {
-        assert!(context.world.synced().await);
+        assert!(context.cluster.wait_until_synced().await);
         model::run(&context, &stop).await;
     });
 

@@ -1,22 +1,21 @@
-//! The API server may go away: whoever calls does not notice.
+//! Clients do not notice that the API server is down.
 
-use crate::support::{Place, STEADY, assert_unnoticed};
+use crate::support::{STEADY, TestBed, assert_no_errors};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
 use kube::{Api, ResourceExt as _, api::ListParams};
-use llm_cluster::{ControlPlane, wait_for};
+use llm_cluster::{ControlPlane, resources, wait_for};
 use llm_crd::LLMModel;
-use llm_scale::resources;
 use std::{sync::Arc, time::Duration};
 
 const DEADLINE: Duration = Duration::from_secs(60);
-/// How long there is no API server: longer than a leader goes on without one.
-const AWAY: Duration = Duration::from_secs(12);
+/// How long there is no API server: longer than a leader leads without one.
+const OUTAGE: Duration = Duration::from_secs(12);
 
-/// What there is, each with what changes when it is made anew.
-async fn inventory(place: &Place) -> Vec<(String, Option<String>)> {
+/// The objects, with their UIDs.
+async fn inventory(testbed: &TestBed) -> Vec<(String, Option<String>)> {
     let list = ListParams::default();
-    let deployments: Api<Deployment> = place.it.api();
-    let services: Api<Service> = place.it.api();
+    let deployments: Api<Deployment> = testbed.installation.api();
+    let services: Api<Service> = testbed.installation.api();
     let mut found: Vec<_> = deployments
         .list(&list)
         .await
@@ -31,32 +30,32 @@ async fn inventory(place: &Place) -> Vec<(String, Option<String>)> {
 }
 
 #[tokio::test]
-async fn nobody_notices_that_the_api_server_is_away_and_what_changes_afterwards_arrives() {
+async fn clients_do_not_notice_that_the_api_server_is_down_and_later_changes_arrive() {
     let plane = Arc::new(ControlPlane::start().await.unwrap());
-    let place = Place::on(Arc::clone(&plane), 2, 3).await;
+    let testbed = TestBed::on(Arc::clone(&plane), 2, 3).await;
     for name in ["one", "two"] {
-        place.it.put::<LLMModel>(&resources::model(name).unwrap()).await.unwrap();
+        testbed.installation.apply::<LLMModel>(&resources::model(name).unwrap()).await.unwrap();
     }
-    let made = async || inventory(&place).await.len() == 4;
+    let made = async || inventory(&testbed).await.len() == 4;
     wait_for("the models' objects are made", DEADLINE, made).await.unwrap();
-    let before = inventory(&place).await;
-    let load = place.load();
+    let before = inventory(&testbed).await;
+    let load = testbed.load();
 
     plane.stop_api_server().await.unwrap();
-    let mut while_away = tokio::time::interval(AWAY / 12);
+    let mut outage = tokio::time::interval(OUTAGE / 12);
     for _ in 0..12 {
-        while_away.tick().await;
-        place.reaches(STEADY, 200).await;
+        outage.tick().await;
+        testbed.wait_for_status(STEADY, 200).await;
     }
     plane.etcd_compact().await.unwrap();
     plane.start_api_server().await.unwrap();
 
-    place.adds("after").await;
-    place.it.delete::<LLMModel>("two").await.unwrap();
-    let gone = async || inventory(&place).await.len() == 2;
+    testbed.add_model("after").await;
+    testbed.installation.delete::<LLMModel>("two").await.unwrap();
+    let gone = async || inventory(&testbed).await.len() == 2;
     wait_for("a deleted model's objects are gone", DEADLINE, gone).await.unwrap();
-    let left = inventory(&place).await;
+    let left = inventory(&testbed).await;
     assert!(left.iter().all(|object| before.contains(object)), "{left:?} of {before:?}");
-    place.leader().await;
-    assert_unnoticed(&load.stop().await);
+    testbed.leader().await;
+    assert_no_errors(&load.stop().await);
 }

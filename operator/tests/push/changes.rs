@@ -1,56 +1,61 @@
 //! A change in the cluster is soon in force on every proxy.
 
-use crate::support::{BUSY_MAX, CHANGE_MAX, DEADLINE, Place, assert_unnoticed};
-use llm_cluster::wait_for;
-use llm_scale::{clock, figures::Figures, reach::reach, resources};
+use crate::support::{BUSY_MAX, CHANGE_MAX, DEADLINE, TestBed, assert_no_errors};
+use llm_cluster::{Durations, clock, resources, soak, wait_for, wait_for_status};
 use std::net::Ipv4Addr;
 
-const CHANGES: usize = 100;
+/// Changes, normally and in the long form.
+const CHANGES: (usize, usize) = (20, 100);
 const MOVES: u8 = 20;
 
 #[tokio::test]
-async fn a_change_is_in_force_on_five_proxies_within_a_second_and_nobody_else_notices() {
-    let place = Place::with(2, 5).await;
-    let addresses = place.addresses();
-    let load = place.load();
-    let mut figures = Figures::default();
+async fn a_change_is_in_force_on_five_proxies_within_a_second_and_disturbs_no_client() {
+    let testbed = TestBed::with(2, 5).await;
+    let addresses = testbed.addresses();
+    let load = testbed.load();
+    let mut durations = Durations::default();
 
-    for number in 0..CHANGES {
+    for number in 0..soak::rounds(CHANGES.0, CHANGES.1) {
         let id = format!("change-{number}");
-        place.it.put(&place.provider("changing", &[&id])).await.unwrap();
+        testbed.installation.apply(&testbed.provider("changing", &[&id])).await.unwrap();
         let accepted = clock::now();
-        let reached = reach(&addresses, &place.caller, &id, 200, DEADLINE).await.unwrap();
-        figures.extend(reached.into_iter().map(|at| at - accepted));
+        let reached =
+            wait_for_status(&addresses, &testbed.client, &id, 200, DEADLINE).await.unwrap();
+        durations.extend(reached.into_iter().map(|at| at - accepted));
     }
 
-    println!("change in force: {figures}");
-    assert_unnoticed(&load.stop().await);
-    place.reaches("change-0", 404).await;
-    assert!(figures.per_mille(500) < CHANGE_MAX, "{figures}");
-    assert!(figures.per_mille(900) < BUSY_MAX, "{figures}");
+    println!("change in force: {durations}");
+    assert_no_errors(&load.stop().await);
+    testbed.wait_for_status("change-0", 404).await;
+    assert!(durations.per_mille(500) < CHANGE_MAX, "{durations}");
+    assert!(durations.per_mille(900) < BUSY_MAX, "{durations}");
 }
 
 #[tokio::test]
 async fn the_proxies_know_where_the_replicas_of_a_model_are_as_they_move() {
-    let place = Place::with(1, 2).await;
-    place.it.put(&resources::model("moving").unwrap()).await.unwrap();
-    let mut figures = Figures::default();
+    let testbed = TestBed::with(1, 2).await;
+    testbed.installation.apply(&resources::model("moving").unwrap()).await.unwrap();
+    let mut durations = Durations::default();
 
     for number in 1..=MOVES {
         let address = Ipv4Addr::new(192, 0, 2, number);
-        place.it.put(&resources::endpoints("moving", &[address]).unwrap()).await.unwrap();
+        testbed
+            .installation
+            .apply(&resources::endpoints("moving", &[address]).unwrap())
+            .await
+            .unwrap();
         let accepted = clock::now();
         let there = format!("http://{address}:8000");
-        for proxy in &place.proxies {
+        for proxy in &testbed.proxies {
             let knows = async || proxy.table().await.unwrap().to_string().contains(&there);
             wait_for("the proxy knows the address", DEADLINE, knows).await.unwrap();
-            figures.add(clock::now() - accepted);
+            durations.push(clock::now() - accepted);
         }
     }
 
-    println!("endpoint in force, seen by looks 50 ms apart: {figures}");
-    let table = place.proxies[0].table().await.unwrap().to_string();
+    println!("endpoint in force, polled every 50 ms: {durations}");
+    let table = testbed.proxies[0].table().await.unwrap().to_string();
     assert!(!table.contains("192.0.2.1:"), "{table}");
-    assert!(figures.per_mille(500) < CHANGE_MAX, "{figures}");
-    assert!(figures.per_mille(900) < BUSY_MAX, "{figures}");
+    assert!(durations.per_mille(500) < CHANGE_MAX, "{durations}");
+    assert!(durations.per_mille(900) < BUSY_MAX, "{durations}");
 }

@@ -10,13 +10,13 @@ use kube::{
     Api, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams},
 };
-use llm_cluster::{ControlPlane, wait_for};
+use llm_cluster::{ControlPlane, Installation, resources, soak, wait_for};
 use llm_crd::LLMModel;
-use llm_scale::{installation::Installation, resources};
 use serde_json::json;
 use std::collections::BTreeSet;
 
-const KILLS: usize = 100;
+/// Kills, normally and in the long form.
+const KILLS: (usize, usize) = (20, 100);
 /// How many rounds a model lives.
 const LIFE: usize = 6;
 
@@ -43,16 +43,16 @@ fn model(round: usize, replicas: i32) -> LLMModel {
     model
 }
 
-fn objects(it: &Installation, kind: &ApiResource) -> Api<DynamicObject> {
-    Api::namespaced_with(it.client.clone(), &it.namespace, kind)
+fn objects(installation: &Installation, kind: &ApiResource) -> Api<DynamicObject> {
+    Api::namespaced_with(installation.client.clone(), &installation.namespace, kind)
 }
 
 /// Everything of models that there is, as `kind name`.
-async fn made(it: &Installation) -> BTreeSet<String> {
+async fn made(installation: &Installation) -> BTreeSet<String> {
     let ours = ListParams::default().labels("app.kubernetes.io/managed-by=nebari-llm-operator");
     let mut made = BTreeSet::new();
     for (kind, _) in parts() {
-        let list = objects(it, &kind).list(&ours).await.unwrap();
+        let list = objects(installation, &kind).list(&ours).await.unwrap();
         made.extend(list.iter().map(|object| format!("{} {}", kind.kind, object.name_any())));
     }
     made
@@ -65,16 +65,16 @@ fn wanted(round: usize) -> BTreeSet<String> {
 }
 
 /// Waits until this much has been written of a model: nothing, its first objects, or its status.
-async fn written(it: &Installation, round: usize, much: usize) {
+async fn written(installation: &Installation, round: usize, much: usize) {
     let parts = parts();
     let there = async || match much.checked_sub(1).map(|last| parts.get(last)) {
         None => true,
         Some(Some((kind, end))) => {
             let name = format!("{}{end}", name(round));
-            objects(it, kind).get_opt(&name).await.unwrap().is_some()
+            objects(installation, kind).get_opt(&name).await.unwrap().is_some()
         }
         Some(None) => {
-            let model = it.api::<LLMModel>().get(&name(round)).await.unwrap();
+            let model = installation.api::<LLMModel>().get(&name(round)).await.unwrap();
             model.status.is_some_and(|status| !status.conditions.is_empty())
         }
     };
@@ -83,45 +83,46 @@ async fn written(it: &Installation, round: usize, much: usize) {
 
 #[tokio::test]
 async fn an_operator_that_is_killed_at_any_step_leaves_nothing_half_done() {
-    let it = Installation::on(ControlPlane::shared().await.unwrap()).await.unwrap();
-    let mut operator = it.operator().await.unwrap();
+    let installation = Installation::create(ControlPlane::shared().await.unwrap()).await.unwrap();
+    let mut operator = installation.operator().await.unwrap();
     let mut half_done = 0;
-    for round in 0..KILLS {
-        it.put(&model(round, 0)).await.unwrap();
+    let kills = soak::rounds(KILLS.0, KILLS.1);
+    for round in 0..kills {
+        installation.apply(&model(round, 0)).await.unwrap();
         if let Some(before) = round.checked_sub(1) {
-            it.put(&model(before, 1)).await.unwrap();
+            installation.apply(&model(before, 1)).await.unwrap();
         }
         if let Some(old) = round.checked_sub(LIFE) {
-            it.delete::<LLMModel>(&name(old)).await.unwrap();
+            installation.delete::<LLMModel>(&name(old)).await.unwrap();
         }
-        written(&it, round, round % (parts().len() + 2)).await;
+        written(&installation, round, round % (parts().len() + 2)).await;
         operator.process.kill();
-        let there = made(&it).await.intersection(&wanted(round)).count();
+        let there = made(&installation).await.intersection(&wanted(round)).count();
         half_done += usize::from((1..parts().len()).contains(&there));
         operator.restart().unwrap();
     }
-    println!("killed {KILLS} times, {half_done} of them between the objects of a model");
+    println!("killed {kills} times, {half_done} of them between the objects of a model");
     assert!(0 < half_done);
 
-    let lives = KILLS - LIFE..KILLS;
+    let lives = kills - LIFE..kills;
     let all: BTreeSet<_> = lives.clone().flat_map(wanted).collect();
     let mut found = BTreeSet::new();
     let converged = async || {
-        found = made(&it).await;
+        found = made(&installation).await;
         found == all
     };
     if wait_for("everything of what lives, and nothing else", DEADLINE, converged).await.is_err() {
         panic!("{:#?}", found.symmetric_difference(&all));
     }
     for round in lives {
-        let models = it.api::<LLMModel>();
+        let models = installation.api::<LLMModel>();
         let reported = async || {
             let model = models.get(&name(round)).await.unwrap();
             model.status.is_some_and(|it| it.observed_generation == model.metadata.generation)
         };
         wait_for("it is reported as it is", DEADLINE, reported).await.unwrap();
-        let deployment = it.api::<Deployment>().get(&name(round)).await.unwrap();
-        let replicas = i32::from(round + 1 < KILLS);
+        let deployment = installation.api::<Deployment>().get(&name(round)).await.unwrap();
+        let replicas = i32::from(round + 1 < kills);
         assert_eq!(deployment.spec.replicas, Some(replicas), "of model {round}");
     }
 }

@@ -1,4 +1,4 @@
-//! The way from an operator to the API server, which can be cut.
+//! A connection from an operator to the API server that can be cut.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,8 +14,8 @@ use tokio::{
 /// Where what comes over the link comes from, as the API server sees it.
 pub(crate) const SOURCE: &str = "127.0.0.2";
 
-/// A way to the API server. While it is cut nothing passes and nobody is told, as when a cable is
-/// pulled; what was under way then is lost.
+/// A forwarder to the API server. While it is cut it drops everything silently, like a pulled
+/// cable.
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
     cut: watch::Sender<bool>,

@@ -1,9 +1,10 @@
 //! The push as a whole: operators and proxies as programs, on a real control plane without nodes.
-//! Callers ask all the time, and whatever happens to operators and API server, none may notice.
+//! Clients send requests all the time, and none may fail, whatever happens to operators and API
+//! server.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that cannot go on has failed, and what was measured is told"
+    reason = "a test that cannot go on has failed, and measurements are printed"
 )]
 
 mod support;

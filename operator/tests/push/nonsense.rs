@@ -1,6 +1,6 @@
 //! Resources that make no sense stop no other.
 
-use crate::support::{Place, STEADY, assert_unnoticed};
+use crate::support::{STEADY, TestBed, assert_no_errors};
 use llm_cluster::ControlPlane;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -44,11 +44,11 @@ fn nonsense() -> Vec<Value> {
 #[tokio::test]
 async fn resources_that_make_no_sense_stop_no_other() {
     let plane = Arc::new(ControlPlane::start().await.unwrap());
-    let mut place = Place::on(Arc::clone(&plane), 1, 2).await;
+    let mut testbed = TestBed::on(Arc::clone(&plane), 1, 2).await;
     for (_, plural) in KINDS {
         loosen(&plane, plural).await;
     }
-    let load = place.load();
+    let load = testbed.load();
 
     for (kind, plural) in KINDS {
         for (number, spec) in nonsense().into_iter().enumerate() {
@@ -56,7 +56,7 @@ async fn resources_that_make_no_sense_stop_no_other() {
             let object = json!({
                 "apiVersion": "llm.nebari.dev/v1alpha1",
                 "kind": kind,
-                "metadata": {"name": name, "namespace": place.it.namespace},
+                "metadata": {"name": name, "namespace": testbed.installation.namespace},
                 "spec": spec,
             });
             let made = async || plane.apply(&object.to_string()).await.is_ok();
@@ -65,12 +65,12 @@ async fn resources_that_make_no_sense_stop_no_other() {
         }
     }
 
-    place.adds("after").await;
-    let first = place.operators.remove(0);
+    testbed.add_model("after").await;
+    let first = testbed.operators.remove(0);
     first.kill().unwrap();
-    place.add_operator().await;
-    place.followed(2).await;
-    place.adds("after-a-restart").await;
-    place.reaches(STEADY, 200).await;
-    assert_unnoticed(&load.stop().await);
+    testbed.add_operator().await;
+    testbed.wait_for_followers(2).await;
+    testbed.add_model("after-a-restart").await;
+    testbed.wait_for_status(STEADY, 200).await;
+    assert_no_errors(&load.stop().await);
 }

@@ -1,60 +1,52 @@
-//! An installation with a provider that everybody may use, and somebody who does.
+//! An installation with a provider, and a client that uses it.
 
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
 use kube::{Api, api::PostParams};
-use llm_cluster::{ControlPlane, wait_for};
-use llm_crd::PassthroughModel;
-use llm_scale::{
-    caller::Caller,
-    clock,
-    figures::Figures,
-    installation::Installation,
-    load::{Load, Tally},
-    operator::Operator,
-    proxy::{Proxy, externals},
-    reach::reach,
+use llm_cluster::{
+    ControlPlane, Durations, GatewayClient, Installation, LoadGenerator, LoadReport, Operator,
+    Proxy, clock, external_addresses,
     resources::{self, UPSTREAM_MODEL},
+    wait_for, wait_for_status,
 };
+use llm_crd::PassthroughModel;
 use llm_sim::{Config, Role, Sim};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// How long anything may take on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-/// What a change may take until it is in force everywhere. Of half of them, so that a busy machine
-/// is not taken for a slow program; `llm-scale` measures all.
+/// The median time until a change is in force everywhere. A busy machine may delay some;
+/// `llm-scale` measures all.
 pub(crate) const CHANGE_MAX: Duration = Duration::from_secs(1);
-/// What it may take of nine in ten, on a busy machine: that it stands still for once makes no
-/// program slow.
+/// The 90th percentile of the same, on a busy machine.
 pub(crate) const BUSY_MAX: Duration = Duration::from_secs(5);
-/// The model that is there all the time.
+/// A model that exists all the time.
 pub(crate) const STEADY: &str = "steady";
-/// The number of the key that is good all the time.
-pub(crate) const OUR_KEY: u32 = 1;
+/// The number of a key that is valid all the time.
+pub(crate) const CLIENT_KEY: u32 = 1;
 /// Between two tokens of an answer.
 const TOKEN_INTERVAL: Duration = Duration::from_millis(4);
-/// Callers at each proxy.
-const CALLERS: usize = 2;
+const CLIENTS_PER_PROXY: usize = 2;
 
-/// An installation with operators, proxies, a provider, and somebody with a key.
-pub(crate) struct Place {
-    pub(crate) it: Installation,
+/// An installation with operators, proxies, a provider and a client with a key.
+pub(crate) struct TestBed {
+    pub(crate) installation: Installation,
     pub(crate) operators: Vec<Operator>,
     pub(crate) proxies: Vec<Proxy>,
-    pub(crate) caller: Caller,
+    pub(crate) client: GatewayClient,
     pub(crate) upstream: Sim,
 }
 
-impl Place {
-    /// On the control plane that the tests share.
+impl TestBed {
+    /// On the shared control plane.
     pub(crate) async fn with(operators: usize, proxies: usize) -> Self {
         Self::on(ControlPlane::shared().await.unwrap(), operators, proxies).await
     }
 
     pub(crate) async fn on(plane: Arc<ControlPlane>, operators: usize, proxies: usize) -> Self {
-        let it = Installation::on(plane).await.unwrap();
-        until_rights(&it).await;
+        let installation = Installation::create(plane).await.unwrap();
+        wait_for_rbac(&installation).await;
         let config = Config {
             role: Role::Provider,
             models: vec![UPSTREAM_MODEL.into()],
@@ -63,54 +55,59 @@ impl Place {
             ..Config::default()
         };
         let upstream = Sim::start(config).await.unwrap();
-        it.put(&resources::provider(STEADY, upstream.addr(), &[STEADY]).unwrap()).await.unwrap();
-        let caller = it.caller(OUR_KEY).await.unwrap();
-        let mut place = Self { it, operators: vec![], proxies: vec![], caller, upstream };
+        installation
+            .apply(&resources::provider(STEADY, upstream.addr(), &[STEADY]).unwrap())
+            .await
+            .unwrap();
+        let client = installation.client_with_key(CLIENT_KEY).await.unwrap();
+        let mut testbed =
+            Self { installation, operators: vec![], proxies: vec![], client, upstream };
         for _ in 0..operators {
-            place.add_operator().await;
+            testbed.add_operator().await;
         }
         if 0 < proxies {
-            place.proxies = place.it.proxies(proxies).await.unwrap();
-            place.reaches(STEADY, 200).await;
+            testbed.proxies = testbed.installation.proxies(proxies).await.unwrap();
+            testbed.wait_for_status(STEADY, 200).await;
         }
-        place
+        testbed
     }
 
     pub(crate) async fn add_operator(&mut self) {
-        self.operators.push(self.it.operator().await.unwrap());
+        self.operators.push(self.installation.operator().await.unwrap());
     }
 
-    /// The provider, as a resource of this name with these ids.
+    /// A resource for the provider, with these model ids.
     pub(crate) fn provider(&self, name: &str, ids: &[&str]) -> PassthroughModel {
         resources::provider(name, self.upstream.addr(), ids).unwrap()
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        externals(&self.proxies)
+        external_addresses(&self.proxies)
     }
 
-    /// Waits until every proxy answers so; how long that took.
-    pub(crate) async fn reaches(&self, model: &str, status: u16) -> Figures {
-        let (addresses, began) = (self.addresses(), clock::now());
-        let reached = reach(&addresses, &self.caller, model, status, DEADLINE).await.unwrap();
-        let mut figures = Figures::default();
-        figures.extend(reached.into_iter().map(|at| at - began));
-        figures
+    /// Waits until every proxy answers so; returns how long each took.
+    pub(crate) async fn wait_for_status(&self, model: &str, status: u16) -> Durations {
+        let (addresses, start) = (self.addresses(), clock::now());
+        let reached =
+            wait_for_status(&addresses, &self.client, model, status, DEADLINE).await.unwrap();
+        let mut durations = Durations::default();
+        durations.extend(reached.into_iter().map(|at| at - start));
+        durations
     }
 
-    /// Makes a new model, and waits until every proxy has it.
-    pub(crate) async fn adds(&self, model: &str) {
-        self.it.put(&self.provider(model, &[model])).await.unwrap();
-        self.reaches(model, 200).await;
+    /// Creates a model, and waits until every proxy serves it.
+    pub(crate) async fn add_model(&self, model: &str) {
+        self.installation.apply(&self.provider(model, &[model])).await.unwrap();
+        self.wait_for_status(model, 200).await;
     }
 
-    /// Has callers ask for the steady model from now on.
-    pub(crate) fn load(&self) -> Load {
-        Load::start(&self.caller, &self.addresses(), STEADY, CALLERS)
+    /// Starts clients that use the steady model.
+    pub(crate) fn load(&self) -> LoadGenerator {
+        LoadGenerator::start(&self.client, &self.addresses(), STEADY, CLIENTS_PER_PROXY)
     }
 
-    /// Waits until so many proxies are sent updates by the operators together.
-    pub(crate) async fn followed(&self, proxies: usize) {
+    /// Waits until the operators together push to so many proxies.
+    pub(crate) async fn wait_for_followers(&self, proxies: usize) {
         let following = async || {
             let mut sum = 0.0;
             for operator in &self.operators {
@@ -122,19 +119,19 @@ impl Place {
         wait_for("the proxies follow", DEADLINE, following).await.unwrap();
     }
 
-    /// What the condition of a provider's resource says.
+    /// Status and message of a condition of a provider.
     pub(crate) async fn condition(&self, name: &str, kind: &str) -> Option<(String, String)> {
-        let provider = self.it.api::<PassthroughModel>().get(name).await.ok()?;
+        let provider = self.installation.api::<PassthroughModel>().get(name).await.ok()?;
         let conditions = provider.status?.conditions;
         let found = conditions.into_iter().find(|condition| condition.type_ == kind)?;
         Some((found.status, found.message))
     }
 
-    /// Which of the operators leads, once one does.
+    /// Waits for a leader; its index.
     pub(crate) async fn leader(&self) -> usize {
         let leader = async || {
             for (at, operator) in self.operators.iter().enumerate() {
-                if operator.leads().await {
+                if operator.is_leader().await {
                     return Some(at);
                 }
             }
@@ -144,26 +141,26 @@ impl Place {
     }
 }
 
-/// Waits until the API server knows what the operators may do, which it does in its own time: what
-/// it refuses until then is on record.
-async fn until_rights(it: &Installation) {
-    let reviews: Api<SubjectAccessReview> = Api::all(it.client.clone());
+/// Waits until the API server applies the operators' rights; what it denied before would be in the
+/// audit log.
+async fn wait_for_rbac(installation: &Installation) {
+    let reviews: Api<SubjectAccessReview> = Api::all(installation.client.clone());
     // One of each of their roles.
     for (group, resource, verb) in [
         ("authentication.k8s.io", "tokenreviews", "create"),
         ("coordination.k8s.io", "leases", "create"),
         ("discovery.k8s.io", "endpointslices", "list"),
     ] {
-        let asked = ResourceAttributes {
+        let attributes = ResourceAttributes {
             group: Some(group.into()),
-            namespace: Some(it.namespace.clone()),
+            namespace: Some(installation.namespace.clone()),
             resource: Some(resource.into()),
             verb: Some(verb.into()),
             ..ResourceAttributes::default()
         };
         let spec = SubjectAccessReviewSpec {
-            user: Some(it.operators_user()),
-            resource_attributes: Some(asked),
+            user: Some(installation.operator_user()),
+            resource_attributes: Some(attributes),
             ..SubjectAccessReviewSpec::default()
         };
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
@@ -175,9 +172,8 @@ async fn until_rights(it: &Installation) {
     }
 }
 
-/// Nobody noticed anything.
-pub(crate) fn assert_unnoticed(tally: &Tally) {
-    println!("{} requests, {} failed, {}", tally.requests, tally.failed, tally.latencies);
-    assert!(tally.failures.is_empty(), "{} failed: {:#?}", tally.failed, tally.failures);
-    assert!(tally.requests > 0);
+pub(crate) fn assert_no_errors(report: &LoadReport) {
+    println!("{} requests, {} failed, {}", report.requests, report.failed, report.latencies);
+    assert!(report.errors.is_empty(), "{} failed: {:#?}", report.failed, report.errors);
+    assert!(report.requests > 0);
 }

@@ -1,12 +1,8 @@
 //! Who may follow: only the proxies' service account of this cluster, with a token for this.
 
-use crate::support::{DEADLINE, Place};
+use crate::support::{DEADLINE, TestBed};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use llm_cluster::{ControlPlane, wait_for};
-use llm_scale::{
-    clock,
-    installation::{AUDIENCE, PROXIES},
-};
+use llm_cluster::{ControlPlane, PROXY_SERVICE_ACCOUNT, TOKEN_AUDIENCE, clock, wait_for};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use std::{fs, time::Duration};
@@ -39,49 +35,52 @@ fn seconds_from_now(seconds: i64) -> i64 {
 
 #[tokio::test]
 async fn who_may_not_follow_is_refused_with_a_reason_that_its_log_has() {
-    let place = Place::with(1, 1).await;
-    let (plane, namespace) = (&place.it.plane, &place.it.namespace);
-    let good = plane.token(namespace, PROXIES, AUDIENCE, LIFE).await.unwrap();
+    let testbed = TestBed::with(1, 1).await;
+    let (plane, namespace) = (&testbed.installation.plane, &testbed.installation.namespace);
+    let good = plane.token(namespace, PROXY_SERVICE_ACCOUNT, TOKEN_AUDIENCE, LIFE).await.unwrap();
     let past = json!({"iat": seconds_from_now(-7200), "nbf": seconds_from_now(-7200), "exp": seconds_from_now(-3600)});
     let elsewhere = plane.namespace().await.unwrap();
     let account = format!(
-        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {PROXIES}, namespace: {elsewhere}}}\n"
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {PROXY_SERVICE_ACCOUNT}, namespace: {elsewhere}}}\n"
     );
     plane.apply(&account).await.unwrap();
     let other_cluster =
         ControlPlane::options().without_workload_controllers().start().await.unwrap();
     let same_name = format!(
-        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {PROXIES}, namespace: {namespace}}}\n"
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {PROXY_SERVICE_ACCOUNT}, namespace: {namespace}}}\n"
     );
     other_cluster.apply(&same_name).await.unwrap();
-    let unknown = "this cluster does not know it, it has expired, or it is for an audience other";
+    let unknown = "it is not of this cluster, has expired, or is for another audience";
     let cases = [
         ("nonsense", SecretString::from("nonsense"), unknown.to_owned()),
         ("expired", forge(plane, &good, past).await, unknown.to_owned()),
         (
             "another audience",
-            plane.token(namespace, PROXIES, "llm-keys", LIFE).await.unwrap(),
+            plane.token(namespace, PROXY_SERVICE_ACCOUNT, "llm-keys", LIFE).await.unwrap(),
             unknown.to_owned(),
         ),
         (
             "another account",
-            plane.token(namespace, "llm-operator", AUDIENCE, LIFE).await.unwrap(),
-            format!("system:serviceaccount:{namespace}:llm-operator may not follow"),
+            plane.token(namespace, "llm-operator", TOKEN_AUDIENCE, LIFE).await.unwrap(),
+            format!("system:serviceaccount:{namespace}:llm-operator may not subscribe"),
         ),
         (
             "another namespace",
-            plane.token(&elsewhere, PROXIES, AUDIENCE, LIFE).await.unwrap(),
-            format!("system:serviceaccount:{elsewhere}:{PROXIES} may not follow"),
+            plane.token(&elsewhere, PROXY_SERVICE_ACCOUNT, TOKEN_AUDIENCE, LIFE).await.unwrap(),
+            format!("system:serviceaccount:{elsewhere}:{PROXY_SERVICE_ACCOUNT} may not subscribe"),
         ),
         (
             "another cluster",
-            other_cluster.token(namespace, PROXIES, AUDIENCE, LIFE).await.unwrap(),
+            other_cluster
+                .token(namespace, PROXY_SERVICE_ACCOUNT, TOKEN_AUDIENCE, LIFE)
+                .await
+                .unwrap(),
             unknown.to_owned(),
         ),
     ];
 
     for (case, token, reason) in cases {
-        let proxy = place.it.proxy_with(&token).await.unwrap();
+        let proxy = testbed.installation.proxy_with(&token).await.unwrap();
         let what = format!("the log of a proxy with a token of {case} says why");
         let said = async || proxy.log().unwrap().contains(&reason);
         if let Err(late) = wait_for(&what, DEADLINE, said).await {
@@ -92,21 +91,21 @@ async fn who_may_not_follow_is_refused_with_a_reason_that_its_log_has() {
         assert_eq!(metrics.get("llm_proxy_control_updates_total"), 0.0, "{case}");
         let secret = token.expose_secret();
         assert!(!proxy.log().unwrap().contains(secret), "{case}: the token is in the log");
-        assert!(!place.operators[0].log().unwrap().contains(secret), "{case}");
+        assert!(!testbed.operators[0].log().unwrap().contains(secret), "{case}");
     }
-    let metrics = place.operators[0].metrics().await.unwrap();
+    let metrics = testbed.operators[0].metrics().await.unwrap();
     assert_eq!(metrics.get("llm_operator_proxies_connected"), 1.0);
 }
 
 #[tokio::test]
 async fn a_stream_ends_with_its_token_and_goes_on_with_the_next() {
-    let mut place = Place::with(1, 1).await;
-    let (plane, namespace) = (&place.it.plane, &place.it.namespace);
-    let good = plane.token(namespace, PROXIES, AUDIENCE, LIFE).await.unwrap();
+    let mut testbed = TestBed::with(1, 1).await;
+    let (plane, namespace) = (&testbed.installation.plane, &testbed.installation.namespace);
+    let good = plane.token(namespace, PROXY_SERVICE_ACCOUNT, TOKEN_AUDIENCE, LIFE).await.unwrap();
     let end = seconds_from_now(i64::try_from(SHORT_LIFE.as_secs()).unwrap());
     let short = forge(plane, &good, json!({"exp": end})).await;
-    let mut proxy = place.it.proxy_with(&short).await.unwrap();
-    proxy.ready().await.unwrap();
+    let mut proxy = testbed.installation.proxy_with(&short).await.unwrap();
+    proxy.wait_until_ready().await.unwrap();
     let connected = async |wanted: f64| {
         let what = format!("the proxy's being connected is {wanted}");
         let is = async || {
@@ -118,12 +117,12 @@ async fn a_stream_ends_with_its_token_and_goes_on_with_the_next() {
 
     connected(0.0).await;
     let whole = "llm_operator_push_whole_tables_total";
-    let before = place.operators[0].metrics().await.unwrap().get(whole);
-    let file = place.it.path(&format!("{}.token", proxy.name));
+    let before = testbed.operators[0].metrics().await.unwrap().get(whole);
+    let file = testbed.installation.path(&format!("{}.token", proxy.name));
     fs::write(file, good.expose_secret()).unwrap();
 
     connected(1.0).await;
-    assert_eq!(place.operators[0].metrics().await.unwrap().get(whole), before);
-    place.proxies.push(proxy);
-    place.adds("after").await;
+    assert_eq!(testbed.operators[0].metrics().await.unwrap().get(whole), before);
+    testbed.proxies.push(proxy);
+    testbed.add_model("after").await;
 }

@@ -1,8 +1,8 @@
-//! The gateway's certificate, read from two files, and again when they change.
+//! The gateway's certificate files, reloaded when they change.
 
 use super::{
-    failure::Failure,
-    watch::{INTERVAL, Watched},
+    error::CliError,
+    file_watcher::{FileWatcher, POLL_INTERVAL},
 };
 use crate::tls::Certificate;
 use llm_contract::Chain;
@@ -12,50 +12,44 @@ use std::{
 };
 use tokio::time::MissedTickBehavior;
 
-/// A certificate and its private key, both in PEM.
+/// A certificate chain and its private key, both in PEM.
 #[derive(Clone, Debug)]
-pub struct Files {
-    /// The certificate, and those that lead to its authority.
+pub struct CertificateFiles {
     pub chain: PathBuf,
-    /// The private key.
     pub key: PathBuf,
 }
 
-impl Files {
-    /// Reads both.
-    ///
-    /// # Errors
-    /// [`Failure::File`] or [`Failure::Certificate`].
-    pub fn load(&self) -> Result<Certificate, Failure> {
+impl CertificateFiles {
+    pub fn load(&self) -> Result<Certificate, CliError> {
         Ok(Certificate::parse(&read(&self.chain)?, &read(&self.key)?)?)
     }
 
-    /// Replaces the certificate when the files have changed, for ever. While they do not fit
-    /// together the last good one stays in use.
-    pub async fn follow(self, certificate: Certificate) {
-        let mut watched = Watched::default();
-        watched.follow([self.chain.clone(), self.key.clone()]);
-        let mut rounds = tokio::time::interval(INTERVAL);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Replaces the certificate whenever the files change. While they do not match, the last good
+    /// certificate stays in use.
+    pub async fn reload_on_change(self, certificate: Certificate) {
+        let mut watcher = FileWatcher::default();
+        watcher.watch([self.chain.clone(), self.key.clone()]);
+        let mut interval = tokio::time::interval(POLL_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            rounds.tick().await;
-            if !watched.changed() {
+            interval.tick().await;
+            if !watcher.poll() {
                 continue;
             }
-            match self.renew(&certificate) {
-                Ok(()) => tracing::info!("the certificate was read"),
-                Err(failure) => {
-                    tracing::error!(error = %Chain(&failure), "the last good certificate stays");
+            match self.reload(&certificate) {
+                Ok(()) => tracing::info!("certificate loaded"),
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "the last good certificate stays in use");
                 }
             }
         }
     }
 
-    fn renew(&self, certificate: &Certificate) -> Result<(), Failure> {
+    fn reload(&self, certificate: &Certificate) -> Result<(), CliError> {
         Ok(certificate.replace(&read(&self.chain)?, &read(&self.key)?)?)
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|source| Failure::File { path: path.to_owned(), source })
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|source| CliError::ReadFile { path: path.to_owned(), source })
 }

@@ -1,9 +1,8 @@
-//! What was used: one line of JSON for each exchange, in files that are turned over when they
-//! are full.
+//! The usage ledger: one line of JSON for each exchange, in files that are rotated when full.
 
 mod read;
 
-pub use read::{Damaged, Place, read};
+pub use read::{DamagedLines, FileLine, read};
 
 use crate::stage::record::UsageEvent;
 use std::{
@@ -17,35 +16,22 @@ use std::{
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
 /// How long an event may wait to be written.
-const GATHERED_FOR: Duration = Duration::from_millis(200);
+const WRITE_INTERVAL: Duration = Duration::from_millis(200);
 const FOLDER: &str = "usage";
-/// A file is turned over when it has this many bytes.
+/// The largest file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Files that are kept; the oldest goes first.
+/// The most files; the oldest is deleted first.
 const FILES_MAX: usize = 64;
 
-/// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Its folder.
-    #[error("the folder {} cannot be used; mend it, or name another with --usage", folder.display())]
-    Folder {
-        /// Which.
-        folder: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// One of its files.
-    #[error("reading {}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error("cannot use the folder {}; fix it, or choose another with --usage", folder.display())]
+    Folder { folder: PathBuf, source: io::Error },
+    #[error("cannot read {}", path.display())]
+    File { path: PathBuf, source: io::Error },
 }
 
-/// Writes usage events down.
+/// Appends usage events to the newest file.
 pub struct Ledger {
     folder: PathBuf,
     number: u64,
@@ -54,11 +40,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Goes on in the last file of the data folder. A line that a crash left half written is
-    /// ended, so that only that one is lost.
-    ///
-    /// # Errors
-    /// If the folder cannot be written to.
+    /// Opens the newest file. A line that a crash left half written is ended, so that only that
+    /// one is lost.
     pub fn open(data_dir: &Path) -> Result<Self, LedgerError> {
         let folder = data_dir.join(FOLDER);
         let unusable = |source| LedgerError::Folder { folder: folder.clone(), source };
@@ -69,33 +52,33 @@ impl Ledger {
         Ok(Self { folder, number, file: BufWriter::new(file), bytes })
     }
 
-    /// Writes events until nobody sends any more. Waits for them; give it a thread.
+    /// Writes events until all senders are dropped. Blocks: it needs a thread of its own.
     pub fn write_all(mut self, mut events: mpsc::Receiver<UsageEvent>) {
         loop {
             // Waiting for each event would wake this thread once for every request.
-            thread::sleep(GATHERED_FOR);
-            match self.write_waiting(&mut events) {
+            thread::sleep(WRITE_INTERVAL);
+            match self.write_pending(&mut events) {
                 Ok(TryRecvError::Empty) => {}
                 Ok(TryRecvError::Disconnected) => break,
-                Err(error) => tracing::error!(%error, "usage could not be written down"),
+                Err(error) => tracing::error!(%error, "usage could not be written"),
             }
         }
         if let Err(error) = self.file.flush().and_then(|()| self.file.get_ref().sync_all()) {
-            tracing::error!(%error, "usage could not be written down");
+            tracing::error!(%error, "usage could not be written");
         }
     }
 
-    /// Writes what waits; says whether more may come.
-    fn write_waiting(
+    /// Writes the events that wait. The result tells whether more may come.
+    fn write_pending(
         &mut self,
         events: &mut mpsc::Receiver<UsageEvent>,
     ) -> io::Result<TryRecvError> {
         loop {
             match events.try_recv() {
                 Ok(event) => self.write(&event)?,
-                Err(nothing) => {
+                Err(end) => {
                     self.file.flush()?;
-                    return Ok(nothing);
+                    return Ok(end);
                 }
             }
         }
@@ -105,13 +88,13 @@ impl Ledger {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
         if FILE_BYTES_MAX < self.bytes + line.len() as u64 {
-            self.turn_over()?;
+            self.rotate()?;
         }
         self.bytes += line.len() as u64;
         self.file.write_all(&line)
     }
 
-    fn turn_over(&mut self) -> io::Result<()> {
+    fn rotate(&mut self) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
         self.number += 1;
@@ -121,7 +104,7 @@ impl Ledger {
         for number in numbers.iter().take(numbers.len().saturating_sub(FILES_MAX)) {
             let path = path(&self.folder, *number);
             fs::remove_file(&path)?;
-            tracing::warn!(path = %path.display(), "the oldest usage was dropped");
+            tracing::warn!(path = %path.display(), "the oldest usage file was deleted");
         }
         Ok(())
     }
@@ -132,7 +115,7 @@ fn append(folder: &Path, number: u64) -> io::Result<File> {
     OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)
 }
 
-/// The file's length afterwards, in bytes.
+/// Returns the file's length, in bytes.
 fn end_last_line(file: &mut File) -> io::Result<u64> {
     let bytes = file.metadata()?.len();
     if bytes == 0 {
@@ -152,7 +135,7 @@ fn path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("usage-{number:08}.jsonl"))
 }
 
-/// The numbers of the files, the oldest first.
+/// The numbers of the files, oldest first.
 fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -1,17 +1,15 @@
-//! Logs: lines for people on a terminal, JSON otherwise; on standard error, so that what was
-//! asked for stands alone on standard output.
+//! Logs on standard error: lines for people on a terminal, JSON otherwise; see
+//! docs/decisions/0031-log-writer.md.
 
-mod gathered;
-mod line;
+mod buffered_stderr;
+mod json;
 
 use crate::clock;
-use gathered::Gathered;
+use buffered_stderr::BufferedStderr;
 use jiff::tz::TimeZone;
-use llm_contract::Chain;
 use std::{
-    error::Error,
     fmt,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
 };
 use tracing_subscriber::{
     EnvFilter,
@@ -20,35 +18,37 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// What is logged unless `RUST_LOG` says otherwise. Pingora tells of every connection that a
-/// client drops; the proxy's own line says as much.
-const DEFAULT: &str = "info,pingora_core=error,pingora_proxy=error";
-/// Writes what still waits when it is dropped.
-pub struct Logging(Option<Gathered>);
+/// The filter unless `RUST_LOG` is set. Pingora logs every connection that a client drops; the
+/// proxy's own line for the request says as much.
+const DEFAULT_FILTER: &str = "info,pingora_core=error,pingora_proxy=error";
 
-/// Begins to log, until the answer is dropped.
-pub fn start() -> Logging {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+/// Writes buffered lines when dropped.
+pub struct FlushOnDrop(Option<BufferedStderr>);
+
+/// Starts logging.
+pub fn init() -> FlushOnDrop {
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let registry = tracing_subscriber::registry().with(filter);
     if io::stderr().is_terminal() {
         let lines = layer().with_timer(TimeOfDay).with_target(false).compact();
         registry.with(lines.with_writer(io::stderr)).init();
-        return Logging(None);
+        return FlushOnDrop(None);
     }
-    let gathered = Gathered::start();
-    registry.with(layer().event_format(line::Json).with_writer(gathered.clone())).init();
-    Logging(Some(gathered))
+    let stderr = BufferedStderr::start();
+    registry.with(layer().event_format(json::Json).with_writer(stderr.clone())).init();
+    FlushOnDrop(Some(stderr))
 }
 
-impl Drop for Logging {
+impl Drop for FlushOnDrop {
     fn drop(&mut self) {
-        if let Some(gathered) = &self.0 {
-            gathered.write_out();
+        if let Some(stderr) = &self.0 {
+            stderr.write_out();
         }
     }
 }
 
-/// `14:07:31`: who looks on knows the day.
+/// `14:07:31`: someone who watches a terminal knows the date.
 struct TimeOfDay;
 
 impl FormatTime for TimeOfDay {
@@ -56,10 +56,4 @@ impl FormatTime for TimeOfDay {
         let now = clock::wall().to_zoned(TimeZone::system());
         write!(line, "{}", now.strftime("%H:%M:%S"))
     }
-}
-
-/// Tells why a program failed.
-pub fn complain(program: &str, error: &dyn Error) {
-    // Nobody is left to tell if this fails.
-    let _ = writeln!(io::stderr(), "{program}: {}", Chain(error));
 }

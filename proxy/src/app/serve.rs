@@ -1,54 +1,50 @@
-//! `llm-proxy serve`: runs until it is told to stop.
+//! The `serve` command: runs a proxy until it is stopped.
 
 use super::{
-    cli::ServeArgs,
-    failure::Failure,
-    http,
+    certificate::CertificateFiles,
+    cli::{LimitArgs, OperatorArgs, ServeArgs},
+    error::CliError,
+    http_client,
     ledger::Ledger,
-    serving::{self, BODIES_MAX, BODY_WAIT, EVENTS_MAX, Serving},
-    signals::Signals,
+    servers::{self, EVENTS_MAX, Servers},
+    signals::ShutdownSignals,
 };
 use crate::{
     admin,
-    auth::{
-        key_verifier::KeyVerifier,
-        oidc::{Issuers, VERIFIED_TOKENS_DEFAULT},
-    },
     control_plane::{
-        self, Feed,
-        control::{self, Control, Waits},
+        self, TableApplier, client,
+        config::{ControlConfig, ControlTimeouts},
     },
-    gateway::{Limits, Shared},
-    stage::{accept::Entry, authenticate::Authenticator, read},
+    gateway::Gateway,
+    stage::accept::Entry,
 };
 use llm_contract::{Pepper, Secret, Table};
-use std::{fs, io, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 use tokio::{sync::mpsc, task::block_in_place};
 
-/// Starts a proxy and serves until it is told to stop.
-///
-/// # Errors
-/// [`Failure`]; nothing was served then.
-pub async fn run(args: ServeArgs) -> Result<(), Failure> {
-    http::install_crypto();
-    let mut signals = Signals::catch()?;
-    let control = control(&args)?;
-    let certificate = args.certificate();
-    let certificate = certificate.map(|files| Ok::<_, Failure>((files.load()?, files)));
-    let certificate = certificate.transpose()?;
-    let tls = || certificate.as_ref().map(|(certificate, _)| certificate.clone());
-    let external = serving::bind(args.external, Entry::External, "--external", tls())?;
-    let internal = serving::bind(args.internal, Entry::Internal, "--internal", tls())?;
-    let admin = serving::bind_admin(args.admin, "--admin").await?;
+pub async fn run(args: ServeArgs) -> Result<(), CliError> {
+    http_client::install_crypto();
+    let mut signals = ShutdownSignals::install()?;
+    let ServeArgs { operator, listeners, limits, .. } = &args;
+    let control = control(operator)?;
+    let files = listeners.certificate();
+    let certificate = files.as_ref().map(CertificateFiles::load).transpose()?;
+    let bind = |address, entry, option| servers::bind(address, entry, option, certificate.clone());
+    let external = bind(listeners.external, Entry::External, "--external")?;
+    let internal = bind(listeners.internal, Entry::Internal, "--internal")?;
+    let admin = servers::bind_admin(listeners.admin, "--admin").await?;
     let ledger = args.usage.as_deref().map(Ledger::open).transpose()?;
 
     let (events, written) = mpsc::channel(EVENTS_MAX);
-    let authenticator = authenticator(args.pepper.as_deref())?;
-    let shared = Shared::new(authenticator, limits(&args), args.reach(), events);
-    let feed = Feed::new(Arc::clone(&shared), Table::BYTES_MAX);
-    if let Some(folder) = &args.state {
-        let unusable = |source| Failure::State { folder: folder.clone(), source };
-        block_in_place(|| feed.keep_in(folder)).map_err(unusable)?;
+    let pepper = args.pepper.as_deref().map(read_pepper).transpose()?;
+    let authenticator = servers::authenticator(pepper)?;
+    let LimitArgs { header_bytes, body_bytes, connections, drain: drain_time } = *limits;
+    let limits = servers::limits(header_bytes.get(), body_bytes.get(), connections.get());
+    let gateway = Gateway::new(authenticator, limits, args.address_policy(), events);
+    let applier = TableApplier::new(Arc::clone(&gateway), Table::BYTES_MAX);
+    if let Some(folder) = &operator.state {
+        let unusable = |source| CliError::StateFolder { folder: folder.clone(), source };
+        block_in_place(|| applier.enable_cache(folder)).map_err(unusable)?;
     }
     tracing::info!(
         external = %external.address,
@@ -58,65 +54,45 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         "llm-proxy serves"
     );
     if ledger.is_none() {
-        tracing::info!("usage is counted and not written down; name a folder with --usage");
+        tracing::info!("usage is only counted; to keep a ledger, choose a folder with --usage");
     }
-    let router = admin::router(Arc::clone(&shared)).merge(control_plane::router(Arc::clone(&feed)));
-    let drain = shared.drain.clone();
-    shared
+    let router =
+        admin::router(Arc::clone(&gateway)).merge(control_plane::router(Arc::clone(&applier)));
+    let drain = gateway.drain.clone();
+    gateway
         .background
-        .spawn(drain.clone().run_until_cancelled_owned(control::follow(feed, control)));
-    if let Some((certificate, files)) = certificate {
-        shared.background.spawn(drain.run_until_cancelled_owned(files.follow(certificate)));
+        .spawn(drain.clone().run_until_cancelled_owned(client::run(applier, control)));
+    if let Some((certificate, files)) = certificate.zip(files) {
+        gateway
+            .background
+            .spawn(drain.run_until_cancelled_owned(files.reload_on_change(certificate)));
     }
     let usage = ledger.map(|ledger| (ledger, written));
-    let serving = Serving::start(shared, vec![external, internal], (admin, router), usage);
-    signals.next().await;
-    serving.stop(args.drain, &mut signals).await;
+    let servers = Servers::start(gateway, vec![external, internal], (admin, router), usage);
+    signals.recv().await;
+    servers.stop(drain_time, &mut signals).await;
     Ok(())
 }
 
-fn control(args: &ServeArgs) -> Result<Control, Failure> {
+fn control(args: &OperatorArgs) -> Result<ControlConfig, CliError> {
     let named = args.control_server_name.clone();
-    Ok(Control {
-        replicas: args.control.replicas(),
+    Ok(ControlConfig {
+        resolver: args.control.resolver(),
         address: args.control.clone(),
-        server_name: named.or_else(|| args.control.server_name()).ok_or(Failure::ServerName)?,
+        server_name: named.or_else(|| args.control.server_name()).ok_or(CliError::ServerName)?,
         authorities: args.control_ca.clone(),
         token: args.control_token.clone(),
         proxy: args.name.clone(),
-        waits: Waits::default(),
+        timeouts: ControlTimeouts::default(),
         bytes_max: Table::BYTES_MAX,
     })
 }
 
-fn authenticator(pepper: Option<&Path>) -> Result<Authenticator, Failure> {
-    let mut process_secret = [0; 64];
-    getrandom::fill(&mut process_secret).map_err(io::Error::from)?;
-    let pepper = pepper.map(read_pepper).transpose()?;
-    Ok(Authenticator {
-        key_verifier: KeyVerifier::new(&process_secret, pepper),
-        issuers: Issuers::new(VERIFIED_TOKENS_DEFAULT),
-    })
-}
-
-/// A line break at its end does not count.
-fn read_pepper(path: &Path) -> Result<Pepper, Failure> {
-    let file = |source| Failure::File { path: path.to_owned(), source };
+fn read_pepper(path: &Path) -> Result<Pepper, CliError> {
+    let file = |source| CliError::ReadFile { path: path.to_owned(), source };
     let pepper = Secret::new(fs::read_to_string(path).map_err(file)?);
     if pepper.reveal().trim().is_empty() {
-        return Err(Failure::Pepper { path: path.to_owned() });
+        return Err(CliError::EmptyPepper { path: path.to_owned() });
     }
     Ok(Pepper::new(Secret::new(pepper.reveal().trim())))
-}
-
-fn limits(args: &ServeArgs) -> Limits {
-    Limits {
-        header_bytes: args.header_bytes.get(),
-        connections: args.connections.get(),
-        read: read::Limits {
-            body_bytes: args.body_bytes.get(),
-            bodies_bytes: args.body_bytes.get().saturating_mul(BODIES_MAX),
-            body_wait: BODY_WAIT,
-        },
-    }
 }

@@ -7,7 +7,7 @@
 
 use crate::{
     auth::key_usage::{HOUR_SECONDS, KeyUsage},
-    limit::concurrency::Gauge,
+    limit::concurrency::ConcurrencyLimit,
 };
 use jiff::Timestamp;
 use llm_contract::{KeyRecord, Pepper, SecretKey};
@@ -33,7 +33,7 @@ type Digest = [u8; 32];
 #[derive(Debug)]
 pub struct KeyEntry {
     pub record: KeyRecord,
-    pub running: Gauge,
+    pub running: ConcurrencyLimit,
     verified: OnceLock<Digest>,
     /// The hour since 1970 in which the key was last used.
     last_used: AtomicI64,
@@ -174,14 +174,14 @@ mod tests {
         KeyRecord {
             id: key(secret).id(),
             client_id: "laptop".into(),
-            owner: Arc::new(Owner { name: "me".into(), groups: Arc::new([]) }),
+            owner: Owner { name: "me".into(), groups: Vec::new() },
             hash: KeyHash::of(&key(secret), Hashing::MINTED, [7; 16], None).unwrap(),
-            models: Arc::new([]),
-            resources: Arc::new([]),
+            models: Vec::new(),
+            resources: Vec::new(),
             not_before: None,
             expires_at: None,
             suspended: false,
-            limits: llm_contract::Limits::default(),
+            limits: llm_contract::RequestLimits::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
-use llm_contract::{Entries, KeyState, SecretKey};
+use llm_contract::{Entries, KeyId, KeyState, SecretKey};
 use ring::digest;
 use std::{fmt::Write, sync::Arc};
 
@@ -43,8 +43,8 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Principal, Rejection> {
         let credential = credential(headers).ok_or(Rejection::Unauthenticated)?;
-        if !tables.has_come {
-            return Err(Rejection::NoTable);
+        if !tables.is_loaded {
+            return Err(Rejection::NotReady);
         }
         match entry {
             Entry::External => self.by_key(credential, tables, now).await.map(Principal::Key),
@@ -61,17 +61,17 @@ impl Authenticator {
         let Ok(key) = SecretKey::parse(credential) else {
             return Err(Rejection::Unauthenticated);
         };
-        let entry = tables.keys.get(&key.id()).ok_or(Rejection::Unauthenticated)?;
-        if entry.record.state(now) != KeyState::Active {
-            return Err(Rejection::Unauthenticated);
-        }
+        let entry = active_key(tables, &key.id(), now).map_err(|error| {
+            tracing::debug!(reason = %error, "API key rejected");
+            error.rejection()
+        })?;
         match self.key_verifier.verify(&key, entry).await {
             Ok(()) => {
                 self.key_verifier.record_key_use(entry, now);
                 Ok(Arc::clone(entry))
             }
             Err(VerifyError::WrongKey) => Err(Rejection::Unauthenticated),
-            Err(VerifyError::Busy) => Err(Rejection::Saturated),
+            Err(VerifyError::Busy) => Err(Rejection::Overloaded),
         }
     }
 
@@ -88,6 +88,50 @@ impl Authenticator {
                 Rejection::Unauthenticated
             }
         })
+    }
+}
+
+/// Why an id is not that of an active key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("no table is in force yet")]
+    NotReady,
+    #[error("no key of this id is in force here")]
+    Unknown,
+    #[error("the key is not valid yet")]
+    NotYetValid,
+    #[error("the key has expired")]
+    Expired,
+    #[error("the key is suspended")]
+    Suspended,
+}
+
+impl KeyError {
+    pub fn rejection(&self) -> Rejection {
+        match self {
+            Self::NotReady => Rejection::NotReady,
+            Self::Unknown | Self::NotYetValid | Self::Expired | Self::Suspended => {
+                Rejection::Unauthenticated
+            }
+        }
+    }
+}
+
+/// The active key of an id.
+pub fn active_key<'a>(
+    tables: &'a Snapshot,
+    id: &KeyId,
+    now: Timestamp,
+) -> Result<&'a Arc<KeyEntry>, KeyError> {
+    if !tables.is_loaded {
+        return Err(KeyError::NotReady);
+    }
+    let entry = tables.keys.get(id).ok_or(KeyError::Unknown)?;
+    match entry.record.state(now) {
+        KeyState::Active => Ok(entry),
+        KeyState::NotYetValid => Err(KeyError::NotYetValid),
+        KeyState::Expired => Err(KeyError::Expired),
+        KeyState::Suspended => Err(KeyError::Suspended),
     }
 }
 

@@ -97,7 +97,7 @@ impl<'a> SseEvent<'a> {
                 let at = start + length - value.len();
                 match &mut data {
                     None => {
-                        data = Some(EventData { text: value.into(), first: at, lines: Vec::new() })
+                        data = Some(EventData { text: value.into(), first: at, lines: Vec::new() });
                     }
                     Some(data) => data.add(value, at),
                 }

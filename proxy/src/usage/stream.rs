@@ -203,11 +203,13 @@ impl SseUsageReader {
         if !is_unwanted {
             return Vec::new();
         }
-        if is_only_usage {
-            return vec![0..raw.len()];
-        }
         let mut removed = summary.usage_spans;
-        removed.iter_mut().for_each(|range| *range = event.data.range_in_event(range.clone()));
+        if is_only_usage {
+            removed.clear();
+            removed.push(0..raw.len());
+        } else {
+            removed.iter_mut().for_each(|range| *range = event.data.range_in_event(range.clone()));
+        }
         removed
     }
 }

@@ -1,188 +1,172 @@
-//! The configuration: what `gateway.yaml` says, checked, and the route table it becomes.
+//! The configuration file `gateway.yaml`, and the route table it becomes.
 //!
-//! Text becomes a [`tree`](self) of values with their lines, is held against the schema, becomes
-//! `File`, and is checked into [`Config`]. Only [`load()`] touches files and the environment.
+//! Text is parsed into YAML with lines, validated against the schema, deserialized into `File`, and
+//! checked into [`Config`]. Files and the environment are read by a function that [`load()`] passes.
 
-mod mistake;
-mod tree;
+mod error;
+mod yaml;
 mod file;
-mod shape;
+mod schema;
 mod check;
 mod table;
 mod load;
 
-pub use load::{Environment, Loaded, Pem, data_dir, load};
-pub use mistake::{FieldPath, Mistake, Mistakes, Step};
-pub use shape::schema;
+pub use error::{ConfigError, ConfigErrors, FieldPath, PathSegment};
+pub use load::{Environment, LoadedConfig, data_dir, load};
+pub use schema::schema;
 
 use llm_contract::{Access, CredentialHeader, ModelId, Secret, Timeouts};
+use llm_proxy::tls::{Certificate, InvalidCertificate};
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-/// Where everything is kept that nothing says otherwise of.
+/// The default data folder.
 pub const DATA_DIR: &str = "data";
 
 /// The largest file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Everything the gateway is told. `S` is what secrets are: a [`Reference`] as the file has it,
-/// a [`Secret`] once it was read.
+/// A checked configuration, secrets and certificates included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config<S = Secret> {
-    /// The addresses to listen on; no address twice.
+pub struct Config {
+    /// Distinct addresses.
     pub listen: Listen,
-    /// The certificate for both entries.
-    pub tls: Option<Tls>,
-    /// The folder for everything that is kept.
+    /// For both entries.
+    pub tls: Option<CertificatePem>,
     pub data_dir: PathBuf,
-    /// Models on servers of our own; no id or alias twice.
-    pub models: Vec<Model<S>>,
-    /// External services; no name twice, no model twice.
-    pub providers: Vec<Provider<S>>,
-    /// For the internal entry; no URL twice.
-    pub issuers: Vec<Issuer<S>>,
-    /// Which web pages may call; any if `None`.
+    /// Distinct ids and aliases.
+    pub models: Vec<Model>,
+    /// Distinct names and models.
+    pub providers: Vec<Provider>,
+    /// Distinct URLs.
+    pub issuers: Vec<Issuer>,
+    /// Any origin if `None`.
     pub cors_origins: Option<Vec<String>>,
-    /// How much of anything is accepted.
-    pub limits: Limits,
-    /// How long running requests may take to end.
+    pub limits: ListenerLimits,
+    /// How long running requests may take to finish at shutdown.
     pub drain: Duration,
 }
 
-/// The addresses to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// For API keys.
+    /// For clients with API keys.
     pub external: SocketAddr,
-    /// For tokens of the issuers; there if and only if there are issuers.
+    /// For clients with OIDC tokens; `None` without issuers.
     pub internal: Option<SocketAddr>,
-    /// For health, metrics and explanations.
     pub admin: SocketAddr,
 }
 
-/// A certificate and its key, as PEM files.
+/// A certificate chain and its private key, as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// The certificate and its chain.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
+pub struct CertificatePem {
+    pub chain: Secret,
+    pub key: Secret,
 }
 
-/// A model on servers of our own.
+/// A served model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model<S> {
-    /// The id by which the servers know it.
+pub struct Model {
+    /// The id on the servers and for clients.
     pub id: ModelId,
-    /// Other ids by which clients may ask for it.
+    /// Other ids for clients.
     pub aliases: Vec<ModelId>,
-    /// `http://host:port`; at least one, none twice.
+    /// Distinct URLs `http://host:port`, at least one.
     pub endpoints: Vec<String>,
-    /// Who may use it.
     pub access: Access,
-    /// Requests at a time.
     pub concurrency: Option<u32>,
-    /// What the servers want to see.
-    pub api_key: Option<S>,
-    /// How long to wait for them.
+    /// The key that the servers require.
+    pub api_key: Option<Secret>,
     pub timeouts: Timeouts,
 }
 
-/// An external service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provider<S> {
-    /// Its name in logs and metrics.
+pub struct Provider {
+    /// The name in logs and metrics.
     pub name: String,
     /// Scheme, host, port and path prefix.
     pub url: String,
-    /// What it wants to see, and where.
-    pub credential: Option<(CredentialHeader, S)>,
-    /// What it offers by name.
+    pub credential: Option<(CredentialHeader, Secret)>,
     pub models: Vec<ProviderModel>,
-    /// Whether it gets every model that nobody else has.
+    /// Whether requests for all other models go to it.
     pub catch_all: bool,
-    /// Who may use it.
     pub access: Access,
-    /// Requests at a time, for each of its models.
+    /// For each of its models.
     pub concurrency: Option<u32>,
     /// PEM certificates to trust instead of the system's.
-    pub ca: Option<S>,
-    /// How long to wait for it.
+    pub ca: Option<Secret>,
     pub timeouts: Timeouts,
 }
 
-/// A model of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderModel {
-    /// The id by which clients ask for it.
     pub id: ModelId,
-    /// The id by which the provider knows it, if it is another.
+    /// The id at the provider, if different.
     pub upstream: Option<ModelId>,
 }
 
 /// An OIDC issuer, found by discovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issuer<S> {
-    /// As tokens have it in `iss`.
+pub struct Issuer {
+    /// The `iss` claim of its tokens.
     pub url: String,
-    /// A token must be for one of these; at least one.
+    /// Accepted audiences; at least one.
     pub audiences: Vec<String>,
-    /// Where the groups are.
     pub groups_claim: String,
-    /// Where the user's name is.
     pub username_claim: String,
     /// PEM certificates to trust instead of the system's.
-    pub ca: Option<S>,
+    pub ca: Option<Secret>,
 }
 
-/// Where a secret is kept.
+/// A reference to a secret or to certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Reference {
-    /// In this environment variable.
+pub enum SecretRef {
+    /// An environment variable.
     Env(String),
-    /// In this file.
     File(PathBuf),
 }
 
-/// What a referenced text is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// It goes into a header.
-    Header,
-    /// It is certificates to trust, as PEM.
-    Certificates,
-}
+/// Reads what a reference refers to, or fails with a message for people.
+pub type ReadSecret<'a> = dyn FnMut(&SecretRef) -> Result<Secret, String> + 'a;
 
-/// How much of anything is accepted.
+/// Limits on requests and connections of the listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a request's body.
+pub struct ListenerLimits {
     pub body_bytes_max: usize,
-    /// Bytes of a request's headers.
     pub header_bytes_max: usize,
-    /// Connections at a time.
     pub connections_max: usize,
 }
 
-impl Config<Reference> {
-    /// Reads a file's text; paths in it are relative to `folder`. Touches no file.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, at least one mistake.
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
-        parse(text, folder).map(|(config, _lines)| config)
-    }
-}
-
 impl Config {
-    /// The configuration without a file: these models of one server, for everyone with a key.
-    ///
-    /// # Errors
-    /// What is wrong with the URL or an id.
-    pub fn of_upstream(url: &str, models: Vec<String>) -> Result<Self, Vec<Mistake>> {
+    /// Parses a file's text, in which paths are relative to `folder`. Returns all errors, at least
+    /// one.
+    pub fn parse(
+        text: &str,
+        folder: &Path,
+        read: &mut ReadSecret<'_>,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let yaml = parse_yaml(text)?;
+        let (json, mut errors) = schema::validate(&yaml);
+        // Unknown fields do not hide other errors; a value of the wrong type may.
+        match serde_json::from_value::<file::File>(json) {
+            Ok(file) => match check::check(file, folder, read) {
+                Ok(config) if errors.is_empty() => return Ok(config),
+                Ok(_) => {}
+                Err(found) => errors.extend(found),
+            },
+            Err(error) if errors.is_empty() => {
+                errors.push(ConfigError::of_file(error.to_string()));
+            }
+            Err(_) => {}
+        }
+        Err(with_lines(errors, &yaml))
+    }
+
+    /// A configuration without a file: models of one server, for everyone with a key.
+    pub fn of_model_server(url: &str, models: Vec<String>) -> Result<Self, Vec<ConfigError>> {
         let model = |id| file::Model {
             id,
             aliases: Vec::new(),
@@ -193,22 +177,30 @@ impl Config {
             timeouts: file::Timeouts::default(),
         };
         let models = models.into_iter().map(model).collect();
-        let config = check::check(file::File { models, ..file::File::default() }, Path::new(""))?;
-        // Nothing refers to a secret here, so nothing is read.
-        config.resolve(&mut |_path, _reference, _purpose| None).ok_or_else(Vec::new)
+        let file = file::File { models, ..file::File::default() };
+        check::check(file, Path::new(""), &mut no_secrets)
+    }
+}
+
+/// For configurations that refer to no secrets.
+pub(crate) fn no_secrets(secret: &SecretRef) -> Result<Secret, String> {
+    Err(format!("{secret} cannot be read here"))
+}
+
+impl CertificatePem {
+    pub fn parse(&self) -> Result<Certificate, InvalidCertificate> {
+        Certificate::parse(self.chain.reveal().as_bytes(), self.key.reveal().as_bytes())
     }
 }
 
 impl Listen {
-    /// Where the external entry listens by default.
+    // Defaults.
     pub const EXTERNAL: SocketAddr = loopback(8080);
-    /// Where the internal entry listens by default.
     pub const INTERNAL: SocketAddr = loopback(8081);
-    /// Where the admin endpoint listens by default.
     pub const ADMIN: SocketAddr = loopback(9090);
 }
 
-impl Default for Limits {
+impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             body_bytes_max: 32 * 1024 * 1024,
@@ -218,56 +210,45 @@ impl Default for Limits {
     }
 }
 
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable `{name}`"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+        }
+    }
+}
+
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-/// Also returns the tree, so that a mistake found later can still be given its line.
-fn parse(text: &str, folder: &Path) -> Result<(Config<Reference>, tree::Node), Vec<Mistake>> {
-    let tree = tree_of(text)?;
-    let (json, mut mistakes) = shape::check(&tree);
-    // Unknown fields do not hide what else is wrong; a value of the wrong kind may.
-    match serde_json::from_value::<file::File>(json) {
-        Ok(file) => match check::check(file, folder) {
-            Ok(config) if mistakes.is_empty() => return Ok((config, tree)),
-            Ok(_) => {}
-            Err(found) => mistakes.extend(found),
-        },
-        Err(error) if mistakes.is_empty() => {
-            mistakes.push(Mistake::new(&FieldPath::default(), error.to_string()));
-        }
-        Err(_) => {}
-    }
-    Err(locate(mistakes, &tree))
-}
-
-/// The folder that a file names for what is kept. Only what is wrong with the file's own fields
-/// counts: somebody may edit a model while a key must be revoked.
-fn kept_in(text: &str, folder: &Path) -> Result<PathBuf, Vec<Mistake>> {
-    let tree = tree_of(text)?;
-    let (json, mistakes) = shape::check(&tree);
-    if mistakes.iter().any(|mistake| mistake.path.steps().len() < 2) {
-        return Err(locate(mistakes, &tree));
+/// The data folder of a file. Only errors in top-level fields count, so that a key can be revoked
+/// while a model is being edited.
+fn parse_data_dir(text: &str, folder: &Path) -> Result<PathBuf, Vec<ConfigError>> {
+    let yaml = parse_yaml(text)?;
+    let (json, errors) = schema::validate(&yaml);
+    if errors.iter().any(|error| error.path.segments().len() < 2) {
+        return Err(with_lines(errors, &yaml));
     }
     Ok(check::data_dir(json.get("dataDir").and_then(serde_json::Value::as_str), folder))
 }
 
-fn tree_of(text: &str) -> Result<tree::Node, Vec<Mistake>> {
+fn parse_yaml(text: &str) -> Result<yaml::YamlNode, Vec<ConfigError>> {
     if FILE_BYTES_MAX < text.len() {
-        let message = format!("larger than {FILE_BYTES_MAX} bytes");
-        return Err(vec![Mistake::new(&FieldPath::default(), message)]);
+        return Err(vec![ConfigError::of_file(format!("larger than {FILE_BYTES_MAX} bytes"))]);
     }
-    tree::Node::parse(text).map_err(|mistake| vec![mistake])
+    yaml::YamlNode::parse(text).map_err(|error| vec![error])
 }
 
-/// Gives each mistake its line, and puts them in the file's order.
-fn locate(mut mistakes: Vec<Mistake>, tree: &tree::Node) -> Vec<Mistake> {
-    for mistake in &mut mistakes {
-        mistake.line.get_or_insert_with(|| tree.line_of(&mistake.path));
+/// Adds lines, and sorts by them.
+fn with_lines(mut errors: Vec<ConfigError>, yaml: &yaml::YamlNode) -> Vec<ConfigError> {
+    for error in &mut errors {
+        error.line.get_or_insert_with(|| yaml.line_of(&error.path));
     }
-    mistakes.sort_by_key(|mistake| mistake.line);
-    mistakes.truncate(Mistakes::MAX);
-    mistakes
+    errors.sort_by_key(|error| error.line);
+    errors.truncate(ConfigErrors::MAX);
+    errors
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! `llm-gateway demo`: everything a newcomer needs, on loopback, gone at the end.
+//! `llm-gateway demo`: a gateway with simulated servers on loopback, which leaves nothing behind.
 
 use crate::{
+    banner::Banner,
     cli::DemoArgs,
-    command::Failure,
-    config::Config,
-    http,
-    node::{Node, Started},
-    signals::Signals,
-    welcome::Welcome,
+    config::{self, Config},
+    error::CliError,
+    http_client,
+    running::{RunningGateway, Started},
+    signals::ShutdownSignals,
 };
-use llm_proxy::app::serving::NoPort;
+use llm_proxy::app::servers::BindError;
 use llm_sim::{Role, Sim};
 use std::{
     io::{self, Write},
@@ -20,43 +20,39 @@ use std::{
 
 const MODEL: &str = "demo/qwen3";
 const CLOUD: &str = "demo/cloud";
-/// As a small model on one GPU would answer.
+/// The speed of a small model on one GPU.
 const FIRST_TOKEN: Duration = Duration::from_millis(180);
 const NEXT_TOKEN: Duration = Duration::from_millis(35);
-/// Nobody waits for a demo to end.
+/// A demo should stop quickly.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Starts simulated servers, a gateway before them and a key, and serves until it is stopped.
-///
-/// # Errors
-/// [`Failure`]; nothing is left behind then.
-pub async fn run(args: &DemoArgs) -> Result<(), Failure> {
-    http::install_crypto();
-    let mut signals = Signals::catch()?;
+pub async fn run(args: &DemoArgs) -> Result<(), CliError> {
+    http_client::install_crypto();
+    let mut signals = ShutdownSignals::install()?;
     let folder = tempfile::tempdir()?;
     let servers = [simulate(1, Role::Vllm).await?, simulate(2, Role::Vllm).await?];
     let provider = simulate(3, Role::Provider).await?;
     let out = &mut io::stdout();
     let listen = free(args.listen, "--listen")?;
     let admin = free(args.admin, "--admin")?;
-    let config = config(listen, admin, folder.path(), &servers, &provider)?;
-    let Started { node, first_key, .. } = Node::start(&config, None).await?;
-    for (asked, free, got) in
-        [(args.listen, listen, node.listen.external), (args.admin, admin, node.listen.admin)]
+    let config = demo_config(listen, admin, folder.path(), &servers, &provider)?;
+    let Started { gateway, first_key, .. } = RunningGateway::start(&config).await?;
+    let bound = gateway.listen;
+    for (wanted, free, bound) in
+        [(args.listen, listen, bound.external), (args.admin, admin, bound.admin)]
     {
-        if free != asked {
-            writeln!(out, "{asked} is taken; the demo listens on {got} instead")?;
+        if free != wanted {
+            writeln!(out, "{wanted} is in use; the demo listens on {bound} instead")?;
         }
     }
     let (models, key) = (config.model_ids(), first_key.as_ref());
-    Welcome { listen: node.listen, is_tls: false, models: &models, key, data_dir: None }
-        .print(out)?;
-    signals.next().await;
-    node.stop(DRAIN, &mut signals).await;
+    Banner { listen: bound, is_tls: false, models: &models, key, data_dir: None }.print(out)?;
+    signals.recv().await;
+    gateway.stop(DRAIN, &mut signals).await;
     Ok(folder.close()?)
 }
 
-async fn simulate(seed: u64, role: Role) -> Result<Sim, Failure> {
+async fn simulate(seed: u64, role: Role) -> Result<Sim, CliError> {
     let model = if role == Role::Provider { "cloud" } else { MODEL };
     let config = llm_sim::Config {
         models: vec![model.to_owned()],
@@ -69,13 +65,13 @@ async fn simulate(seed: u64, role: Role) -> Result<Sim, Failure> {
     Ok(Sim::start(config).await?)
 }
 
-fn config(
+fn demo_config(
     listen: SocketAddr,
     admin: SocketAddr,
     folder: &Path,
     servers: &[Sim],
     provider: &Sim,
-) -> Result<Config, Failure> {
+) -> Result<Config, CliError> {
     let endpoints: Vec<_> = servers.iter().map(Sim::url).collect();
     let text = serde_json::json!({
         "listen": { "external": listen, "admin": admin },
@@ -87,19 +83,17 @@ fn config(
         }],
     })
     .to_string();
-    let mistakes = |mistakes| Failure::Arguments { mistakes };
-    let config = Config::parse(&text, folder).map_err(mistakes)?;
-    config.resolve(&mut |_, _, _| None).ok_or_else(|| mistakes(Vec::new()))
+    Config::parse(&text, folder, &mut config::no_secrets)
+        .map_err(|errors| CliError::Arguments { errors })
 }
 
-/// The address, or one with any port if that is taken: a demo should not fail for want of port
-/// 8080.
-fn free(address: SocketAddr, choose: &'static str) -> Result<SocketAddr, Failure> {
+/// The address, or any port if that one is in use: a demo should not fail because of port 8080.
+fn free(address: SocketAddr, option: &'static str) -> Result<SocketAddr, CliError> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(address),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             Ok(SocketAddr::new(address.ip(), 0))
         }
-        Err(source) => Err(NoPort { address, choose, source }.into()),
+        Err(source) => Err(BindError { address, option, source }.into()),
     }
 }

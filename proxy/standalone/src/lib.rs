@@ -1,16 +1,17 @@
 //! Proxy and key manager in one process, for one machine.
 //!
-//! What it knows comes from a configuration file and a data folder, both watched; everything
-//! else is the proxy's and the key manager's own.
+//! Its state is a configuration file and a data folder, both watched; everything else is the
+//! proxy's and the key manager's.
 
 pub mod cli;
+pub mod error;
 pub mod command;
 pub mod config;
 pub mod demo;
-pub mod follow;
-pub mod node;
 pub mod serve;
-pub mod upstream;
-pub mod welcome;
+pub mod model_server;
+pub mod running;
+pub mod reload;
+pub mod banner;
 
-pub use llm_proxy::app::{http, ledger, logging, signals, watch};
+pub use llm_proxy::app::{file_watcher, http_client, ledger, logging, signals};

@@ -1,11 +1,13 @@
-//! `llm-gateway`: arguments, runtime, exit code.
+//! `llm-gateway`: allocator, runtime, commands.
 
+use llm_cli::Streams;
 use llm_gateway::{
-    cli::{Cli, Command},
-    command::{self, Failure, keys::Output},
-    demo, logging, serve,
+    cli::{Cli, Command, KEY_VARIABLE},
+    command, demo,
+    error::CliError,
+    logging, serve,
 };
-use llm_proxy::clock;
+use llm_proxy::{app::explain, clock};
 use std::io;
 use sysexits::ExitCode;
 
@@ -14,44 +16,34 @@ use sysexits::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::read(std::env::args_os()) {
-        Ok(cli) => cli,
-        Err(exit) => return exit,
-    };
-    match run(cli.command) {
-        Ok(()) => ExitCode::Ok,
-        Err(failure) => {
-            failure.complain();
-            failure.exit()
-        }
-    }
+    llm_cli::main(run)
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<(), CliError> {
     let environment = &|name: &str| std::env::var(name).ok();
-    let (mut out, mut notes) = (io::stdout().lock(), io::stderr());
-    let mut to = Output { out: &mut out, notes: &mut notes };
-    match command {
+    let (mut out, mut notes) = (io::stdout(), io::stderr());
+    let mut to = Streams { out: &mut out, notes: &mut notes };
+    match cli.command {
         Command::Check(args) => command::check::run(&args, environment, &mut out),
         Command::ConfigSchema => command::config_schema::run(&mut out),
         Command::Usage(args) => command::usage::run(args, clock::wall(), &mut to),
         Command::Keys(args) => {
             command::keys::run(args, clock::wall(), &mut llm_keys::system_random, &mut to)
         }
-        Command::Explain(args) => block_on(command::explain::run(&args, &mut out)),
+        Command::Explain(args) => {
+            block_on(async { Ok(explain::run(&args, KEY_VARIABLE, &mut out).await?) })
+        }
         Command::Serve(args) => {
-            drop(out);
-            let _logging = logging::start();
+            let _flush_on_drop = logging::init();
             block_on(serve::run(args))
         }
         Command::Demo(args) => {
-            drop(out);
-            let _logging = logging::start();
+            let _flush_on_drop = logging::init();
             block_on(demo::run(&args))
         }
     }
 }
 
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }

@@ -1,87 +1,65 @@
-//! `llm-gateway serve`: runs until it is told to stop.
+//! `llm-gateway serve`: runs a gateway until it is stopped.
 
 use crate::{
-    cli::{DataArgs, ServeArgs},
-    command::{Failure, keys},
-    config::{self, Config, Loaded},
-    follow::{Follower, Read},
-    http,
-    node::{Node, Started},
-    signals::Signals,
-    welcome::Welcome,
+    banner::Banner,
+    cli::{DataArgs, Overrides, ServeArgs},
+    command::data_dir,
+    config::{self, Config, LoadedConfig},
+    error::CliError,
+    http_client,
+    reload::{LoadConfig, Reloader},
+    running::{RunningGateway, Started},
+    signals::ShutdownSignals,
 };
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
-/// Starts a gateway and serves until it is told to stop.
-///
-/// # Errors
-/// [`Failure`]; nothing was served then.
-pub async fn run(args: ServeArgs) -> Result<(), Failure> {
-    http::install_crypto();
-    let mut signals = Signals::catch()?;
-    let loading = load(&args);
-    let (loaded, read) = tokio::select! {
-        loaded = loading => loaded?,
-        () = signals.next() => return Ok(()),
+pub async fn run(args: ServeArgs) -> Result<(), CliError> {
+    http_client::install_crypto();
+    let mut signals = ShutdownSignals::install()?;
+    let (loaded, reload) = tokio::select! {
+        loaded = load(&args) => loaded?,
+        () = signals.recv() => return Ok(()),
     };
-    let Started { node, keys: known, first_key } =
-        Node::start(&loaded.config, loaded.certificate.as_ref()).await?;
+    let Started { gateway, keys, first_key } = RunningGateway::start(&loaded.config).await?;
     let models = loaded.config.model_ids();
     let (key, data_dir) = (first_key.as_ref(), &loaded.config.data_dir);
-    let is_found = keys::data_dir(DataArgs::default()).is_ok_and(|folder| folder == *data_dir);
-    Welcome {
-        listen: node.listen,
-        is_tls: node.is_tls,
+    let is_found = data_dir::find(DataArgs::default()).is_ok_and(|folder| folder == *data_dir);
+    Banner {
+        listen: gateway.listen,
+        is_tls: gateway.is_tls,
         models: &models,
         key,
         data_dir: (!is_found).then_some(data_dir),
     }
     .print(&mut io::stdout())?;
     drop(first_key);
-    let mut follower = Follower::new(&node, loaded, known, read);
+    let mut reloader = Reloader::new(&gateway, loaded, keys, reload);
     tokio::select! {
-        () = follower.run(&node) => {}
-        () = signals.next() => {}
+        () = reloader.run(&gateway) => {}
+        () = signals.recv() => {}
     }
-    node.stop(follower.config.drain, &mut signals).await;
+    gateway.stop(reloader.config.drain, &mut signals).await;
     Ok(())
 }
 
-/// The configuration to start with, and how to read it anew if it is in a file.
-async fn load(args: &ServeArgs) -> Result<(Loaded, Option<Read>), Failure> {
-    let overrides = Overrides::from(args);
-    if let Some(upstream) = &args.upstream {
-        let mut config = upstream.config().await?;
+/// Loads the configuration. The function, if there is a file, loads it again.
+async fn load(args: &ServeArgs) -> Result<(LoadedConfig, Option<LoadConfig>), CliError> {
+    let overrides = args.overrides.clone();
+    if let Some(server) = &args.upstream {
+        let mut config = server.config().await?;
         overrides.apply(&mut config);
-        return Ok((Loaded { config, certificate: None, files: Vec::new() }, None));
+        return Ok((LoadedConfig { config, files: Vec::new() }, None));
     }
     let file = args.config.clone();
     if !file.exists() {
-        return Err(Failure::NoConfig { file });
+        return Err(CliError::NoConfig { file });
     }
-    let read: Read = Box::new(move || overrides.load(&file));
-    Ok((read()?, Some(read)))
-}
-
-/// What the command line says against the configuration.
-struct Overrides {
-    data_dir: Option<PathBuf>,
-    listen: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-}
-
-impl From<&ServeArgs> for Overrides {
-    fn from(args: &ServeArgs) -> Self {
-        Self { data_dir: args.data_dir.clone(), listen: args.listen, admin: args.admin }
-    }
+    let load: LoadConfig = Box::new(move || overrides.load(&file));
+    Ok((load()?, Some(load)))
 }
 
 impl Overrides {
-    fn load(&self, file: &Path) -> Result<Loaded, Failure> {
+    fn load(&self, file: &Path) -> Result<LoadedConfig, CliError> {
         let mut loaded = config::load(file, &|name| std::env::var(name).ok())?;
         self.apply(&mut loaded.config);
         Ok(loaded)

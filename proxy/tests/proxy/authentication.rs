@@ -204,7 +204,7 @@ fn a_verification_under_way_does_not_put_an_old_record_back_in_force() {
         let (busy, until_dropped) = mpsc::channel::<()>();
         spawn_blocking(move || until_dropped.recv());
         let (_before, ()) = tokio::join!(status_with(&proxy, &old), async {
-            eventually(|| 2 < Arc::strong_count(&proxy.shared.tables.snapshot())).await;
+            eventually(|| 2 < Arc::strong_count(&proxy.gateway.tables.snapshot())).await;
             proxy.update(restricted(&sim, &[next]));
             drop(busy);
         });

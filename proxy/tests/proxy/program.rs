@@ -19,7 +19,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Between two tokens: so slow that a stream goes on while the proxy is told to stop.
+/// Between two tokens: so slow that a stream goes on while the proxy stops.
 const TOKEN_WAIT: Duration = Duration::from_millis(40);
 
 /// A folder with all that a proxy needs.
@@ -27,7 +27,7 @@ struct Home(TempDir);
 
 impl Home {
     fn new(authority: &Authority) -> Self {
-        llm_proxy::app::http::install_crypto();
+        llm_proxy::app::http_client::install_crypto();
         let home = Self(tempfile::tempdir().unwrap());
         fs::write(home.path("ca.crt"), authority.pem()).unwrap();
         fs::write(home.path("token"), TOKEN).unwrap();
@@ -48,7 +48,7 @@ impl Home {
         self.command().args(args).output().unwrap()
     }
 
-    /// Starts a proxy that follows whoever is at this address, and has its models beside it.
+    /// Starts a proxy that follows the operator at this address, with a model server beside it.
     async fn serve(&self, operator: &str, more: &[&str]) -> Program {
         self.start(operator, &[&["--allow-local-upstreams"], more].concat()).await
     }
@@ -223,7 +223,7 @@ async fn a_provider_on_the_proxy_s_own_machine_is_out_of_reach_whatever_it_is_ca
         ["localhost", "127.1", "[::1]", "[::ffff:7f00:1]", "0x7f000001", "[64:ff9b::7f00:1]"];
     for (asked, host) in (1..).zip(hosts) {
         put(host);
-        operator.until_in_force().await;
+        operator.until_applied().await;
         let answer = program.ask(false).await;
         assert_eq!(answer.status(), 502, "{host}");
         let body: Value = answer.json().await.unwrap();
@@ -232,14 +232,14 @@ async fn a_provider_on_the_proxy_s_own_machine_is_out_of_reach_whatever_it_is_ca
         assert!(metrics.contains(&format!("{refused}{asked}\n")), "{host}: {metrics}");
     }
     let named = format!("http://localhost:{port}");
-    let says = |line: &str| line.contains(&named) && line.contains("which is this machine");
+    let says = |line: &str| line.contains(&named) && line.contains("is loopback");
     eventually(|| program.log().lines().any(says)).await;
     assert!(sim.received().is_empty());
     drop(program);
     put("localhost");
     let program = home.serve(&at(&operator), &[]).await;
     // It is ready before, with what was kept.
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(program.ask(false).await.status(), 200, "{}", program.log());
 }
 
@@ -250,7 +250,7 @@ async fn an_operator_that_refuses_the_token_has_its_reason_in_the_log() {
     operator.expect_token("another");
     let home = Home::new(&authority);
     let program = home.serve(&at(&operator), &[]).await;
-    eventually(|| program.log().contains("the operator says: the token is not valid")).await;
+    eventually(|| program.log().contains("the operator responded: the token is not valid")).await;
     eventually(|| 3 < operator.refused()).await;
     assert!(!program.log().contains("the operator ended the stream"), "{}", program.log());
 }
@@ -286,9 +286,9 @@ async fn a_secret_is_in_no_log_metric_or_answer() {
     assert!(told.contains(r#""name": "models/odd""#), "{told}");
     let row =
         |words: &[&str]| told.lines().any(|it| it.split_whitespace().eq(words.iter().copied()));
-    assert!(row(&["REFUSED", "NAME", "WHY"]) && told.contains(&sim.url()), "{told}");
+    assert!(row(&["REFUSED", "NAME", "REASON"]) && told.contains(&sim.url()), "{told}");
     // Lines are gathered before they are written.
-    for line in ["table in force", "a document is refused", "request ended"] {
+    for line in ["table applied", "a document was rejected", "request ended"] {
         eventually(|| program.log().contains(line)).await;
     }
     told.push_str(&home.all_text());
@@ -349,13 +349,13 @@ fn what_cannot_be_done_is_said_in_a_line_and_by_the_exit_code() {
     let serve = [&serve[..], &["--internal", "127.0.0.1:0", "--admin", "127.0.0.1:0"]].concat();
     let with = |more: &[&'static str]| [&serve[..], more].concat();
     for (args, code, said) in [
-        (with(&["--tls-cert", "tls.crt", "--tls-key", "other.key"]), 65, "does not fit"),
-        (with(&["--tls-cert", "nothing", "--tls-key", "tls.key"]), 69, "reading nothing"),
+        (with(&["--tls-cert", "tls.crt", "--tls-key", "other.key"]), 65, "does not match"),
+        (with(&["--tls-cert", "nothing", "--tls-key", "tls.key"]), 69, "cannot read nothing"),
         (with(&["--pepper", "empty"]), 65, "empty holds no pepper"),
-        (with(&["--state", "/proc/nothing"]), 69, "name another with --state"),
-        (vec!["serve", "--control", "http://10.0.0.1:1"], 64, "over https only"),
+        (with(&["--state", "/proc/nothing"]), 69, "choose another with --state"),
+        (vec!["serve", "--control", "http://10.0.0.1:1"], 64, "use https, unless"),
         (vec!["table", "--admin", "127.0.0.1:1"], 69, "is it running"),
-        (vec!["explain", "--model", "m"], 64, "whose key?"),
+        (vec!["explain", "--model", "m"], 64, "which key?"),
     ] {
         let ran = home.run(&args);
         let err = String::from_utf8(ran.stderr).unwrap();

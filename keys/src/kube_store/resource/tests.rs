@@ -15,23 +15,23 @@ fn now() -> Timestamp {
     at("2030-01-01T00:00:00Z")
 }
 
-fn minted() -> Minted {
+fn minted() -> MintedKey {
     mint(&mut system_random).unwrap()
 }
 
-fn laptop() -> NewKey<KubeOwner, Scope> {
+fn laptop() -> NewKey<KubeOwner, ResourceScope> {
     NewKey {
         name: "laptop".into(),
         owner: KubeOwner::team(Group::parse("ml").unwrap()),
         models: vec!["models/qwen3".parse().unwrap()],
         not_before: None,
         expires_at: None,
-        limits: StoredLimits::default(),
+        concurrency: None,
     }
 }
 
 /// As the server stores it, which gives it a time.
-fn stored(new: NewKey<KubeOwner, Scope>) -> ApiKeyResource {
+fn stored(new: NewKey<KubeOwner, ResourceScope>) -> ApiKeyResource {
     let mut key = create(new, &minted(), now()).unwrap();
     key.metadata.creation_timestamp = Some(Time(now()));
     key.metadata.generation = Some(1);
@@ -62,16 +62,16 @@ fn with_condition(
     key
 }
 
-fn standing(key: &ApiKeyResource) -> String {
-    KubeKey::of(key, &HashMap::new()).standing(now()).to_string()
+fn state(key: &ApiKeyResource) -> String {
+    KubeKey::of(key, &HashMap::new()).display_state(now())
 }
 
 #[test]
-fn a_resource_says_what_was_asked_for_and_never_the_key() {
+fn a_resource_has_what_was_requested_and_never_the_key() {
     let minted = minted();
     let new = NewKey {
         models: ["models/qwen3", "*", "models/*", "*"].map(|it| it.parse().unwrap()).into(),
-        limits: StoredLimits { concurrency: Some(3) },
+        concurrency: Some(3),
         ..laptop()
     };
     let key = create(new, &minted, now()).unwrap();
@@ -86,7 +86,7 @@ fn a_resource_says_what_was_asked_for_and_never_the_key() {
 }
 
 #[test]
-fn a_new_key_keeps_to_the_same_rules_as_on_one_machine() {
+fn a_new_key_is_checked_as_in_a_file_store() {
     for (new, expected) in [
         (NewKey { name: "a\nb".into(), ..laptop() }, KeysError::Name),
         (NewKey { models: vec![], ..laptop() }, KeysError::Models),
@@ -119,7 +119,7 @@ fn the_groups_of_an_owner_are_those_that_are_known() {
 }
 
 #[test]
-fn all_that_was_said_of_a_key_holds_for_the_one_in_its_place() {
+fn a_replacement_has_the_spec_and_the_groups_of_the_old_key() {
     let mut old = stored(NewKey { expires_at: Some(at("2030-01-31T00:00:00Z")), ..laptop() });
     old.spec.limits = Some(CallerLimits { requests_per_minute: Some(7), ..Default::default() });
     let new = rotated(&old);
@@ -145,9 +145,9 @@ fn the_end_of_an_overlap_counts_if_it_comes_before_the_expiry() {
     ] {
         let old = stored(NewKey { expires_at, ..laptop() });
         let keys = [rotated(&old), old];
-        let shown = KubeKey::of(&keys[1], &overlaps(&keys));
-        assert_eq!(shown.validity.expires_at, Some(at(expected)));
-        assert_eq!(shown.replaced_by, keys[0].metadata.name);
+        let view = KubeKey::of(&keys[1], &replacements(&keys));
+        assert_eq!(view.validity.expires_at, Some(at(expected)));
+        assert_eq!(view.replaced_by, keys[0].metadata.name);
     }
 }
 
@@ -159,36 +159,36 @@ fn of_two_overlaps_the_one_that_ends_first_counts() {
         replaces.overlap_until = Time(now());
     }
     for keys in [[&one, &other], [&other, &one]] {
-        let shown = KubeKey::of(&old, &overlaps(keys));
-        assert_eq!(shown.validity.expires_at, Some(now()));
+        let view = KubeKey::of(&old, &replacements(keys));
+        assert_eq!(view.validity.expires_at, Some(now()));
     }
 }
 
 #[test]
 fn the_operators_reason_is_shown_for_a_key_that_should_be_in_force() {
     let key = stored(laptop());
-    assert_eq!(standing(&key), "active");
+    assert_eq!(state(&key), "active");
     for (status, reason, seen, expected) in [
         ("True", "Active", 1, "active"),
         ("False", "NoModelLeft", 1, "refused: NoModelLeft"),
         ("False", "Suspended", 0, "active"),
     ] {
-        assert_eq!(standing(&with_condition(key.clone(), status, reason, seen)), expected);
+        assert_eq!(state(&with_condition(key.clone(), status, reason, seen)), expected);
     }
     let mut suspended = with_condition(key, "False", "NoModelLeft", 1);
     suspended.spec.suspended = Some(true);
-    assert_eq!(standing(&suspended), "suspended");
+    assert_eq!(state(&suspended), "suspended");
 }
 
 #[test]
-fn a_status_that_is_written_does_not_stop_a_rotation_but_a_spec_does() {
+fn a_change_of_status_does_not_stop_a_rotation_but_one_of_the_spec_does() {
     let old = stored(laptop());
     let mut new = with_condition(old.clone(), "True", "Active", 1);
     new.metadata.resource_version = Some("2".into());
-    assert!(is_same(&old, &new));
+    assert!(is_same_spec(&old, &new));
     new.metadata.generation = Some(2);
-    assert!(!is_same(&old, &new));
+    assert!(!is_same_spec(&old, &new));
     let mut marked = old.clone();
     marked.annotations_mut().insert(REPLACED_BY.into(), "abcdefgh2345".into());
-    assert!(!is_same(&old, &marked));
+    assert!(!is_same_spec(&old, &marked));
 }

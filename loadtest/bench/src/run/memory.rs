@@ -7,12 +7,11 @@ use tokio::task::JoinSet;
 
 use crate::client::Connection;
 use crate::error::{BenchError, ExchangeError};
-use crate::load::{self, Loop};
+use crate::load::{self, ClosedLoop};
 use crate::process;
 use crate::prompt::Prompt;
 use crate::row::Memory;
-use crate::run::Up;
-use crate::target::Target;
+use crate::target::{RunningTarget, Target};
 
 /// Requests before the first look, so that lazily made tables count as the start.
 const WARM_REQUESTS: u64 = 200;
@@ -23,12 +22,8 @@ const OPENING_MAX: usize = 64;
 const REST: Duration = Duration::from_secs(1);
 
 /// Looks at the memory of each target before, with and after `streams` idle streams.
-///
-/// # Errors
-///
-/// When a stream cannot be opened.
 pub(crate) async fn measure(
-    fleet: &[Up],
+    fleet: &[RunningTarget],
     streams: usize,
     settle_s: u64,
 ) -> Result<Vec<Memory>, BenchError> {
@@ -57,20 +52,20 @@ pub(crate) async fn measure(
     Ok(memories)
 }
 
-fn proxies(fleet: &[Up]) -> impl Iterator<Item = (&Up, u32)> {
+fn proxies(fleet: &[RunningTarget]) -> impl Iterator<Item = (&RunningTarget, u32)> {
     fleet.iter().filter_map(|up| Some((up, up.running.as_ref()?.pid())))
 }
 
 async fn warm(target: &Target) -> Result<(), ExchangeError> {
-    let request = Prompt::Chat.request(target, BODY_BYTES).into();
+    let request = target.request(Prompt::Chat, BODY_BYTES).into();
     let (until_ns, requests_max) = (u64::MAX, WARM_REQUESTS);
-    let each = Loop { address: target.address, request, until_ns, requests_max };
+    let each = ClosedLoop { address: target.address, request, until_ns, requests_max };
     load::run(1, &each).await.last_error.map_or(Ok(()), Err)
 }
 
 /// Opens the streams and waits for the first event of each.
 async fn hold(target: &Target, streams: usize) -> Result<Vec<Connection>, ExchangeError> {
-    let request: Arc<[u8]> = Prompt::Hold.request(target, BODY_BYTES).into();
+    let request: Arc<[u8]> = target.request(Prompt::Hold, BODY_BYTES).into();
     let mut opening = JoinSet::new();
     let mut held = Vec::with_capacity(streams);
     for _ in 0..streams {

@@ -29,10 +29,6 @@ type Figure = fn(&Slice) -> f64;
 
 impl Report<'_> {
     /// Prints the tables.
-    ///
-    /// # Errors
-    ///
-    /// When standard output is closed, or a chunk was held back too long.
     pub(crate) fn print(&self, rows: &Path) -> Result<(), BenchError> {
         let mut out = io::stdout().lock();
         self.write(&mut out, rows).map_err(|source| BenchError::Report { source })?;
@@ -223,7 +219,7 @@ impl Report<'_> {
         REFERENCES.iter().map(|target| self.held(target).1).max().unwrap_or_default()
     }
 
-    /// A stall of the machine accuses nobody; what happens to one event in a hundred is no stall.
+    /// A stall of the machine is no fault; what happens to one event in a hundred is no stall.
     fn is_held_too_long(&self, target: &str) -> bool {
         let (p99, max) = self.held(target);
         let max_counts = self.stall_ns() < HELD_NS_MAX;

@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::files::{free_address, write};
+use super::measured::Target;
+use super::peers::ENDPOINTS;
+use crate::command::CommandLine;
 use crate::error::BenchError;
 use crate::prompt::MODEL;
-use crate::target::peers::ENDPOINTS;
-use crate::target::{CommandLine, Target, free_address, write};
 use crate::upstream::addresses;
 
 /// Access goes by group, as it does for most models.
@@ -20,10 +22,6 @@ const GROUP: &str = "bench";
 /// The gateway in front of `upstream`, everything it writes under `folder`.
 ///
 /// Mints the key it will be asked with, so the data folder exists afterwards.
-///
-/// # Errors
-///
-/// When the configuration cannot be written or no key is minted.
 pub(crate) fn gateway(
     program: &Path,
     folder: &Path,

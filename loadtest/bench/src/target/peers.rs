@@ -4,28 +4,22 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::files::{free_address, write};
+use super::measured::Target;
+use crate::command::CommandLine;
 use crate::error::BenchError;
-use crate::target::{CommandLine, Target, free_address, write};
 
 /// Loopback addresses that the mock listens on, so that a proxy has endpoints to choose from.
 pub(crate) const ENDPOINTS: u8 = 16;
 const PINGORA_VERSION: &str = "0.9.1";
 
 /// This program, which is also the mock upstream and bare Pingora.
-///
-/// # Errors
-///
-/// When the kernel does not tell.
 pub(crate) fn own_program() -> Result<PathBuf, BenchError> {
     let path = PathBuf::from("/proc/self/exe");
     fs::read_link(&path).map_err(|source| BenchError::File { path, source })
 }
 
 /// The mock upstream, talked to without a proxy: the ceiling of what can be measured.
-///
-/// # Errors
-///
-/// When there is no free address or this program's path is not known.
 pub(crate) fn mock() -> Result<(CommandLine, Target), BenchError> {
     let address = free_address()?;
     let (listen, addresses) = (address.to_string(), ENDPOINTS.to_string());
@@ -42,10 +36,6 @@ pub(crate) fn mock() -> Result<(CommandLine, Target), BenchError> {
 }
 
 /// Bare Pingora in front of `upstream`.
-///
-/// # Errors
-///
-/// As [`mock`].
 pub(crate) fn bare(upstream: SocketAddr) -> Result<Target, BenchError> {
     let address = free_address()?;
     let (listen, upstream) = (address.to_string(), upstream.to_string());
@@ -61,10 +51,6 @@ pub(crate) fn bare(upstream: SocketAddr) -> Result<Target, BenchError> {
 }
 
 /// nginx in front of `upstream`, everything it writes under `folder`.
-///
-/// # Errors
-///
-/// When its configuration cannot be written.
 pub(crate) fn nginx(
     program: &Path,
     folder: &Path,

@@ -10,13 +10,14 @@ use http::header::CONTENT_TYPE;
 use memchr::memmem;
 use serde::Serialize;
 
+use super::call::{Answer, Call};
+use super::error::ApiError;
 use super::generate::{self, Dialect, Events, Progress};
 use super::request::check_model;
-use super::{Answer, Call, Refusal};
 use crate::clock;
 use crate::config::Role;
-use crate::engine::{Job, Step};
-use crate::text::Bounds;
+use crate::engine::{DecodeStep, Job};
+use crate::text::AnswerLimits;
 
 /// Bytes of one second: 16 kHz, 16 bit, one channel.
 const BYTES_PER_SECOND: usize = 32_000;
@@ -57,18 +58,18 @@ struct Delta<'a> {
 }
 
 pub(super) async fn answer(call: &Call, body: &[u8]) -> Answer {
-    let form = parts(call, body).ok_or(Refusal::Missing { field: "file", given: 0 })?;
+    let form = parts(call, body).ok_or(ApiError::Missing { field: "file", given: 0 })?;
     let field = |name: &str| form.iter().find(|part| part.name == name).map(|part| part.data);
     let text = |name: &str| field(name).map(String::from_utf8_lossy);
     let given = form.len();
-    let file = field("file").ok_or(Refusal::Missing { field: "file", given })?;
+    let file = field("file").ok_or(ApiError::Missing { field: "file", given })?;
     let model = match (text("model"), call.role()) {
         (Some(model), _) => check_model(&call.shared.config.models, &model)?,
         (None, Role::Vllm) => call.shared.config.model_label().to_owned(),
-        (None, Role::Provider) => return Err(Refusal::Missing { field: "model", given }),
+        (None, Role::Provider) => return Err(ApiError::Missing { field: "model", given }),
     };
     let prompts = vec![file.chunks(BYTES_PER_SECOND).map(second).collect()];
-    let bounds = Bounds { tokens_max: TOKENS_MAX, ignore_end: false, stop: Vec::new() };
+    let bounds = AnswerLimits { tokens_max: TOKENS_MAX, ignore_end: false, stop: Vec::new() };
     let scripts = generate::prose(call, &prompts, 1, &bounds);
     let job = Arc::new(Job { prompts, scripts });
     if text("stream").is_some_and(|stream| stream.eq_ignore_ascii_case("true")) {
@@ -82,7 +83,7 @@ pub(super) async fn answer(call: &Call, body: &[u8]) -> Answer {
         return Ok(call.events(generate::stream(call, job, stream)?));
     }
     generate::whole(call, &job).await?;
-    let script = job.scripts.first().ok_or(Refusal::EngineDead)?;
+    let script = job.scripts.first().ok_or(ApiError::EngineDead)?;
     if text("response_format").as_deref() == Some("text") {
         let body = script.text().to_owned();
         return Ok(call.raw(StatusCode::OK, "text/plain; charset=utf-8", body));
@@ -107,7 +108,7 @@ struct Stream {
 impl Dialect for Stream {
     fn open(&mut self, _progress: &Progress<'_>, _out: &mut Events) {}
 
-    fn tokens(&mut self, progress: &Progress<'_>, step: Step, out: &mut Events) {
+    fn tokens(&mut self, progress: &Progress<'_>, step: DecodeStep, out: &mut Events) {
         for script in &progress.job.scripts {
             let last = step.to >= script.tokens();
             out.data(&Chunk {

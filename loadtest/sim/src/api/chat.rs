@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::call::{Answer, Call, FINGERPRINT};
+use super::error::ApiError;
 use super::generate::{self, Dialect, Events, Progress};
 use super::request::{Fields, Streaming, chat_prompt};
-use super::{Answer, Call, FINGERPRINT, Refusal, tools};
+use super::tools;
 use crate::body::{BUSY_EVENT, Content};
 use crate::clock;
 use crate::config::Overload;
-use crate::engine::{Job, PromptTokens, Step};
-use crate::text::{Finish, Script};
+use crate::engine::{DecodeStep, Job, PromptTokens};
+use crate::text::{FinishReason, Script};
 
 pub(super) async fn answer(call: &Call, body: &[u8]) -> Answer {
     let fields = Fields::parse(call, body)?;
@@ -36,7 +38,7 @@ pub(super) async fn answer(call: &Call, body: &[u8]) -> Answer {
     };
     if streaming.stream {
         let content = match generate::stream(call, job, Stream { head, streaming }) {
-            Err(Refusal::Busy) if call.shared.config.overload == Overload::InStream => {
+            Err(ApiError::Busy) if call.shared.config.overload == Overload::InStream => {
                 Content::only(BUSY_EVENT)
             }
             content => content?,
@@ -50,17 +52,17 @@ pub(super) async fn answer(call: &Call, body: &[u8]) -> Answer {
 /// Why an answer ended, in OpenAI's words.
 pub(super) fn finish_reason(script: &Script) -> &'static str {
     match (&script.finish, &script.call) {
-        (Finish::Length, _) => "length",
-        (Finish::Stop, Some(_)) => "tool_calls",
-        (Finish::Stop | Finish::StopString(_), _) => "stop",
+        (FinishReason::Length, _) => "length",
+        (FinishReason::Stop, Some(_)) => "tool_calls",
+        (FinishReason::Stop | FinishReason::StopString(_), _) => "stop",
     }
 }
 
 /// The stop string that ended an answer.
 pub(super) fn stop_reason(script: &Script) -> Option<&str> {
     match &script.finish {
-        Finish::StopString(stop) => Some(stop),
-        Finish::Stop | Finish::Length => None,
+        FinishReason::StopString(stop) => Some(stop),
+        FinishReason::Stop | FinishReason::Length => None,
     }
 }
 
@@ -307,7 +309,7 @@ impl Stream {
         })
     }
 
-    fn delta<'a>(&'a self, script: &'a Script, step: Step) -> Delta<'a> {
+    fn delta<'a>(&'a self, script: &'a Script, step: DecodeStep) -> Delta<'a> {
         let text = Some(script.slice(step.from, step.to)).filter(|text| !text.is_empty());
         let Some(name) = &script.call else {
             return Delta { content: text, ..Delta::default() };
@@ -346,7 +348,7 @@ impl Dialect for Stream {
         }
     }
 
-    fn tokens(&mut self, progress: &Progress<'_>, step: Step, out: &mut Events) {
+    fn tokens(&mut self, progress: &Progress<'_>, step: DecodeStep, out: &mut Events) {
         for (index, script) in progress.job.scripts.iter().enumerate() {
             let total = script.tokens();
             if step.from >= total {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::call::{Answer, Call, FINGERPRINT};
 use super::chat::{finish_reason, stop_reason};
+use super::error::ApiError;
 use super::generate::{self, Dialect, Events, Progress};
 use super::request::{Fields, Streaming};
-use super::{Answer, Call, FINGERPRINT, Refusal};
 use crate::clock;
-use crate::engine::{Job, PromptTokens, Step};
+use crate::engine::{DecodeStep, Job, PromptTokens};
 use crate::token;
 
 /// Tokens of an answer whose request names no limit.
@@ -35,18 +36,18 @@ pub(super) async fn answer(call: &Call, body: &[u8]) -> Answer {
 }
 
 /// A prompt is a text or tokens, or a list of either.
-fn prompts(prompt: Option<&Value>) -> Result<Vec<Vec<u64>>, Refusal> {
-    let prompt = prompt.ok_or(Refusal::NoPrompt)?;
+fn prompts(prompt: Option<&Value>) -> Result<Vec<Vec<u64>>, ApiError> {
+    let prompt = prompt.ok_or(ApiError::NoPrompt)?;
     let prompts = match prompt {
         Value::Array(items) if items.iter().all(Value::is_u64) => vec![tokens(prompt)],
         Value::Array(items) => items.iter().map(tokens).collect(),
         Value::String(_) => vec![tokens(prompt)],
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-            return Err(Refusal::WrongType { field: "prompt", wanted: "string" });
+            return Err(ApiError::WrongType { field: "prompt", wanted: "string" });
         }
     };
     if prompts.iter().any(Vec::is_empty) {
-        return Err(Refusal::NoPrompt);
+        return Err(ApiError::NoPrompt);
     }
     Ok(prompts)
 }
@@ -206,7 +207,7 @@ impl Stream {
 impl Dialect for Stream {
     fn open(&mut self, _progress: &Progress<'_>, _out: &mut Events) {}
 
-    fn tokens(&mut self, progress: &Progress<'_>, step: Step, out: &mut Events) {
+    fn tokens(&mut self, progress: &Progress<'_>, step: DecodeStep, out: &mut Events) {
         for (index, script) in progress.job.scripts.iter().enumerate() {
             let total = script.tokens();
             if step.from >= total {

@@ -4,18 +4,15 @@
 use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 
-use super::{Call, JSON, Refusal, Reply, json_bytes};
+use super::call::{Call, JSON, Reply};
+use super::error::ApiError;
+use super::json::json_bytes;
 use crate::fault::InjectionText;
 use crate::received::{Ended, Received};
 use crate::state::State;
 
-/// Whether a path belongs here; such requests are neither recorded nor failed.
-pub(crate) fn is_control(path: &str) -> bool {
-    path.starts_with("/sim/")
-}
-
 #[derive(Serialize)]
-struct Entry {
+struct ReceivedBody {
     id: u64,
     connection: u64,
     at_ms: u64,
@@ -29,7 +26,7 @@ struct Entry {
 }
 
 #[derive(Serialize)]
-struct Numbers {
+struct StateBody {
     running: usize,
     waiting: usize,
     connections: usize,
@@ -39,7 +36,7 @@ struct Numbers {
 }
 
 #[derive(Serialize)]
-struct Refused {
+struct ErrorBody {
     error: String,
 }
 
@@ -47,7 +44,7 @@ struct Refused {
 pub(super) fn answer(call: &Call, body: &[u8]) -> Reply {
     match (&call.method, call.path.as_str()) {
         (&Method::GET, "/sim/received") => {
-            let entries: Vec<Entry> = call.shared.log.all().iter().map(entry).collect();
+            let entries: Vec<ReceivedBody> = call.shared.log.all().iter().map(entry).collect();
             call.json(&entries)
         }
         (&Method::DELETE, "/sim/received") => {
@@ -56,7 +53,7 @@ pub(super) fn answer(call: &Call, body: &[u8]) -> Reply {
         }
         (&Method::GET, "/sim/state") => call.json(&numbers(call.shared.state.now())),
         (&Method::POST, "/sim/fault") => inject(call, body),
-        _ => call.refuse(&Refusal::NotFound),
+        _ => call.error_reply(&ApiError::NotFound),
     }
 }
 
@@ -67,12 +64,12 @@ fn inject(call: &Call, body: &[u8]) -> Reply {
             call.shared.inject(injection);
             call.raw(StatusCode::NO_CONTENT, "", "")
         }
-        Err(error) => call.raw(StatusCode::BAD_REQUEST, JSON, json_bytes(&Refused { error })),
+        Err(error) => call.raw(StatusCode::BAD_REQUEST, JSON, json_bytes(&ErrorBody { error })),
     }
 }
 
-fn entry(received: &Received) -> Entry {
-    Entry {
+fn entry(received: &Received) -> ReceivedBody {
+    ReceivedBody {
         id: received.id,
         connection: received.connection,
         at_ms: u64::try_from(received.at.as_millis()).unwrap_or(u64::MAX),
@@ -94,7 +91,7 @@ fn headers(headers: &HeaderMap) -> Vec<[String; 2]> {
     headers.iter().map(|(name, value)| [name.to_string(), text(value)]).collect()
 }
 
-fn numbers(state: State) -> Numbers {
+fn numbers(state: State) -> StateBody {
     let State { running, waiting, connections, received, completed, aborted } = state;
-    Numbers { running, waiting, connections, received, completed, aborted }
+    StateBody { running, waiting, connections, received, completed, aborted }
 }

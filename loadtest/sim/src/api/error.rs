@@ -6,13 +6,13 @@
 use http::{Method, StatusCode};
 use serde::Serialize;
 
-use super::json_bytes;
+use super::json::json_bytes;
 use crate::config::Role;
 use crate::fault::InvalidFault;
 
 /// Why a request is not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum ApiError {
     NotFound,
     MethodNotAllowed,
     /// A provider's answer to a path it does not have.
@@ -130,7 +130,7 @@ struct Plain {
     error: &'static str,
 }
 
-impl Refusal {
+impl ApiError {
     /// The refusal that goes with a status.
     pub(crate) fn injected(code: u16) -> Self {
         match (code, StatusCode::from_u16(code)) {

@@ -6,17 +6,18 @@ use bytes::Bytes;
 use futures::stream::unfold;
 use serde::Serialize;
 
-use super::{Call, Refusal};
-use crate::body::{Content, Part};
-use crate::engine::{Job, Place, PromptTokens, Run, Step};
-use crate::text::{Bounds, Script, fold, mix};
+use super::call::Call;
+use super::error::ApiError;
+use crate::body::{Content, EventChunk};
+use crate::engine::{DecodeStep, Job, PromptTokens, QueueSlot, RunningJob};
+use crate::text::{AnswerLimits, Script, fold, mix};
 
 /// How one API words a stream.
 pub(super) trait Dialect: Send + 'static {
     /// Before the first token.
     fn open(&mut self, progress: &Progress<'_>, out: &mut Events);
     /// More tokens.
-    fn tokens(&mut self, progress: &Progress<'_>, step: Step, out: &mut Events);
+    fn tokens(&mut self, progress: &Progress<'_>, step: DecodeStep, out: &mut Events);
     /// After the last one.
     fn close(&mut self, progress: &Progress<'_>, out: &mut Events);
 }
@@ -65,7 +66,12 @@ impl Events {
 }
 
 /// One answer to each prompt, or `n` of them.
-pub(super) fn prose(call: &Call, prompts: &[Vec<u64>], n: usize, bounds: &Bounds) -> Vec<Script> {
+pub(super) fn prose(
+    call: &Call,
+    prompts: &[Vec<u64>],
+    n: usize,
+    bounds: &AnswerLimits,
+) -> Vec<Script> {
     let key = |prompt: &[u64]| fold(call.shared.config.seed, prompt);
     let keys = prompts.iter().flat_map(|prompt| std::iter::repeat_n(key(prompt), n));
     // Several answers to one prompt differ by their index.
@@ -78,8 +84,8 @@ pub(super) fn prose(call: &Call, prompts: &[Vec<u64>], n: usize, bounds: &Bounds
 }
 
 /// Computes a whole job.
-pub(super) async fn whole(call: &Call, job: &Arc<Job>) -> Result<PromptTokens, Refusal> {
-    let place = call.shared.engine.enter().map_err(|_busy| Refusal::Busy)?;
+pub(super) async fn whole(call: &Call, job: &Arc<Job>) -> Result<PromptTokens, ApiError> {
+    let place = call.shared.engine.enter().map_err(|_busy| ApiError::Busy)?;
     let mut run = place.run(job.clone()).await;
     run.complete().await;
     run.finish();
@@ -92,34 +98,34 @@ pub(super) fn stream(
     call: &Call,
     job: Arc<Job>,
     dialect: impl Dialect,
-) -> Result<Content, Refusal> {
-    let place = call.shared.engine.enter().map_err(|_busy| Refusal::Busy)?;
-    let stage = Box::new(Stage { phase: Phase::Queued(place), job, dialect });
+) -> Result<Content, ApiError> {
+    let place = call.shared.engine.enter().map_err(|_busy| ApiError::Busy)?;
+    let stage = Box::new(StreamState { phase: StreamPhase::Queued(place), job, dialect });
     Ok(Content::Events(Box::pin(unfold(stage, |mut stage| async move {
         let part = stage.next().await?;
         Some((part, stage))
     }))))
 }
 
-struct Stage<D> {
-    phase: Phase,
+struct StreamState<D> {
+    phase: StreamPhase,
     job: Arc<Job>,
     dialect: D,
 }
 
-enum Phase {
-    Queued(Place),
-    Running(Run),
+enum StreamPhase {
+    Queued(QueueSlot),
+    Running(RunningJob),
     Over,
 }
 
-impl<D: Dialect> Stage<D> {
-    async fn next(&mut self) -> Option<Part> {
+impl<D: Dialect> StreamState<D> {
+    async fn next(&mut self) -> Option<EventChunk> {
         let mut events = Events::default();
-        let mut run = match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Queued(place) => place.run(self.job.clone()).await,
-            Phase::Running(run) => run,
-            Phase::Over => return None,
+        let mut run = match std::mem::replace(&mut self.phase, StreamPhase::Over) {
+            StreamPhase::Queued(place) => place.run(self.job.clone()).await,
+            StreamPhase::Running(run) => run,
+            StreamPhase::Over => return None,
         };
         let step = run.next().await;
         let out = step.map_or(self.job.longest(), |step| step.to);
@@ -129,11 +135,11 @@ impl<D: Dialect> Stage<D> {
                 self.dialect.open(&progress, &mut events);
             }
             self.dialect.tokens(&progress, step, &mut events);
-            self.phase = Phase::Running(run);
+            self.phase = StreamPhase::Running(run);
         } else {
             run.finish();
             self.dialect.close(&progress, &mut events);
         }
-        Some(Part { bytes: Bytes::from(events.0), tail: step.is_none() })
+        Some(EventChunk { bytes: Bytes::from(events.0), tail: step.is_none() })
     }
 }

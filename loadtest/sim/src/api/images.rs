@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::call::{Answer, Call};
+use super::error::ApiError;
 use super::request::Fields;
-use super::{Answer, Call, Refusal};
 use crate::clock;
 use crate::token;
 
@@ -48,7 +49,7 @@ pub(super) fn answer(call: &Call, body: &[u8]) -> Answer {
     token::encode(fields.text("prompt")?.unwrap_or_default(), &mut prompt);
     let n = fields.count("n")?.unwrap_or(1);
     if !(1..=IMAGES_MAX).contains(&n) {
-        return Err(Refusal::OutOfRange { field: "n", given: n, max: IMAGES_MAX });
+        return Err(ApiError::OutOfRange { field: "n", given: n, max: IMAGES_MAX });
     }
     let (input_tokens, output_tokens) = (prompt.len(), n * IMAGE_TOKENS);
     let usage = Usage {

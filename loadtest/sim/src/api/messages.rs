@@ -5,11 +5,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::call::{Answer, Call};
+use super::error::ApiError;
 use super::generate::{self, Dialect, Events, Progress};
 use super::request::{Fields, chat_prompt};
-use super::{Answer, Call, Refusal, tools};
-use crate::engine::{Job, PromptTokens, Step};
-use crate::text::{Finish, Script};
+use super::tools;
+use crate::engine::{DecodeStep, Job, PromptTokens};
+use crate::text::{FinishReason, Script};
 
 pub(super) async fn answer(call: &Call, body: &[u8]) -> Answer {
     let fields = Fields::parse(call, body)?;
@@ -31,7 +33,7 @@ pub(super) async fn answer(call: &Call, body: &[u8]) -> Answer {
         return Ok(call.events(generate::stream(call, job, Stream { head })?));
     }
     let prompt = generate::whole(call, &job).await?;
-    let script = job.scripts.first().ok_or(Refusal::EngineDead)?;
+    let script = job.scripts.first().ok_or(ApiError::EngineDead)?;
     Ok(call.json(&Message {
         id: &head.id,
         r#type: "message",
@@ -56,7 +58,7 @@ pub(super) fn count(call: &Call, body: &[u8]) -> Answer {
 }
 
 /// The messages, with the system prompt in front as in a chat.
-fn messages(fields: &Fields) -> Result<Vec<Value>, Refusal> {
+fn messages(fields: &Fields) -> Result<Vec<Value>, ApiError> {
     let mut messages = fields.list("messages")?.cloned().unwrap_or_default();
     if let Some(system) = fields.get("system").filter(|_| !messages.is_empty()) {
         messages.insert(0, json!({"role": "system", "content": system}));
@@ -66,10 +68,10 @@ fn messages(fields: &Fields) -> Result<Vec<Value>, Refusal> {
 
 fn stop_reason(script: &Script) -> &'static str {
     match (&script.finish, &script.call) {
-        (Finish::Length, _) => "max_tokens",
-        (Finish::StopString(_), _) => "stop_sequence",
-        (Finish::Stop, Some(_)) => "tool_use",
-        (Finish::Stop, None) => "end_turn",
+        (FinishReason::Length, _) => "max_tokens",
+        (FinishReason::StopString(_), _) => "stop_sequence",
+        (FinishReason::Stop, Some(_)) => "tool_use",
+        (FinishReason::Stop, None) => "end_turn",
     }
 }
 
@@ -200,7 +202,7 @@ impl Dialect for Stream {
         }
     }
 
-    fn tokens(&mut self, progress: &Progress<'_>, step: Step, out: &mut Events) {
+    fn tokens(&mut self, progress: &Progress<'_>, step: DecodeStep, out: &mut Events) {
         for script in &progress.job.scripts {
             let text = script.slice(step.from, step.to);
             if text.is_empty() {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{Call, Reply};
+use super::call::{Call, Reply};
 use crate::clock;
 use crate::config::Role;
 

@@ -9,12 +9,13 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::call::{Answer, Call};
+use super::error::ApiError;
 use super::generate::whole;
 use super::request::{Fields, content_text};
-use super::{Answer, Call, Refusal};
 use crate::clock;
 use crate::engine::Job;
-use crate::text::{Dice, fold, mix};
+use crate::text::{SplitMix, fold, mix};
 use crate::token;
 
 /// Numbers in an embedding whose request names no count, and at most.
@@ -125,7 +126,7 @@ pub(super) async fn pooling(call: &Call, body: &[u8]) -> Answer {
 pub(super) async fn classify(call: &Call, body: &[u8]) -> Answer {
     let (model, inputs, _) = inputs(call, body)?;
     let data = inputs.iter().enumerate().map(|(index, input)| {
-        let first = Dice(key(call, input)).unit();
+        let first = SplitMix(key(call, input)).unit();
         let label = if first >= 0.5 { "LABEL_0" } else { "LABEL_1" };
         Class { index, label, probs: [first, 1.0 - first], num_classes: 2 }
     });
@@ -139,7 +140,7 @@ pub(super) async fn score(call: &Call, body: &[u8]) -> Answer {
     let left = texts(fields.require("text_1")?);
     let right = texts(fields.require("text_2")?);
     if left.len() != 1 && left.len() != right.len() {
-        return Err(Refusal::WrongType { field: "text_1", wanted: "list" });
+        return Err(ApiError::WrongType { field: "text_1", wanted: "list" });
     }
     let pairs: Vec<Vec<u64>> = left
         .iter()
@@ -150,7 +151,7 @@ pub(super) async fn score(call: &Call, body: &[u8]) -> Answer {
     let data = pairs.iter().enumerate().map(|(index, pair)| Score {
         index,
         object: "score",
-        score: Dice(key(call, pair)).unit(),
+        score: SplitMix(key(call, pair)).unit(),
     });
     let data = data.collect();
     list(call, "score-", model, pairs, data).await
@@ -171,7 +172,7 @@ pub(super) async fn rerank(call: &Call, body: &[u8]) -> Answer {
         .map(|(index, (document, prompt))| Rank {
             index,
             document: Document { text: document_text(document), multi_modal: () },
-            relevance_score: Dice(key(call, prompt)).unit(),
+            relevance_score: SplitMix(key(call, prompt)).unit(),
         })
         .collect();
     results.sort_by(|one, other| other.relevance_score.total_cmp(&one.relevance_score));
@@ -193,7 +194,7 @@ async fn list<T: Serialize>(
 ) -> Answer {
     let model_len = call.shared.config.max_model_len;
     if prompts.iter().any(|prompt| prompt.len() > model_len) {
-        return Err(Refusal::PromptTooLong { model_len });
+        return Err(ApiError::PromptTooLong { model_len });
     }
     let job = Arc::new(Job { prompts, scripts: Vec::new() });
     let prompt_tokens = whole(call, &job).await?.all;
@@ -212,7 +213,7 @@ async fn list<T: Serialize>(
     }))
 }
 
-fn inputs(call: &Call, body: &[u8]) -> Result<(String, Vec<Vec<u64>>, Fields), Refusal> {
+fn inputs(call: &Call, body: &[u8]) -> Result<(String, Vec<Vec<u64>>, Fields), ApiError> {
     let fields = Fields::parse(call, body)?;
     let model = fields.model(call)?;
     let inputs = texts(fields.require("input")?);
@@ -240,11 +241,11 @@ fn document_text(document: &Value) -> String {
     document.get("text").or(Some(document)).map(content_text).unwrap_or_default()
 }
 
-fn vectors(call: &Call, fields: &Fields, inputs: &[Vec<u64>]) -> Result<Vec<Vector>, Refusal> {
+fn vectors(call: &Call, fields: &Fields, inputs: &[Vec<u64>]) -> Result<Vec<Vector>, ApiError> {
     let dimensions = fields.count("dimensions")?.unwrap_or(DIMENSIONS_DEFAULT);
     if !(1..=DIMENSIONS_MAX).contains(&dimensions) {
         let (given, max) = (dimensions, DIMENSIONS_MAX);
-        return Err(Refusal::OutOfRange { field: "dimensions", given, max });
+        return Err(ApiError::OutOfRange { field: "dimensions", given, max });
     }
     let base64 = fields.text("encoding_format")? == Some("base64");
     let vector = |input: &Vec<u64>| {
@@ -260,7 +261,7 @@ fn vectors(call: &Call, fields: &Fields, inputs: &[Vec<u64>]) -> Result<Vec<Vect
 
 /// A vector of length one, as embedding models normalise theirs.
 fn unit_vector(key: u64, dimensions: usize) -> Vec<f32> {
-    let mut dice = Dice(key);
+    let mut dice = SplitMix(key);
     let raw: Vec<f64> = (0..dimensions).map(|_| dice.unit() - 0.5).collect();
     let length = raw.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
     #[expect(clippy::cast_possible_truncation, reason = "embeddings are single precision")]

@@ -3,9 +3,10 @@
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
-use super::{Call, Refusal};
+use super::call::Call;
+use super::error::ApiError;
 use crate::config::Role;
-use crate::text::Bounds;
+use crate::text::AnswerLimits;
 use crate::token;
 
 /// Answers of one request.
@@ -39,18 +40,18 @@ pub(super) struct Streaming {
 }
 
 impl Fields {
-    pub(super) fn parse(call: &Call, body: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn parse(call: &Call, body: &[u8]) -> Result<Self, ApiError> {
         let media = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media = media.unwrap_or("").split(';').next().unwrap_or("").trim();
         if !media.eq_ignore_ascii_case("application/json") {
-            return Err(Refusal::NotJsonMedia);
+            return Err(ApiError::NotJsonMedia);
         }
         if body.is_empty() {
-            return Err(Refusal::EmptyBody);
+            return Err(ApiError::EmptyBody);
         }
         let fields = serde_json::from_slice(body).map_err(|error| invalid_json(body, &error))?;
         let Value::Object(fields) = fields else {
-            return Err(Refusal::WrongType { field: "", wanted: "dict" });
+            return Err(ApiError::WrongType { field: "", wanted: "dict" });
         };
         if call.role() == Role::Provider {
             refuse_vllm_only(&fields)?;
@@ -63,46 +64,46 @@ impl Fields {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    pub(super) fn require(&self, field: &'static str) -> Result<&Value, Refusal> {
-        self.get(field).ok_or(Refusal::Missing { field, given: self.0.len() })
+    pub(super) fn require(&self, field: &'static str) -> Result<&Value, ApiError> {
+        self.get(field).ok_or(ApiError::Missing { field, given: self.0.len() })
     }
 
-    pub(super) fn text(&self, field: &'static str) -> Result<Option<&str>, Refusal> {
+    pub(super) fn text(&self, field: &'static str) -> Result<Option<&str>, ApiError> {
         let text = |value: &'_ Value| value.is_string();
         self.typed(field, "string", text).map(|value| value.and_then(Value::as_str))
     }
 
-    pub(super) fn list(&self, field: &'static str) -> Result<Option<&Vec<Value>>, Refusal> {
+    pub(super) fn list(&self, field: &'static str) -> Result<Option<&Vec<Value>>, ApiError> {
         self.typed(field, "list", Value::is_array).map(|value| value.and_then(Value::as_array))
     }
 
-    pub(super) fn count(&self, field: &'static str) -> Result<Option<usize>, Refusal> {
+    pub(super) fn count(&self, field: &'static str) -> Result<Option<usize>, ApiError> {
         let value = self.typed(field, "integer", Value::is_u64)?.and_then(Value::as_u64);
         Ok(value.map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
     }
 
-    pub(super) fn flag(&self, field: &'static str) -> Result<bool, Refusal> {
+    pub(super) fn flag(&self, field: &'static str) -> Result<bool, ApiError> {
         let value = self.typed(field, "boolean", Value::is_boolean)?;
         Ok(value.and_then(Value::as_bool).unwrap_or(false))
     }
 
     /// The model that answers. vLLM takes its own when none is named.
-    pub(super) fn model(&self, call: &Call) -> Result<String, Refusal> {
+    pub(super) fn model(&self, call: &Call) -> Result<String, ApiError> {
         let known = &call.shared.config.models;
         let Some(model) = self.text("model")? else {
             return match call.role() {
                 Role::Vllm => Ok(call.shared.config.model_label().to_owned()),
-                Role::Provider => Err(Refusal::Missing { field: "model", given: self.0.len() }),
+                Role::Provider => Err(ApiError::Missing { field: "model", given: self.0.len() }),
             };
         };
         check_model(known, model)
     }
 
-    pub(super) fn streaming(&self) -> Result<Streaming, Refusal> {
+    pub(super) fn streaming(&self) -> Result<Streaming, ApiError> {
         let stream = self.flag("stream")?;
         let options = self.get("stream_options");
         if options.is_some() && !stream {
-            return Err(Refusal::StreamOptions);
+            return Err(ApiError::StreamOptions);
         }
         let set = |name| options.and_then(|o| o.get(name)).and_then(Value::as_bool) == Some(true);
         let include_usage = set("include_usage");
@@ -110,10 +111,10 @@ impl Fields {
         Ok(Streaming { stream, include_usage, continuous })
     }
 
-    pub(super) fn n(&self) -> Result<usize, Refusal> {
+    pub(super) fn n(&self) -> Result<usize, ApiError> {
         let n = self.count("n")?.unwrap_or(1);
         if !(1..=N_MAX).contains(&n) {
-            return Err(Refusal::OutOfRange { field: "n", given: n, max: N_MAX });
+            return Err(ApiError::OutOfRange { field: "n", given: n, max: N_MAX });
         }
         Ok(n)
     }
@@ -125,13 +126,13 @@ impl Fields {
         call: &Call,
         prompt_tokens: usize,
         asked: Option<usize>,
-    ) -> Result<Bounds, Refusal> {
+    ) -> Result<AnswerLimits, ApiError> {
         let model_len = call.shared.config.max_model_len;
         if let Some(asked) = asked.filter(|asked| *asked > model_len) {
-            return Err(Refusal::TooManyTokens { asked, model_len });
+            return Err(ApiError::TooManyTokens { asked, model_len });
         }
         if prompt_tokens >= model_len {
-            return Err(Refusal::PromptTooLong { model_len });
+            return Err(ApiError::PromptTooLong { model_len });
         }
         let room = model_len - prompt_tokens;
         let stop = match self.get("stop").or_else(|| self.get("stop_sequences")) {
@@ -141,7 +142,7 @@ impl Fields {
                 Vec::new()
             }
         };
-        Ok(Bounds {
+        Ok(AnswerLimits {
             tokens_max: asked.unwrap_or(room).min(room),
             ignore_end: self.flag("ignore_eos")?,
             stop,
@@ -153,26 +154,26 @@ impl Fields {
         field: &'static str,
         wanted: &'static str,
         is: impl Fn(&Value) -> bool,
-    ) -> Result<Option<&Value>, Refusal> {
+    ) -> Result<Option<&Value>, ApiError> {
         match self.get(field) {
-            Some(value) if !is(value) => Err(Refusal::WrongType { field, wanted }),
+            Some(value) if !is(value) => Err(ApiError::WrongType { field, wanted }),
             value => Ok(value),
         }
     }
 }
 
 /// Whether this server has the model.
-pub(super) fn check_model(known: &[String], model: &str) -> Result<String, Refusal> {
+pub(super) fn check_model(known: &[String], model: &str) -> Result<String, ApiError> {
     if known.iter().any(|name| name == model) {
         return Ok(model.to_owned());
     }
-    Err(Refusal::UnknownModel { model: model.to_owned(), known: known.to_vec() })
+    Err(ApiError::UnknownModel { model: model.to_owned(), known: known.to_vec() })
 }
 
 /// The prompt of a chat: the messages in the template, open for the answer.
-pub(super) fn chat_prompt(messages: &[Value]) -> Result<Vec<u64>, Refusal> {
+pub(super) fn chat_prompt(messages: &[Value]) -> Result<Vec<u64>, ApiError> {
     if messages.is_empty() {
-        return Err(Refusal::NoMessages);
+        return Err(ApiError::NoMessages);
     }
     let mut prompt = Vec::new();
     for message in messages {
@@ -210,22 +211,22 @@ fn text_of(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-fn refuse_vllm_only(fields: &Map<String, Value>) -> Result<(), Refusal> {
+fn refuse_vllm_only(fields: &Map<String, Value>) -> Result<(), ApiError> {
     let options = fields.get("stream_options").and_then(Value::as_object);
     let known = ["include_usage", "include_obfuscation"];
     let unknown = options.and_then(|o| o.keys().find(|key| !known.contains(&key.as_str())));
     if let Some(name) = unknown {
-        return Err(Refusal::UnknownParameter { name: format!("stream_options.{name}") });
+        return Err(ApiError::UnknownParameter { name: format!("stream_options.{name}") });
     }
     match VLLM_ONLY.iter().find(|name| fields.contains_key(**name)) {
-        Some(name) => Err(Refusal::UnknownParameter { name: (*name).to_owned() }),
+        Some(name) => Err(ApiError::UnknownParameter { name: (*name).to_owned() }),
         None => Ok(()),
     }
 }
 
 /// Says what Python's decoder would: where, counted from the start of the body, and why.
 /// Where a value should be, Python points at the start of the word it found instead.
-fn invalid_json(body: &[u8], error: &serde_json::Error) -> Refusal {
+fn invalid_json(body: &[u8], error: &serde_json::Error) -> ApiError {
     let lines = body.split_inclusive(|byte| *byte == b'\n');
     let before: usize = lines.take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
     let at = before + error.column().saturating_sub(usize::from(!error.is_eof()));
@@ -241,7 +242,7 @@ fn invalid_json(body: &[u8], error: &serde_json::Error) -> Refusal {
     } else {
         let word = body.get(..at).unwrap_or(body).iter().rev();
         let into_word = word.take_while(|byte| byte.is_ascii_alphanumeric()).count();
-        return Refusal::InvalidJson { at: at - into_word, problem: "'Expecting value'" };
+        return ApiError::InvalidJson { at: at - into_word, problem: "'Expecting value'" };
     };
-    Refusal::InvalidJson { at, problem }
+    ApiError::InvalidJson { at, problem }
 }

@@ -6,20 +6,23 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::call::{Answer, Call};
+use super::error::ApiError;
 use super::generate::{self, Dialect, Events, Progress};
+use super::json::json_bytes;
 use super::request::{Fields, chat_prompt};
-use super::{Answer, Call, Refusal, json_bytes, tools};
+use super::{stored, tools};
 use crate::clock;
-use crate::engine::{Job, PromptTokens, Step};
-use crate::server::Shared;
-use crate::text::{Finish, Script};
+use crate::engine::{DecodeStep, Job, PromptTokens};
+use crate::shared::ServerState;
+use crate::text::{FinishReason, Script};
 
 pub(super) async fn answer(call: &Call, body: &[u8]) -> Answer {
     let fields = Fields::parse(call, body)?;
     let input = fields.require("input")?;
     let model = fields.model(call)?;
     if let Some(previous) = fields.text("previous_response_id")? {
-        call.shared.stored.get(previous)?;
+        stored::find(call, previous)?;
     }
     let messages = messages(&fields, input);
     let prompt = chat_prompt(&messages)?;
@@ -28,7 +31,7 @@ pub(super) async fn answer(call: &Call, body: &[u8]) -> Answer {
     let prompts = vec![prompt];
     let script = match tools::call(&fields, &messages, &bounds) {
         Some(script) => script,
-        None => generate::prose(call, &prompts, 1, &bounds).pop().ok_or(Refusal::EngineDead)?,
+        None => generate::prose(call, &prompts, 1, &bounds).pop().ok_or(ApiError::EngineDead)?,
     };
     let head = Head {
         id: call.id("resp_"),
@@ -167,7 +170,7 @@ struct OutputDetails {
 impl Head {
     /// The response; unfinished as long as the prompt's tokens are not given.
     fn response<'a>(&'a self, script: &'a Script, prompt: Option<PromptTokens>) -> Response<'a> {
-        let cut = script.finish == Finish::Length;
+        let cut = script.finish == FinishReason::Length;
         let status = match prompt {
             None => "in_progress",
             Some(_) if cut => "incomplete",
@@ -255,7 +258,7 @@ struct Stream {
     head: Head,
     script: Script,
     sequence: usize,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
 }
 
 /// The fields any event may have; each event has some of them.
@@ -328,7 +331,7 @@ impl Dialect for Stream {
         self.sequence = sequence;
     }
 
-    fn tokens(&mut self, _progress: &Progress<'_>, step: Step, out: &mut Events) {
+    fn tokens(&mut self, _progress: &Progress<'_>, step: DecodeStep, out: &mut Events) {
         let delta = self.script.slice(step.from, step.to);
         if delta.is_empty() {
             return;

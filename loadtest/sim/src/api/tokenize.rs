@@ -3,8 +3,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::call::{Answer, Call};
+use super::error::ApiError;
 use super::request::{Fields, chat_prompt};
-use super::{Answer, Call, Refusal};
 use crate::token;
 
 #[derive(Serialize)]
@@ -48,6 +49,6 @@ pub(super) fn detokenize(call: &Call, body: &[u8]) -> Answer {
     fields.require("tokens")?;
     let tokens = fields.list("tokens")?.map(Vec::as_slice).unwrap_or_default();
     let tokens: Option<Vec<u64>> = tokens.iter().map(Value::as_u64).collect();
-    let tokens = tokens.ok_or(Refusal::WrongType { field: "tokens", wanted: "integer" })?;
+    let tokens = tokens.ok_or(ApiError::WrongType { field: "tokens", wanted: "integer" })?;
     Ok(call.json(&Detokenized { prompt: token::decode(&tokens) }))
 }

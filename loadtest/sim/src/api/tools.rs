@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Call;
 use super::request::{Fields, content_text};
-use crate::text::{Bounds, Script};
+use crate::text::{AnswerLimits, Script};
 
 /// A word in the last message of the user that makes the model call its first function.
 const TRIGGER: &str = "weather";
@@ -13,7 +13,7 @@ const TRIGGER: &str = "weather";
 /// user asks about the weather and calling is allowed.
 ///
 /// Understands the tools of all dialects: `function.name`, or `name` at the top.
-pub(super) fn call(fields: &Fields, messages: &[Value], bounds: &Bounds) -> Option<Script> {
+pub(super) fn call(fields: &Fields, messages: &[Value], bounds: &AnswerLimits) -> Option<Script> {
     let tools = fields.get("tools")?.as_array()?;
     let choice = fields.get("tool_choice");
     let word = choice.and_then(|choice| choice.as_str().or_else(|| choice.get("type")?.as_str()));

@@ -1,12 +1,12 @@
 use super::*;
-use crate::text::Bounds;
+use crate::text::AnswerLimits;
 
 fn engine(config: &Config) -> Arc<Engine> {
-    Arc::new(Engine::new(config, Arc::new(Watched::new())))
+    Arc::new(Engine::new(config, Arc::new(StateWatch::new())))
 }
 
 fn job(prompt: u64, answer: usize) -> Arc<Job> {
-    let bounds = Bounds { tokens_max: answer, ignore_end: true, stop: Vec::new() };
+    let bounds = AnswerLimits { tokens_max: answer, ignore_end: true, stop: Vec::new() };
     Arc::new(Job {
         prompts: vec![(0..prompt).collect()],
         scripts: vec![Script::prose(prompt, &bounds)],
@@ -36,9 +36,9 @@ async fn tokens_come_when_they_are_due() {
 #[tokio::test(start_paused = true)]
 async fn a_lagging_reader_gets_several_tokens_at_once() {
     let mut run = engine(&timed(0, 10)).enter().unwrap().run(job(4, 9)).await;
-    assert_eq!(run.next().await, Some(Step { from: 0, to: 1 }));
+    assert_eq!(run.next().await, Some(DecodeStep { from: 0, to: 1 }));
     tokio::time::advance(Duration::from_millis(35)).await;
-    assert_eq!(run.next().await, Some(Step { from: 1, to: 4 }));
+    assert_eq!(run.next().await, Some(DecodeStep { from: 1, to: 4 }));
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn the_cap_counts_running_and_waiting_requests() {
     let engine = engine(&config);
     let _running = engine.enter().unwrap().run(job(4, 3)).await;
     let _waiting = engine.enter().unwrap();
-    assert_eq!(engine.enter().unwrap_err(), Busy);
+    assert_eq!(engine.enter().unwrap_err(), QueueFull);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Greets whoever asks over HTTP; what the tests run in Pods.
+//! A small HTTP server that tests run in Pods.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,7 +1,7 @@
 //! An API server that has the kinds.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use llm_cluster::{Api, ControlPlane};
+use llm_cluster::{ApiServer, ControlPlane};
 use std::{path::PathBuf, sync::Arc};
 use tokio::sync::OnceCell;
 
@@ -16,11 +16,11 @@ pub(crate) fn manifests(text: &str) -> Vec<serde_json::Value> {
 }
 
 /// Installs definitions, and waits until the server has their kinds.
-pub(crate) async fn install(api: &Api, definitions: &[CustomResourceDefinition]) {
+pub(crate) async fn install(api: &ApiServer, definitions: &[CustomResourceDefinition]) {
     for definition in definitions {
         api.apply(&serde_json::to_string(definition).unwrap()).await.unwrap();
     }
-    api.until_kinds_are_served().await.unwrap();
+    api.wait_until_kinds_are_served().await.unwrap();
 }
 
 /// A control plane that has the kinds, which the tests of this file share.

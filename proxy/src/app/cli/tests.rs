@@ -1,13 +1,15 @@
 use super::*;
 use clap::CommandFactory as _;
+use std::ffi::OsString;
+use sysexits::ExitCode;
 
 fn exit(args: &[&str]) -> ExitCode {
     let args = ["llm-proxy"].iter().chain(args).map(OsString::from);
-    Cli::read(args).map_or_else(|exit| exit, |_cli| ExitCode::Ok)
+    llm_cli::parse::<Cli>(args).map_or_else(|exit| exit, |_cli| ExitCode::Ok)
 }
 
 #[test]
-fn the_definition_of_the_commands_is_sound() {
+fn the_command_definitions_are_valid() {
     Cli::command().debug_assert();
 }
 

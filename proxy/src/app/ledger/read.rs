@@ -1,4 +1,4 @@
-//! Reading what was written down.
+//! Reading the ledger.
 
 use super::{FOLDER, LedgerError, numbers, path};
 use crate::stage::record::UsageEvent;
@@ -12,37 +12,34 @@ use std::{
 /// Damaged lines that are named; a crash leaves one at most.
 const NAMED_MAX: usize = 5;
 
-/// Lines that could not be read.
+/// Lines that could not be parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Damaged {
-    /// How many.
-    pub lines: u64,
-    /// Where the first ones are.
-    pub first: Vec<Place>,
+pub struct DamagedLines {
+    pub count: u64,
+    /// The first ones.
+    pub first: Vec<FileLine>,
 }
 
-/// A line of a file; prints as `path:7`.
+/// A line of a file, from 1; prints as `path:7`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The file.
+pub struct FileLine {
     pub path: PathBuf,
-    /// The line, from 1.
     pub line: usize,
 }
 
-/// Reads all events of a data folder, the oldest first. Nothing is there before the first start.
-/// A line at the very end that has not ended is being written, and is left out.
-///
-/// # Errors
-/// If a file cannot be read.
-pub fn read(data_dir: &Path, mut each: impl FnMut(UsageEvent)) -> Result<Damaged, LedgerError> {
+/// Reads all events of a data folder, oldest first; none before the first start. An unfinished line
+/// at the very end is still being written, and is left out.
+pub fn read(
+    data_dir: &Path,
+    mut each: impl FnMut(UsageEvent),
+) -> Result<DamagedLines, LedgerError> {
     let folder = data_dir.join(FOLDER);
     let numbers = match numbers(&folder) {
         Ok(numbers) => numbers,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Damaged::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DamagedLines::default()),
         Err(source) => return Err(LedgerError::Folder { folder, source }),
     };
-    let mut damaged = Damaged::default();
+    let mut damaged = DamagedLines::default();
     for number in &numbers {
         let path = path(&folder, *number);
         let is_last = Some(number) == numbers.last();
@@ -56,7 +53,7 @@ fn read_file(
     path: &Path,
     is_last: bool,
     each: &mut impl FnMut(UsageEvent),
-    damaged: &mut Damaged,
+    damaged: &mut DamagedLines,
 ) -> io::Result<()> {
     let mut file = BufReader::new(File::open(path)?);
     let mut text = Vec::new();
@@ -74,16 +71,16 @@ fn read_file(
     Ok(())
 }
 
-impl Damaged {
+impl DamagedLines {
     fn add(&mut self, path: &Path, line: usize) {
-        self.lines += 1;
+        self.count += 1;
         if self.first.len() < NAMED_MAX {
-            self.first.push(Place { path: path.to_owned(), line });
+            self.first.push(FileLine { path: path.to_owned(), line });
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FileLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.path.display(), self.line)
     }

@@ -33,7 +33,7 @@ fn write(folder: &Path, events: Vec<UsageEvent>) {
 fn models(folder: &Path) -> (Vec<String>, Vec<usize>) {
     let mut models = Vec::new();
     let damaged = read(folder, |event| models.push(event.model)).unwrap();
-    (models, damaged.first.iter().map(|place| place.line).collect())
+    (models, damaged.first.iter().map(|it| it.line).collect())
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_line_that_a_crash_left_half_written_loses_only_itself() {
 }
 
 #[test]
-fn a_full_file_is_turned_over_and_the_oldest_goes_first() {
+fn a_full_file_is_rotated_and_the_oldest_is_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::open(folder.path()).unwrap();
     for _ in 0..FILES_MAX + 2 {

@@ -1,13 +1,17 @@
 use super::*;
 use clap::CommandFactory as _;
+use jiff::Timestamp;
+use llm_cli::InvalidTimeSpec;
+use std::ffi::OsString;
+use sysexits::ExitCode;
 
 fn exit(args: &[&str]) -> ExitCode {
     let args = ["llm-gateway"].iter().chain(args).map(OsString::from);
-    Cli::read(args).map_or_else(|exit| exit, |_cli| ExitCode::Ok)
+    llm_cli::parse::<Cli>(args).map_or_else(|exit| exit, |_cli| ExitCode::Ok)
 }
 
 #[test]
-fn the_definition_of_the_commands_is_sound() {
+fn the_command_definitions_are_valid() {
     Cli::command().debug_assert();
 }
 
@@ -41,37 +45,57 @@ fn wrong_usage_exits_with_64_and_help_with_0() {
 fn half_an_address_is_refused_with_a_whole_one() {
     for half in ["8080", ":8080", "127.0.0.1"] {
         let args = ["llm-gateway", "demo", "--listen", half];
-        let refusal = parse(args.map(OsString::from)).unwrap_err().to_string();
-        assert!(refusal.contains("such as `127.0.0.1:8080`"), "{refusal}");
+        let error = llm_cli::try_parse::<Cli>(args.map(OsString::from)).unwrap_err().to_string();
+        assert!(error.contains("such as `127.0.0.1:8080`"), "{error}");
     }
 }
 
 #[test]
 fn a_key_among_the_arguments_cannot_be_printed() {
     let args = ["llm-gateway", "explain", "--key", "sk-secret", "--model", "m"];
-    let cli = Cli::read(args.map(OsString::from)).unwrap();
+    let cli = llm_cli::parse::<Cli>(args.map(OsString::from)).unwrap();
     assert!(!format!("{cli:?}").contains("sk-secret"));
 }
 
 #[test]
 fn a_key_where_its_id_is_wanted_is_not_repeated() {
     let args = ["llm-gateway", "keys", "revoke", "sk-secret"];
-    let refusal = parse(args.map(OsString::from)).unwrap_err().to_string();
-    assert!(refusal.contains("a key id has 12 characters"), "{refusal}");
-    assert!(!refusal.contains("sk-secret"), "{refusal}");
+    let error = llm_cli::try_parse::<Cli>(args.map(OsString::from)).unwrap_err().to_string();
+    assert!(error.contains("a key id has 12 characters"), "{error}");
+    assert!(!error.contains("sk-secret"), "{error}");
 }
 
 #[test]
-fn a_moment_is_a_time_or_a_distance() {
+fn a_key_expires_at_a_time_a_date_or_after_a_duration() {
     let now: Timestamp = "2030-01-10T00:00:00Z".parse().unwrap();
-    let at = |text: &str| text.parse::<Timestamp>().unwrap();
-    let when = |text: &str| text.parse::<When>();
-    assert_eq!(when("1d").unwrap().after(now), Ok(at("2030-01-11T00:00:00Z")));
-    assert_eq!(when("1d").unwrap().before(now), Ok(at("2030-01-09T00:00:00Z")));
-    assert_eq!(
-        when("2030-01-31T01:00:00+01:00").unwrap().after(now),
-        Ok(at("2030-01-31T00:00:00Z"))
-    );
-    assert_eq!(when("99999999999d").unwrap().after(now), Err(InvalidWhen::TooFar));
-    assert_eq!(when("tomorrow"), Err(InvalidWhen::Form));
+    for (text, expected) in [
+        ("1d", Ok("2030-01-11T00:00:00Z")),
+        ("2030-01-31", Ok("2030-01-31T00:00:00Z")),
+        ("2030-01-31T01:00:00+01:00", Ok("2030-01-31T00:00:00Z")),
+        ("99999999999d", Err(InvalidTimeSpec::OutOfRange)),
+    ] {
+        let arguments = ["llm-gateway", "keys", "create", "--name", "x", "--expires", text];
+        let Command::Keys(KeysArgs { command: KeysCommand::Create(args), .. }) =
+            llm_cli::try_parse::<Cli>(arguments.map(OsString::from)).unwrap().command
+        else {
+            panic!("`keys create` was written");
+        };
+        let expected = expected.map(|time| Some(time.parse().unwrap()));
+        assert_eq!(args.key.expires_at(now), expected, "{text}");
+    }
+}
+
+#[test]
+fn usage_counts_from_a_time_a_date_or_a_duration_ago() {
+    let now: Timestamp = "2030-01-10T00:00:00Z".parse().unwrap();
+    for (text, expected) in [("1d", "2030-01-09T00:00:00Z"), ("2030-01-02", "2030-01-02T00:00:00Z")]
+    {
+        let arguments = ["llm-gateway", "usage", "--since", text];
+        let Command::Usage(args) =
+            llm_cli::try_parse::<Cli>(arguments.map(OsString::from)).unwrap().command
+        else {
+            panic!("`usage` was written");
+        };
+        assert_eq!(args.since.before(now), Ok(expected.parse().unwrap()), "{text}");
+    }
 }

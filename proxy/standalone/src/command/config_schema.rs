@@ -1,17 +1,10 @@
 //! `llm-gateway config-schema`: prints the JSON schema of `gateway.yaml`.
 
-use super::Failure;
-use crate::config;
+use crate::{config, error::CliError};
 use std::io::Write;
 
-/// Prints the schema.
-///
-/// # Errors
-/// [`Failure::System`].
-pub fn run(out: &mut impl Write) -> Result<(), Failure> {
-    serde_json::to_writer_pretty(&mut *out, &config::schema())?;
-    writeln!(out)?;
-    Ok(())
+pub fn run(out: &mut impl Write) -> Result<(), CliError> {
+    Ok(llm_cli::write_json(out, &config::schema())?)
 }
 
 #[cfg(test)]

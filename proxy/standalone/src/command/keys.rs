@@ -1,192 +1,135 @@
-//! `llm-gateway keys`: works on the data folder; a running gateway notices.
-//!
-//! A new key goes alone to `out`, so that `KEY=$(llm-gateway keys create ..)` works; what people
-//! want to know about it goes to `notes`.
+//! `llm-gateway keys`: manages the keys in the data folder; a running gateway notices.
 
-use super::Failure;
+use super::data_dir;
 use crate::{
-    cli::{CONFIG, CreateArgs, DataArgs, KeysArgs, KeysCommand},
-    config,
+    cli::{CreateArgs, KeysArgs, KeysCommand},
+    error::CliError,
 };
-use comfy_table::{Table, presets};
 use jiff::Timestamp;
-use llm_contract::{KeyId, ModelPattern, SecretKey};
-use llm_keys::{FileStore, NewKey, State, StoredKey, StoredLimits, StoredOwner};
+use llm_cli::{KeySummary, Streams, Table, time, time_or, write_json};
+use llm_contract::{KeyId, ModelPattern, Owner, RequestLimits, SecretKey};
+use llm_keys::{FileStore, NewKey, StoredKey, StoredKeyState};
 use serde::Serialize;
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::io;
 
-/// Where a command writes.
-pub struct Output<'a> {
-    /// What was asked for; standard output.
-    pub out: &'a mut dyn Write,
-    /// What people want to know besides; standard error.
-    pub notes: &'a mut dyn Write,
-}
-
-/// Does what the arguments say.
-///
-/// # Errors
-/// [`Failure`]; nothing is changed then, except if a new key could not be written out.
+/// Runs a command. An error means that nothing was changed, unless a new key could not be written.
 pub fn run(
     args: KeysArgs,
     now: Timestamp,
     random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
-    to: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let folder = data_dir(args.data)?;
+    to: &mut Streams<'_>,
+) -> Result<(), CliError> {
+    let creates = matches!(args.command, KeysCommand::Create(_));
+    let find = if creates { data_dir::find } else { data_dir::find_existing };
+    let folder = find(args.data)?;
     let store = FileStore::at(&folder);
-    if !matches!(args.command, KeysCommand::Create(_)) {
-        refuse_missing(&folder)?;
-    }
-    match args.command {
+    let changed: StoredKey = match args.command {
         KeysCommand::Create(args) => {
             if !folder.exists() {
                 writeln!(to.notes, "{} is new: no gateway has used it yet", folder.display())?;
             }
-            let (stored, key) = store.create(new_key(args, now)?, now, random)?;
-            show(&stored, &key, to)
+            let (created, key) = store.create(new_key(args, now)?, now, random)?;
+            return Ok(print_new(&created, &key, to)?);
         }
-        KeysCommand::Rotate { id, overlap } => {
-            let (stored, key) = store.rotate(id, overlap, now, random)?;
-            let overlap = humantime::format_duration(overlap);
-            writeln!(to.notes, "key {id} is valid for {overlap} more, or until it expires before")?;
-            show(&stored, &key, to)
+        KeysCommand::Rotate(args) => {
+            let (created, key) = store.rotate(args.id, args.overlap, now, random)?;
+            to.note_overlap(args.id, args.overlap)?;
+            return Ok(print_new(&created, &key, to)?);
         }
-        KeysCommand::Revoke { id } => note(&store.revoke(id, now)?, now, to),
-        KeysCommand::Suspend { id } => note(&store.suspend(id)?, now, to),
-        KeysCommand::Resume { id } => note(&store.resume(id)?, now, to),
-        KeysCommand::List { json } => {
-            let keys = store.read()?;
-            if json { list_json(keys.list(), now, to) } else { list(&store, keys.list(), now, to) }
-        }
-    }
+        KeysCommand::List { json } => return print_list(&store, json, now, to),
+        KeysCommand::Revoke(key) => store.revoke(key.id, now)?,
+        KeysCommand::Suspend(key) => store.suspend(key.id)?,
+        KeysCommand::Resume(key) => store.resume(key.id)?,
+    };
+    Ok(to.note_state(changed.id.as_str(), &changed.name, changed.state(now))?)
 }
 
-/// The data folder that is meant: the one named, that of the configuration named, that of the one
-/// here, or `./data`.
-///
-/// # Errors
-/// [`Failure::Config`].
-pub fn data_dir(args: DataArgs) -> Result<PathBuf, Failure> {
-    let here = || Some(PathBuf::from(CONFIG)).filter(|file| file.exists());
-    match args.data_dir {
-        Some(folder) => Ok(folder),
-        None => match args.config.or_else(here) {
-            Some(file) => Ok(config::data_dir(&file)?),
-            None => Ok(config::DATA_DIR.into()),
-        },
-    }
+fn new_key(args: CreateArgs, now: Timestamp) -> Result<NewKey, CliError> {
+    let CreateArgs { key, models, user } = args;
+    Ok(NewKey {
+        expires_at: key.expires_at(now).map_err(CliError::Expires)?,
+        owner: Owner { name: user.unwrap_or_else(|| key.name.clone()), groups: key.groups },
+        name: key.name,
+        models,
+        not_before: None,
+        concurrency: key.concurrency,
+    })
 }
 
-/// A folder that is not there is more likely the wrong one than an empty one.
-///
-/// # Errors
-/// [`Failure::NoFolder`].
-pub fn refuse_missing(folder: &Path) -> Result<(), Failure> {
-    if folder.exists() { Ok(()) } else { Err(Failure::NoFolder { folder: folder.to_owned() }) }
+fn print_new(key: &StoredKey, secret: &SecretKey, to: &mut Streams<'_>) -> io::Result<()> {
+    let (models, expires_at) = (models(key), key.expires_at);
+    let summary = KeySummary { id: key.id.as_str(), name: &key.name, models: &models, expires_at };
+    to.print_new_key(&summary, secret)
 }
 
-fn new_key(args: CreateArgs, now: Timestamp) -> Result<NewKey, Failure> {
-    let CreateArgs { name, models, user, groups, expires, concurrency } = args;
-    let expires_at = expires.map(|when| when.after(now)).transpose().map_err(Failure::Expires)?;
-    let owner = StoredOwner { name: user.unwrap_or_else(|| name.clone()), groups };
-    let limits = StoredLimits { concurrency };
-    Ok(NewKey { name, owner, models, not_before: None, expires_at, limits })
-}
-
-fn show(stored: &StoredKey, key: &SecretKey, to: &mut Output<'_>) -> Result<(), Failure> {
-    writeln!(
-        to.notes,
-        "key {} ({}), models {}, expires {}; it is shown this once:",
-        stored.id,
-        stored.name,
-        models(stored),
-        time(stored.expires_at, "never"),
-    )?;
-    writeln!(to.out, "{}", key.reveal())?;
-    to.out.flush()?;
-    Ok(())
-}
-
-fn note(stored: &StoredKey, now: Timestamp, to: &mut Output<'_>) -> Result<(), Failure> {
-    writeln!(to.notes, "key {} ({}) is {}", stored.id, stored.name, stored.state(now))?;
-    Ok(())
-}
-
-fn list(
+fn print_list(
     store: &FileStore,
-    keys: &[StoredKey],
+    json: bool,
     now: Timestamp,
-    to: &mut Output<'_>,
-) -> Result<(), Failure> {
-    if keys.is_empty() {
-        writeln!(to.notes, "no keys in {}", store.path().display())?;
-        return Ok(());
+    to: &mut Streams<'_>,
+) -> Result<(), CliError> {
+    let keys = store.read()?;
+    let keys = keys.list();
+    if json {
+        let views: Vec<_> = keys.iter().map(|key| KeyView::of(key, now)).collect();
+        return Ok(write_json(&mut to.out, &views)?);
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["ID", "NAME", "MODELS", "STATE", "CREATED", "EXPIRES"]);
+    if keys.is_empty() {
+        return Ok(writeln!(to.notes, "no keys in {}", store.path().display())?);
+    }
+    let mut table = Table::new(&["ID", "NAME", "MODELS", "STATE", "CREATED", "EXPIRES"]);
     for key in keys {
         table.add_row([
             key.id.to_string(),
             key.name.clone(),
             models(key),
             key.state(now).to_string(),
-            time(Some(key.created_at), ""),
-            time(key.expires_at, "never"),
+            time(key.created_at),
+            time_or("never", key.expires_at),
         ]);
     }
-    writeln!(to.out, "{table}")?;
-    Ok(())
+    Ok(writeln!(to.out, "{table}")?)
 }
 
-/// What `--json` shows of a key: everything but the hash.
+/// A key in the output of `--json`, without its hash.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Listed<'a> {
+struct KeyView<'a> {
     id: KeyId,
     name: &'a str,
     client_id: &'a str,
-    owner: &'a StoredOwner,
+    owner: &'a Owner,
     models: &'a [ModelPattern],
-    state: State,
+    state: StoredKeyState,
     created_at: Timestamp,
     not_before: Option<Timestamp>,
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
     replaces: Option<KeyId>,
-    limits: StoredLimits,
+    limits: RequestLimits,
 }
 
-fn list_json(keys: &[StoredKey], now: Timestamp, to: &mut Output<'_>) -> Result<(), Failure> {
-    let listed = keys.iter().map(|key| Listed {
-        id: key.id,
-        name: &key.name,
-        client_id: &key.client_id,
-        owner: &key.owner,
-        models: &key.models,
-        state: key.state(now),
-        created_at: key.created_at,
-        not_before: key.not_before,
-        expires_at: key.expires_at,
-        revoked_at: key.revoked_at,
-        replaces: key.replaces,
-        limits: key.limits,
-    });
-    serde_json::to_writer_pretty(&mut *to.out, &listed.collect::<Vec<_>>())?;
-    writeln!(to.out)?;
-    Ok(())
+impl<'a> KeyView<'a> {
+    fn of(key: &'a StoredKey, now: Timestamp) -> Self {
+        Self {
+            id: key.id,
+            name: &key.name,
+            client_id: &key.client_id,
+            owner: &key.owner,
+            models: &key.models,
+            state: key.state(now),
+            created_at: key.created_at,
+            not_before: key.not_before,
+            expires_at: key.expires_at,
+            revoked_at: key.revoked_at,
+            replaces: key.replaces,
+            limits: key.limits,
+        }
+    }
 }
 
 fn models(key: &StoredKey) -> String {
     key.models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn time(time: Option<Timestamp>, none: &str) -> String {
-    time.map_or_else(|| none.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
-//! `llm-gateway usage`: what was used, as a table.
+//! `llm-gateway usage`: totals of the ledger, as a table.
 
-use super::{Failure, keys, keys::Output};
+use super::data_dir;
 use crate::{
-    cli::{By, UsageArgs},
-    ledger::{self, Damaged},
+    cli::{GroupBy, UsageArgs},
+    error::CliError,
+    ledger::{self, DamagedLines},
 };
-use comfy_table::{CellAlignment, Table, presets};
 use jiff::{Timestamp, tz::TimeZone};
+use llm_cli::{Streams, Table};
 use llm_proxy::stage::record::UsageEvent;
 use std::collections::BTreeMap;
 
-/// What was used by one row of the table.
+/// One row of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Sum {
+struct Totals {
     requests: u64,
     input: u64,
     cached: u64,
@@ -20,69 +21,67 @@ struct Sum {
     estimated: u64,
 }
 
-/// Sums the ledger up and prints it.
-///
-/// # Errors
-/// [`Failure`].
-pub fn run(args: UsageArgs, now: Timestamp, to: &mut Output<'_>) -> Result<(), Failure> {
+pub fn run(args: UsageArgs, now: Timestamp, to: &mut Streams<'_>) -> Result<(), CliError> {
     let UsageArgs { data, since, by } = args;
-    let since = since.before(now).map_err(Failure::Since)?;
-    let folder = keys::data_dir(data)?;
-    keys::refuse_missing(&folder)?;
-    let mut sums = BTreeMap::<Vec<String>, Sum>::new();
-    let Damaged { lines, first } = ledger::read(&folder, |event| {
+    let since = since.before(now).map_err(CliError::Since)?;
+    let folder = data_dir::find_existing(data)?;
+    let mut totals = BTreeMap::<Vec<String>, Totals>::new();
+    let DamagedLines { count, first } = ledger::read(&folder, |event| {
         if since <= event.time {
-            sums.entry(row(&event, by)).or_default().add(&event);
+            totals.entry(group(&event, by)).or_default().add(&event);
         }
     })?;
-    writeln!(to.out, "{}", table(&sums, by))?;
-    for place in &first {
-        writeln!(to.notes, "{place}: damaged, and not counted")?;
+    writeln!(to.out, "{}", table(&totals, by))?;
+    for line in &first {
+        writeln!(to.notes, "{line}: damaged line, not counted")?;
     }
-    match lines.saturating_sub(first.len() as u64) {
+    match count.saturating_sub(first.len() as u64) {
         0 => {}
         more => writeln!(to.notes, "and {more} more damaged lines")?,
     }
     Ok(())
 }
 
-fn row(event: &UsageEvent, by: By) -> Vec<String> {
+fn group(event: &UsageEvent, by: GroupBy) -> Vec<String> {
     let key = || event.key.clone().unwrap_or_else(|| "(token)".to_owned());
     match by {
-        By::KeyAndModel => vec![key(), event.owner.clone(), event.model.clone()],
-        By::Key => vec![key(), event.owner.clone()],
-        By::Model => vec![event.model.clone()],
-        By::User => vec![event.owner.clone()],
-        By::Day => vec![event.time.to_zoned(TimeZone::UTC).date().to_string()],
+        GroupBy::KeyAndModel => vec![key(), event.owner.clone(), event.model.clone()],
+        GroupBy::Key => vec![key(), event.owner.clone()],
+        GroupBy::Model => vec![event.model.clone()],
+        GroupBy::User => vec![event.owner.clone()],
+        GroupBy::Day => vec![event.time.to_zoned(TimeZone::UTC).date().to_string()],
     }
 }
 
-fn titles(by: By) -> &'static [&'static str] {
+fn titles(by: GroupBy) -> &'static [&'static str] {
     match by {
-        By::KeyAndModel => &["Key", "User", "Model"],
-        By::Key => &["Key", "User"],
-        By::Model => &["Model"],
-        By::User => &["User"],
-        By::Day => &["Day (UTC)"],
+        GroupBy::KeyAndModel => &["Key", "User", "Model"],
+        GroupBy::Key => &["Key", "User"],
+        GroupBy::Model => &["Model"],
+        GroupBy::User => &["User"],
+        GroupBy::Day => &["Day (UTC)"],
     }
 }
 
-impl Sum {
+impl Totals {
     fn add(&mut self, event: &UsageEvent) {
-        self.requests += 1;
-        self.input = self.input.saturating_add(event.input_tokens);
-        self.cached = self.cached.saturating_add(event.cached_tokens);
-        self.output = self.output.saturating_add(event.output_tokens);
-        self.estimated += u64::from(event.estimated);
+        *self = self.merge(&Self {
+            requests: 1,
+            input: event.input_tokens,
+            cached: event.cached_tokens,
+            output: event.output_tokens,
+            estimated: event.estimated.into(),
+        });
     }
 
-    fn merge(mut self, other: &Self) -> Self {
-        self.requests += other.requests;
-        self.input = self.input.saturating_add(other.input);
-        self.cached = self.cached.saturating_add(other.cached);
-        self.output = self.output.saturating_add(other.output);
-        self.estimated += other.estimated;
-        self
+    fn merge(self, other: &Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            input: self.input.saturating_add(other.input),
+            cached: self.cached.saturating_add(other.cached),
+            output: self.output.saturating_add(other.output),
+            estimated: self.estimated + other.estimated,
+        }
     }
 
     fn cells(&self) -> [String; 5] {
@@ -90,22 +89,17 @@ impl Sum {
     }
 }
 
-fn table(sums: &BTreeMap<Vec<String>, Sum>, by: By) -> Table {
+fn table(totals: &BTreeMap<Vec<String>, Totals>, by: GroupBy) -> Table {
     const NUMBERS: [&str; 5] = ["Requests", "Input", "Cached", "Output", "Estimated"];
     let titles = titles(by);
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(titles.iter().chain(&NUMBERS));
-    for (row, sum) in sums {
-        table.add_row(row.iter().cloned().chain(sum.cells()));
+    let mut table = Table::of_numbers(titles, &NUMBERS);
+    for (group, totals) in totals {
+        table.add_row(group.iter().cloned().chain(totals.cells()));
     }
-    if sums.len() != 1 {
-        let total = sums.values().fold(Sum::default(), Sum::merge);
+    if totals.len() != 1 {
+        let total = totals.values().fold(Totals::default(), Totals::merge);
         let label = std::iter::once("Total").chain(titles.iter().skip(1).map(|_| ""));
         table.add_row(label.map(str::to_owned).chain(total.cells()));
-    }
-    for column in table.column_iter_mut().skip(titles.len()) {
-        column.set_cell_alignment(CellAlignment::Right);
     }
     table
 }
@@ -149,11 +143,11 @@ mod tests {
 
     #[test]
     fn tokens_are_summed_by_key_and_model() {
-        let mut sums = BTreeMap::<Vec<String>, Sum>::new();
+        let mut sums = BTreeMap::<Vec<String>, Totals>::new();
         for event in [event("a"), event("a"), event("b")] {
-            sums.entry(row(&event, By::KeyAndModel)).or_default().add(&event);
+            sums.entry(group(&event, GroupBy::KeyAndModel)).or_default().add(&event);
         }
-        let text = table(&sums, By::KeyAndModel).to_string();
+        let text = table(&sums, GroupBy::KeyAndModel).to_string();
         let lines: Vec<String> = text
             .lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))

@@ -1,9 +1,11 @@
-//! From what the file says to what the gateway can do; finds everything that is wrong.
+//! Checks the values of a file and collects all errors.
+
+mod secrets;
 
 use super::{
-    Config, Issuer, Limits, Listen, Model, Provider, ProviderModel, Reference, Tls,
-    file::{self, DURATION_ADVICE, File, SECRET_ADVICE},
-    mistake::{FieldPath, Mistake},
+    Config, Issuer, Listen, ListenerLimits, Model, Provider, ProviderModel, ReadSecret,
+    error::{ConfigError, FieldPath},
+    file::{self, DURATION_ADVICE, File},
 };
 use llm_contract::{Access, Chain, CredentialHeader, Group, ModelId, Settings, Timeouts, document};
 use std::{
@@ -15,55 +17,62 @@ use std::{
 };
 
 const DRAIN: Duration = Duration::from_secs(30);
-const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Checks a file; paths in it are relative to `folder`.
-pub(super) fn check(file: File, folder: &Path) -> Result<Config<Reference>, Vec<Mistake>> {
+pub(super) fn check(
+    file: File,
+    folder: &Path,
+    read: &mut ReadSecret<'_>,
+) -> Result<Config, Vec<ConfigError>> {
     let File { listen, tls, data_dir, models, providers, issuers, cors, limits, shutdown } = file;
-    let mut check = Check { folder, mistakes: Vec::new() };
+    let mut check = Checker { folder, read, errors: Vec::new() };
     let root = FieldPath::default();
-    check.refuse_models_twice(&models, &providers);
+    check.refuse_duplicate_models(&models, &providers);
     let listen = check.listen(listen, !issuers.is_empty());
-    let models = check.each(&root.field("models"), models, Check::model);
-    check.refuse_twice("providers", "name", providers.iter().map(|it| it.name.as_str()));
-    check.refuse_twice("issuers", "issuer", issuers.iter().map(|it| it.issuer.as_str()));
-    let providers = check.each(&root.field("providers"), providers, Check::provider);
-    let issuers = check.each(&root.field("issuers"), issuers, Check::issuer);
+    let tls = tls.and_then(|tls| check.tls(&root.field("tls"), tls));
+    let models = check.each(&root.field("models"), models, Checker::model);
+    let names = providers.iter().enumerate();
+    let names = names.map(|(at, it)| (&*it.name, root.field("providers").item(at).field("name")));
+    check.refuse_duplicates(names, "used");
+    let urls = issuers.iter().enumerate();
+    let urls = urls.map(|(at, it)| (&*it.issuer, root.field("issuers").item(at).field("issuer")));
+    check.refuse_duplicates(urls, "used");
+    let providers = check.each(&root.field("providers"), providers, Checker::provider);
+    let issuers = check.each(&root.field("issuers"), issuers, Checker::issuer);
     let cors_origins = check.cors(cors);
     let drain = check.duration(&root.field("shutdown").field("drain"), shutdown.drain);
-    let default = Limits::default();
+    let default = ListenerLimits::default();
     let config = listen.map(|listen| Config {
         listen,
-        tls: tls.map(|file::Tls { certificate, key }| Tls {
-            certificate: within(folder, &certificate),
-            key: within(folder, &key),
-        }),
+        tls,
         data_dir: self::data_dir(data_dir.as_deref(), folder),
         models,
         providers,
         issuers,
         cors_origins,
-        limits: Limits {
+        limits: ListenerLimits {
             body_bytes_max: limits.body_bytes.unwrap_or(default.body_bytes_max),
             header_bytes_max: limits.header_bytes.unwrap_or(default.header_bytes_max),
             connections_max: limits.connections.unwrap_or(default.connections_max),
         },
         drain: drain.unwrap_or(DRAIN),
     });
-    config.filter(|_| check.mistakes.is_empty()).ok_or(check.mistakes)
+    config.filter(|_| check.errors.is_empty()).ok_or(check.errors)
 }
 
-struct Check<'a> {
+struct Checker<'a, 'r> {
     folder: &'a Path,
-    mistakes: Vec<Mistake>,
+    read: &'a mut ReadSecret<'r>,
+    errors: Vec<ConfigError>,
 }
 
-impl Check<'_> {
+impl Checker<'_, '_> {
     fn refuse(&mut self, path: &FieldPath, message: impl Into<String>) {
-        self.mistakes.push(Mistake::new(path, message));
+        self.errors.push(ConfigError::new(path, message));
     }
 
-    /// The value, or nothing and a mistake.
+    /// The value, or `None` and an error.
     fn ok<T>(&mut self, path: &FieldPath, result: Result<T, impl Error>) -> Option<T> {
         result.map_err(|error| self.refuse(path, Chain(&error).to_string())).ok()
     }
@@ -82,7 +91,7 @@ impl Check<'_> {
         let path = FieldPath::default().field("listen");
         let file::Listen { external, internal, admin } = listen;
         if internal.is_some() && !issuers {
-            let message = "nobody could use it: it takes tokens of `issuers`, and there are none";
+            let message = "it accepts tokens of `issuers`, and there are none";
             self.refuse(&path.field("internal"), message);
         }
         let external = self.address(&path.field("external"), external, Listen::EXTERNAL);
@@ -94,8 +103,8 @@ impl Check<'_> {
         let named = [("external", external), ("internal", internal), ("admin", admin)];
         let named: Vec<_> = named.into_iter().filter_map(|(name, it)| Some((name, it?))).collect();
         for (at, (name, address)) in named.iter().enumerate() {
-            if let Some((other, _)) = named.iter().take(at).find(|(_, it)| clash(it, address)) {
-                let message = format!("{address} is taken by `listen.{other}`");
+            if let Some((other, _)) = named.iter().take(at).find(|(_, it)| conflict(it, address)) {
+                let message = format!("{address} is already used by `listen.{other}`");
                 self.refuse(&path.field(name), message);
             }
         }
@@ -118,24 +127,24 @@ impl Check<'_> {
         address
     }
 
-    fn model(&mut self, path: &FieldPath, model: file::Model) -> Option<Model<Reference>> {
+    fn model(&mut self, path: &FieldPath, model: file::Model) -> Option<Model> {
         let file::Model { id, aliases, endpoints, access, limits, api_key, timeouts } = model;
         let id = self.ok(&path.field("id"), ModelId::parse(&id));
         let aliases = self.each(&path.field("aliases"), aliases, Self::model_id);
         let at = path.field("endpoints");
         if endpoints.is_empty() {
-            self.refuse(&at, "must name at least one server");
+            self.refuse(&at, "must have at least one server");
         }
         for (index, endpoint) in endpoints.iter().enumerate() {
             if endpoints.iter().take(index).any(|it| it == endpoint) {
-                self.refuse(&at.item(index), "is there twice");
+                self.refuse(&at.item(index), "occurs twice");
             }
         }
         let endpoints = self.each(&at, endpoints, Self::endpoint);
         let access = self.access(&path.field("access"), access);
         let at = path.field("apiKey");
         let api_key =
-            api_key.and_then(|file::Reference { env, file }| self.reference(&at, env, file));
+            api_key.and_then(|file::SecretRef { env, file }| self.header_secret(&at, env, file));
         let timeouts = self.timeouts(&path.field("timeouts"), timeouts, Timeouts::SERVED);
         Some(Model {
             id: id?,
@@ -148,20 +157,20 @@ impl Check<'_> {
         })
     }
 
-    fn provider(&mut self, path: &FieldPath, it: file::Provider) -> Option<Provider<Reference>> {
+    fn provider(&mut self, path: &FieldPath, it: file::Provider) -> Option<Provider> {
         let file::Provider { name, url, credential, models, catch_all, access, .. } = it;
         let file::Provider { limits, timeouts, ca, .. } = it;
-        // Each is checked beside a good other one, so that both can be wrong.
+        // Each is checked together with a valid other one, so that both can be reported.
         let checked = provider_document(&name, "https://localhost");
         self.ok(&path.field("name"), llm_contract::Provider::try_from(checked));
         let checked = provider_document("provider", &url);
         self.ok(&path.field("url"), llm_contract::Provider::try_from(checked));
         if models.is_empty() && !catch_all {
-            self.refuse(path, "offers nothing: list its `models`, or set `catchAll: true`");
+            self.refuse(path, "has no models: list them in `models`, or set `catchAll: true`");
         }
         let credential = credential.and_then(|file::Credential { env, file, header }| {
-            let reference = self.reference(&path.field("credential"), env, file)?;
-            Some((CredentialHeader::from(header), reference))
+            let secret = self.header_secret(&path.field("credential"), env, file)?;
+            Some((CredentialHeader::from(header), secret))
         });
         let models = self.each(&path.field("models"), models, Self::provider_model);
         let access = self.access(&path.field("access"), access);
@@ -174,7 +183,7 @@ impl Check<'_> {
             catch_all,
             access: access?,
             concurrency: limits.concurrency,
-            ca: self.ca(ca),
+            ca: self.ca(&path.field("ca"), ca),
             timeouts,
         })
     }
@@ -206,7 +215,7 @@ impl Check<'_> {
             endpoints: vec![url.clone()],
             model: None,
             api_key: None,
-            timeouts: document::Timeouts::served(),
+            timeouts: Timeouts::SERVED,
         };
         if llm_contract::Served::try_from(served).is_err() {
             let message = "must be http(s)://host[:port] without path, password, query or fragment";
@@ -222,31 +231,11 @@ impl Check<'_> {
         let groups = self.each(&path.field("groups"), groups, |check, path, group| {
             check.ok(path, Group::parse(&group))
         });
-        // If a group is wrong, that was said already.
+        // An invalid group is reported already.
         if groups.len() < wanted {
             return None;
         }
         self.ok(path, Access::check(groups, public))
-    }
-
-    fn reference(
-        &mut self,
-        path: &FieldPath,
-        env: Option<String>,
-        file: Option<String>,
-    ) -> Option<Reference> {
-        match (env, file) {
-            (Some(name), None) => Some(Reference::Env(name)),
-            (None, Some(file)) => Some(Reference::File(within(self.folder, &file))),
-            (None, None) => {
-                self.refuse(path, SECRET_ADVICE);
-                None
-            }
-            (Some(_), Some(_)) => {
-                self.refuse(path, "`env` and `file` exclude each other");
-                None
-            }
-        }
     }
 
     fn timeouts(&mut self, path: &FieldPath, it: file::Timeouts, default: Timeouts) -> Timeouts {
@@ -267,15 +256,16 @@ impl Check<'_> {
     }
 
     fn duration(&mut self, path: &FieldPath, text: Option<String>) -> Option<Duration> {
-        let duration = humantime::parse_duration(&text?).ok().filter(|it| *it <= WAIT_MAX);
+        let duration = humantime::parse_duration(&text?).ok().filter(|it| *it <= DURATION_MAX);
         if duration.is_none() {
             self.refuse(path, DURATION_ADVICE);
         }
         duration
     }
 
-    fn issuer(&mut self, path: &FieldPath, issuer: file::Issuer) -> Option<Issuer<Reference>> {
+    fn issuer(&mut self, path: &FieldPath, issuer: file::Issuer) -> Option<Issuer> {
         let file::Issuer { issuer: url, audiences, groups_claim, username_claim, ca } = issuer;
+        let ca = self.ca(&path.field("ca"), ca);
         let groups_claim = groups_claim.unwrap_or_else(document::Issuer::groups_claim);
         let username_claim = username_claim.unwrap_or_else(document::Issuer::username_claim);
         let document = document::Issuer {
@@ -285,13 +275,8 @@ impl Check<'_> {
             username_claim: username_claim.clone(),
             ca_pem: None,
         };
-        self.ok(path, llm_contract::Issuer::try_from(document))?;
-        let ca = self.ca(ca);
+        self.ok(path, document.check())?;
         Some(Issuer { url, audiences, groups_claim, username_claim, ca })
-    }
-
-    fn ca(&self, ca: Option<file::CaFile>) -> Option<Reference> {
-        ca.map(|file::CaFile { file }| Reference::File(within(self.folder, &file)))
     }
 
     fn cors(&mut self, cors: file::Cors) -> Option<Vec<String>> {
@@ -306,27 +291,29 @@ impl Check<'_> {
         }))
     }
 
-    fn refuse_twice<'t>(&mut self, list: &str, field: &str, names: impl Iterator<Item = &'t str>) {
-        let list = FieldPath::default().field(list);
+    fn refuse_duplicates<'t>(
+        &mut self,
+        names: impl Iterator<Item = (&'t str, FieldPath)>,
+        what: &str,
+    ) {
         let mut seen = HashMap::new();
-        for (at, name) in names.enumerate() {
-            let path = list.item(at).field(field);
+        for (name, path) in names {
             match seen.get(name) {
-                Some(first) => self.refuse(&path, format!("`{name}` is there already: {first}")),
+                Some(first) => self.refuse(&path, format!("`{name}` is already {what}: {first}")),
                 None => drop(seen.insert(name, path)),
             }
         }
     }
 
-    /// A served model may have the id of a provider's, and wins; two of one kind may not.
-    fn refuse_models_twice(&mut self, models: &[file::Model], providers: &[file::Provider]) {
+    /// A served model may have the same id as a provider's, and wins; two of one kind may not.
+    fn refuse_duplicate_models(&mut self, models: &[file::Model], providers: &[file::Provider]) {
         let root = FieldPath::default();
         let served = models.iter().enumerate().flat_map(|(at, model)| {
             let path = root.field("models").item(at);
             let aliases = model.aliases.iter().enumerate();
-            let aliases: Vec<_> =
-                aliases.map(|(at, it)| (it.as_str(), path.field("aliases").item(at))).collect();
-            [(model.id.as_str(), path.field("id"))].into_iter().chain(aliases)
+            let aliases = aliases.map(|(at, it)| (it.as_str(), path.field("aliases").item(at)));
+            let id = (model.id.as_str(), path.field("id"));
+            [id].into_iter().chain(aliases).collect::<Vec<_>>()
         });
         let offered = providers.iter().enumerate().flat_map(|(at, provider)| {
             let path = root.field("providers").item(at);
@@ -339,32 +326,22 @@ impl Check<'_> {
             let rest = provider.catch_all.then(|| ("*", path.field("catchAll")));
             models.chain(rest).collect::<Vec<_>>()
         });
-        for names in [served.collect::<Vec<_>>(), offered.collect()] {
-            let mut seen = HashMap::new();
-            for (name, path) in names {
-                match seen.get(name) {
-                    Some(first) => {
-                        self.refuse(&path, format!("`{name}` is served already: {first}"));
-                    }
-                    None => drop(seen.insert(name, path)),
-                }
-            }
-        }
+        self.refuse_duplicates(served, "served");
+        self.refuse_duplicates(offered, "served");
     }
 }
 
-/// Where everything is kept, as a file says it or not.
-pub(super) fn data_dir(named: Option<&str>, folder: &Path) -> PathBuf {
-    within(folder, named.unwrap_or(super::DATA_DIR))
+pub(super) fn data_dir(path: Option<&str>, folder: &Path) -> PathBuf {
+    within(folder, path.unwrap_or(super::DATA_DIR))
 }
 
-/// A path of the file, without needless `./`.
+/// A path in the file, without needless `./`.
 fn within(folder: &Path, path: &str) -> PathBuf {
     folder.join(path).components().collect()
 }
 
-/// Whether both cannot be listened on at once. Port 0 is a new port each time.
-fn clash(one: &SocketAddr, other: &SocketAddr) -> bool {
+/// Whether two listeners cannot have these addresses. Port 0 is a new port each time.
+fn conflict(one: &SocketAddr, other: &SocketAddr) -> bool {
     let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || everywhere)
 }
@@ -376,6 +353,6 @@ fn provider_document(name: &str, url: &str) -> document::Provider {
         credential: None,
         headers: Vec::new(),
         ca_pem: None,
-        timeouts: document::Timeouts::provider(),
+        timeouts: Timeouts::PROVIDER,
     }
 }

@@ -1,7 +1,5 @@
-//! What the file may say. The doc comments are what an editor shows, by way of the JSON schema.
-//!
-//! These types only carry text; [`super::check`] decides. A doc comment names the default,
-//! because a reader of the schema sees nothing else.
+//! The fields of the file. Editors show the doc comments, by way of the JSON schema, so these name
+//! the defaults. [`super::check`] checks the values.
 
 use llm_contract::CredentialHeader;
 use schemars::JsonSchema;
@@ -17,9 +15,9 @@ pub(super) struct File {
     pub(super) listen: Listen,
     /// The certificate for both entries; without it they speak plain HTTP.
     pub(super) tls: Option<Tls>,
-    /// The folder for keys and everything else that is kept. Default `./data`.
+    /// The folder for keys, usage and other data. Default `./data`.
     pub(super) data_dir: Option<String>,
-    /// Models on servers of your own.
+    /// Models on your own servers.
     #[serde(default)]
     pub(super) models: Vec<Model>,
     /// External services that speak OpenAI's or Anthropic's protocol.
@@ -31,10 +29,10 @@ pub(super) struct File {
     /// Which web pages may call the gateway from a browser.
     #[serde(default)]
     pub(super) cors: Cors,
-    /// How much of anything is accepted.
+    /// Limits on requests and connections.
     #[serde(default)]
-    pub(super) limits: Limits,
-    /// How to stop.
+    pub(super) limits: ListenerLimits,
+    /// How the gateway stops.
     #[serde(default)]
     pub(super) shutdown: Shutdown,
 }
@@ -43,11 +41,11 @@ pub(super) struct File {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Listen {
-    /// For callers with API keys. Default `127.0.0.1:8080`.
+    /// For clients with API keys. Default `127.0.0.1:8080`.
     pub(super) external: Option<String>,
-    /// For callers with tokens of an issuer. Default `127.0.0.1:8081` if there are issuers.
+    /// For clients with tokens of an issuer. Default `127.0.0.1:8081` if there are issuers.
     pub(super) internal: Option<String>,
-    /// For health, metrics and explanations; not for the public. Default `127.0.0.1:9090`.
+    /// For health, metrics and explanations; keep it private. Default `127.0.0.1:9090`.
     pub(super) admin: Option<String>,
 }
 
@@ -61,7 +59,7 @@ pub(super) struct Tls {
     pub(super) key: String,
 }
 
-/// A model on servers of your own.
+/// A model on your own servers.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Model {
@@ -74,12 +72,12 @@ pub(super) struct Model {
     pub(super) endpoints: Vec<String>,
     /// Who may use it.
     pub(super) access: Access,
-    /// How much of it may be used.
+    /// Limits on its use.
     #[serde(default)]
     pub(super) limits: ModelLimits,
-    /// What the servers themselves want to see, if anything.
-    pub(super) api_key: Option<Reference>,
-    /// How long to wait for the servers. Default 5 s, 1 h and 10 m.
+    /// The key that the servers require, if any.
+    pub(super) api_key: Option<SecretRef>,
+    /// Timeouts for the servers. Default 5 s, 1 h and 10 m.
     #[serde(default)]
     pub(super) timeouts: Timeouts,
 }
@@ -90,22 +88,22 @@ pub(super) struct Model {
 pub(super) struct Provider {
     /// Its name in logs and metrics.
     pub(super) name: String,
-    /// Where it is, such as `https://api.openai.com/v1`.
+    /// Its URL, such as `https://api.openai.com/v1`.
     pub(super) url: String,
-    /// What it wants to see; callers never learn it.
+    /// Its credential, which clients never see.
     pub(super) credential: Option<Credential>,
-    /// The models to offer.
+    /// Its models.
     #[serde(default)]
     pub(super) models: Vec<ProviderModel>,
-    /// Whether it gets every model that nobody else has. Default `false`.
+    /// Whether requests for all other models go to it. Default `false`.
     #[serde(default)]
     pub(super) catch_all: bool,
     /// Who may use it.
     pub(super) access: Access,
-    /// How much of each of its models may be used.
+    /// Limits on the use of each of its models.
     #[serde(default)]
     pub(super) limits: ModelLimits,
-    /// How long to wait for it. Default 5 s, 10 m and 2 m.
+    /// Timeouts for it. Default 5 s, 10 m and 2 m.
     #[serde(default)]
     pub(super) timeouts: Timeouts,
     /// Certificate authorities to trust instead of the system's.
@@ -116,19 +114,19 @@ pub(super) struct Provider {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum ProviderModel {
-    /// The id, here and there.
+    /// The id, for clients and for the provider.
     Same(String),
-    /// Different ids here and there.
+    /// Different ids for clients and for the provider.
     Renamed(RenamedModel),
 }
 
-/// A model that the provider knows by another id.
+/// A model with another id at the provider.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RenamedModel {
     /// The id by which clients ask for it.
     pub(super) id: String,
-    /// The id by which the provider knows it.
+    /// The id at the provider.
     pub(super) upstream: Option<String>,
 }
 
@@ -145,27 +143,27 @@ pub(super) struct Access {
     pub(super) public: bool,
 }
 
-/// How much of a model may be used.
+/// Limits on the use of a model.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct ModelLimits {
-    /// Requests at a time. Default no limit.
+    /// Concurrent requests. Default unlimited.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) concurrency: Option<u32>,
 }
 
-/// Where a secret is kept: exactly one of the two.
+/// A reference to a secret: exactly one of the two.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schemars(extend("errorMessage" = SECRET_ADVICE))]
-pub(super) struct Reference {
+pub(super) struct SecretRef {
     /// The environment variable that holds it.
     pub(super) env: Option<String>,
     /// The file that holds it, relative to this file.
     pub(super) file: Option<String>,
 }
 
-/// Where a provider's key is kept, and where it goes.
+/// A provider's credential, and the header for it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schemars(extend("errorMessage" = SECRET_ADVICE))]
@@ -174,12 +172,12 @@ pub(super) struct Credential {
     pub(super) env: Option<String>,
     /// The file that holds it, relative to this file.
     pub(super) file: Option<String>,
-    /// The header it goes into. Default `authorization`, as OpenAI wants it.
+    /// The header for it. Default `authorization`, as for OpenAI.
     #[serde(default)]
     pub(super) header: Header,
 }
 
-/// The header a credential goes into.
+/// The header for a credential.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
@@ -198,17 +196,17 @@ pub(super) struct CaFile {
     pub(super) file: String,
 }
 
-/// How long to wait; durations such as `30s` or `5m`, at most `24h`.
+/// Timeouts; durations such as `30s` or `5m`, at most `24h`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Timeouts {
-    /// For a connection.
+    /// To connect.
     #[schemars(extend("errorMessage" = DURATION_ADVICE))]
     pub(super) connect: Option<String>,
-    /// For the whole exchange.
+    /// For the whole request and response.
     #[schemars(extend("errorMessage" = DURATION_ADVICE))]
     pub(super) request: Option<String>,
-    /// For the next byte.
+    /// Between two chunks of a response.
     #[schemars(extend("errorMessage" = DURATION_ADVICE))]
     pub(super) idle: Option<String>,
 }
@@ -217,13 +215,13 @@ pub(super) struct Timeouts {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Issuer {
-    /// Its URL, exactly as tokens have it in `iss`.
+    /// Its URL, exactly as in the `iss` claim of tokens.
     pub(super) issuer: String,
-    /// A token must be for one of these.
+    /// Accepted audiences; a token needs one of them.
     pub(super) audiences: Vec<String>,
-    /// The claim that holds the groups; nested ones as `realm_access.roles`. Default `groups`.
+    /// The claim with the groups; nested as `realm_access.roles`. Default `groups`.
     pub(super) groups_claim: Option<String>,
-    /// The claim that holds the user's name. Default `preferred_username`.
+    /// The claim with the user's name. Default `preferred_username`.
     pub(super) username_claim: Option<String>,
     /// Certificate authorities to trust instead of the system's.
     pub(super) ca: Option<CaFile>,
@@ -237,38 +235,37 @@ pub(super) struct Cors {
     pub(super) origins: Option<Vec<String>>,
 }
 
-/// How much of anything is accepted.
+/// Limits on requests and connections.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Limits {
-    /// Bytes of a request's body. Default 33554432 (32 MiB).
+pub(super) struct ListenerLimits {
+    /// The largest request body, in bytes. Default 33554432 (32 MiB).
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub(super) body_bytes: Option<usize>,
-    /// Bytes of a request's headers. Default 65536 (64 KiB).
+    /// The largest request header, in bytes. Default 65536 (64 KiB).
     #[schemars(range(min = 1024, max = 1_048_576))]
     pub(super) header_bytes: Option<usize>,
-    /// Connections at a time. Default 20000.
+    /// The most connections on each listener. Default 20000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) connections: Option<usize>,
 }
 
-/// How to stop.
+/// How the gateway stops.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Shutdown {
-    /// How long running requests may take to end, at most `24h`. Default `30s`.
+    /// How long running requests may take to finish, at most `24h`. Default `30s`.
     #[schemars(extend("errorMessage" = DURATION_ADVICE))]
     pub(super) drain: Option<String>,
 }
 
-/// Said when a duration is anything else.
 pub(super) const DURATION_ADVICE: &str = "must be a duration such as `30s` or `5m`, at most `24h`";
-/// Said when a reference to a secret is anything else, above all the secret itself.
+/// For anything but a reference, above all for the secret itself.
 pub(super) const SECRET_ADVICE: &str =
-    "a secret is never written into this file: write `{env: NAME}` or `{file: path}`";
-/// Fields that the product will have. They are refused with their own words, so that nobody
-/// believes in a limit that nothing enforces.
-pub(super) const LATER: &[&str] = &[
+    "a secret must not be in this file: write `{env: NAME}` or `{file: path}`";
+/// Documented fields of later versions, refused with a message of their own: a limit that nothing
+/// enforces must not be accepted.
+pub(super) const UNSUPPORTED: &[&str] = &[
     "keys.devUser",
     "keys.listen",
     "models[].limits.queue",

@@ -1,68 +1,11 @@
-//! From a configuration to the route table that the proxy decides by; pure.
+//! The route table of a configuration; pure.
 
-use super::{Config, FieldPath, Issuer, Model, Provider, Purpose, Reference};
+use super::{Config, Issuer, Model, Provider};
 use llm_contract::{Access, Entries, Group, ModelId, Secret, Table, document};
 use std::collections::BTreeSet;
 
-impl Config<Reference> {
-    /// Puts secrets in the place of the references to them, each by `read`, which is told the field
-    /// and what it is for. `None` if `read` has none for one of them; it is asked for all others
-    /// all the same.
-    pub fn resolve<S>(
-        self,
-        read: &mut impl FnMut(&FieldPath, &Reference, Purpose) -> Option<S>,
-    ) -> Option<Config<S>> {
-        let root = FieldPath::default();
-        let mut complete = true;
-        let mut read = |path: &FieldPath, reference: Option<Reference>, purpose| {
-            let secret = read(path, &reference?, purpose);
-            complete &= secret.is_some();
-            secret
-        };
-        let Self { listen, tls, data_dir, models, providers, issuers, cors_origins, limits, drain } =
-            self;
-        let models = models.into_iter().enumerate().map(|(at, model)| {
-            let path = root.field("models").item(at).field("apiKey");
-            let Model { id, aliases, endpoints, access, concurrency, api_key, timeouts } = model;
-            let api_key = read(&path, api_key, Purpose::Header);
-            Model { id, aliases, endpoints, access, concurrency, api_key, timeouts }
-        });
-        let models = models.collect();
-        let providers = providers.into_iter().enumerate().map(|(at, provider)| {
-            let path = root.field("providers").item(at);
-            let Provider { name, url, credential, models, catch_all, access, .. } = provider;
-            let Provider { concurrency, ca, timeouts, .. } = provider;
-            let credential = credential.and_then(|(header, reference)| {
-                let path = path.field("credential");
-                Some((header, read(&path, Some(reference), Purpose::Header)?))
-            });
-            let ca = read(&path.field("ca"), ca, Purpose::Certificates);
-            Provider { name, url, credential, models, catch_all, access, concurrency, ca, timeouts }
-        });
-        let providers = providers.collect();
-        let issuers = issuers.into_iter().enumerate().map(|(at, issuer)| {
-            let path = root.field("issuers").item(at).field("ca");
-            let Issuer { url, audiences, groups_claim, username_claim, ca } = issuer;
-            let ca = read(&path, ca, Purpose::Certificates);
-            Issuer { url, audiences, groups_claim, username_claim, ca }
-        });
-        let issuers = issuers.collect();
-        complete.then_some(Config {
-            listen,
-            tls,
-            data_dir,
-            models,
-            providers,
-            issuers,
-            cors_origins,
-            limits,
-            drain,
-        })
-    }
-}
-
 impl Config {
-    /// Every group that it names, each once.
+    /// All groups with access to a model, each once.
     pub fn groups(&self) -> Vec<Group> {
         let models = self.models.iter().map(|model| &model.access);
         let providers = self.providers.iter().map(|provider| &provider.access);
@@ -76,15 +19,14 @@ impl Config {
         groups.into_iter().cloned().collect()
     }
 
-    /// Every model that it names, those on servers of our own first.
+    /// All models by name, served ones first.
     pub fn model_ids(&self) -> Vec<&ModelId> {
         let served = self.models.iter().map(|model| &model.id);
         let offered = self.providers.iter().flat_map(|provider| &provider.models);
         served.chain(offered.map(|model| &model.id)).collect()
     }
 
-    /// The route table of this configuration and these keys.
-    pub fn table(&self, keys: Vec<document::Key>, revision: u64) -> document::Table {
+    pub fn table(&self, keys: Vec<document::KeyRecord>, revision: u64) -> document::Table {
         let served = self.models.iter().map(served_route);
         let offered = self.providers.iter().flat_map(provider_routes);
         document::Table {
@@ -99,7 +41,7 @@ impl Config {
     }
 }
 
-fn served_route(model: &Model<Secret>) -> document::Route {
+fn served_route(model: &Model) -> document::Route {
     let Model { id, aliases, endpoints, access: who, concurrency, api_key, timeouts } = model;
     document::Route {
         model: Some(id.clone()),
@@ -108,16 +50,16 @@ fn served_route(model: &Model<Secret>) -> document::Route {
         entries: Entries::ALL,
         upstream: document::Upstream::Served(document::Served {
             endpoints: endpoints.clone(),
-            // The servers know this id only, whichever alias a client wrote.
+            // The servers know only this id, whichever alias a client used.
             model: Some(id.clone()),
             api_key: api_key.clone(),
-            timeouts: (*timeouts).into(),
+            timeouts: *timeouts,
         }),
-        limits: document::Limits { concurrency: *concurrency },
+        limits: document::RequestLimits { concurrency: *concurrency },
     }
 }
 
-fn provider_routes(provider: &Provider<Secret>) -> Vec<document::Route> {
+fn provider_routes(provider: &Provider) -> Vec<document::Route> {
     let route = |model: Option<&ModelId>, upstream: Option<&ModelId>| document::Route {
         model: model.cloned(),
         aliases: Vec::new(),
@@ -127,13 +69,13 @@ fn provider_routes(provider: &Provider<Secret>) -> Vec<document::Route> {
             name: provider.name.clone(),
             model: upstream.cloned(),
         },
-        limits: document::Limits { concurrency: provider.concurrency },
+        limits: document::RequestLimits { concurrency: provider.concurrency },
     };
     let named = provider.models.iter().map(|it| route(Some(&it.id), it.upstream.as_ref()));
     named.chain(provider.catch_all.then(|| route(None, None))).collect()
 }
 
-fn provider(provider: &Provider<Secret>) -> document::Provider {
+fn provider(provider: &Provider) -> document::Provider {
     let credential = provider.credential.as_ref();
     document::Provider {
         name: provider.name.clone(),
@@ -144,11 +86,11 @@ fn provider(provider: &Provider<Secret>) -> document::Provider {
         }),
         headers: Vec::new(),
         ca_pem: pem(provider.ca.as_ref()),
-        timeouts: provider.timeouts.into(),
+        timeouts: provider.timeouts,
     }
 }
 
-fn issuer(issuer: &Issuer<Secret>) -> document::Issuer {
+fn issuer(issuer: &Issuer) -> document::Issuer {
     let Issuer { url, audiences, groups_claim, username_claim, ca } = issuer;
     document::Issuer {
         issuer: url.clone(),

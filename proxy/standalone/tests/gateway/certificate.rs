@@ -11,7 +11,7 @@ fn certificate() -> CertifiedKey<KeyPair> {
 
 /// A client that trusts one certificate, and keeps no connection.
 fn trusting(it: &CertifiedKey<KeyPair>) -> Client {
-    llm_gateway::http::install_crypto();
+    llm_gateway::http_client::install_crypto();
     let only = Certificate::from_pem(it.cert.pem().as_bytes()).unwrap();
     let builder = Client::builder().tls_certs_only([only]).pool_max_idle_per_host(0);
     builder.no_proxy().build().unwrap()
@@ -36,7 +36,8 @@ async fn a_certificate_that_is_replaced_is_shown_to_the_next_connection() {
     assert!(is_shown_to(&trusting(&old), &gateway).await);
     assert!(!is_shown_to(&trusting(&new), &gateway).await);
     home.write("tls.crt", &new.cert.pem());
-    gateway.wait_for_log("tls.key: the file tls.key: the private key does not fit the certificate");
+    gateway
+        .wait_for_log("tls.key: the file tls.key: the private key does not match the certificate");
     assert!(is_shown_to(&trusting(&old), &gateway).await, "half of a pair changes nothing");
     home.write("tls.key", &new.signing_key.serialize_pem());
     let client = trusting(&new);

@@ -30,7 +30,7 @@ async fn a_demo_takes_another_port_if_one_is_taken_and_says_so() {
     let gateway = home.start_with(&[], &["demo", "--listen", &address, "--admin", &address]);
     let printed = gateway.printed();
     let other = gateway.base.strip_prefix("http://").unwrap().strip_suffix("/v1").unwrap();
-    let said = format!("{address} is taken; the demo listens on {other} instead\n");
+    let said = format!("{address} is in use; the demo listens on {other} instead\n");
     assert!(printed.starts_with(&said), "{printed}");
     assert_ne!(other, address);
     assert!(gateway.models(gateway.key()).await.is_ok());

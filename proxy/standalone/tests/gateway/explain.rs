@@ -69,6 +69,7 @@ async fn a_gateway_that_does_not_answer_is_named() {
     // Without a certificate on the machine, too.
     let ran = home.run_with(&[("SSL_CERT_FILE", "none"), ("SSL_CERT_DIR", "none")], &args);
     assert_eq!(ran.code, 69);
-    let start = format!("llm-gateway: asking the gateway at http://{address}; is it running");
+    let start =
+        format!("llm-gateway: no answer from the gateway at http://{address}; is it running");
     assert!(ran.err.starts_with(&start), "{}", ran.err);
 }

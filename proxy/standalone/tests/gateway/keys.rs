@@ -177,7 +177,7 @@ fn a_data_folder_that_is_not_there_is_named_and_not_made() {
         assert_eq!((ran.code, ran.out.as_str()), (69, ""));
         assert_eq!(
             ran.err,
-            "llm-gateway: there is no data folder data; name the gateway's with --data-dir or \
+            "llm-gateway: there is no data folder data; choose the gateway's with --data-dir or \
              --config\n"
         );
     }

@@ -22,7 +22,7 @@ fn an_output_that_is_full_is_no_defect_of_ours() {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let (code, err) = home.run_into(full, args);
         assert_eq!(code, 69, "{args:?}: {err}");
-        let last = "llm-gateway: the operating system refused: No space left on device";
+        let last = "llm-gateway: I/O error: No space left on device";
         assert!(err.lines().last().unwrap().starts_with(last), "{err}");
     }
 }
@@ -41,7 +41,7 @@ fn the_help_of_each_command_shows_an_example() {
 }
 
 #[test]
-fn check_prints_every_mistake_with_its_line_and_its_path() {
+fn check_prints_every_error_with_its_line_and_its_path() {
     let home = Home::new();
     home.write(
         CONFIG,
@@ -58,8 +58,8 @@ fn check_prints_every_mistake_with_its_line_and_its_path() {
         "gateway.yaml:1: listen.external: must be an IP address and a port",
         "gateway.yaml:3: models[0].endpoints[0]: must be http",
         "gateway.yaml:4: models[1].access: ",
-        "gateway.yaml:4: models[1].id: `a` is served already: models[0].id",
-        "gateway.yaml:5: providers[0].credential: a secret is never written into this file",
+        "gateway.yaml:4: models[1].id: `a` is already served: models[0].id",
+        "gateway.yaml:5: providers[0].credential: a secret must not be in this file",
     ] {
         assert!(ran.err.lines().any(|line| line.starts_with(start)), "{start}\n{}", ran.err);
     }
@@ -87,7 +87,7 @@ fn without_a_configuration_the_next_step_is_named() {
     assert_eq!(ran.code, 65);
     assert_eq!(
         ran.err,
-        "llm-gateway: there is no gateway.yaml; name a configuration with --config, or a model \
+        "llm-gateway: there is no gateway.yaml; choose a configuration with --config, or a model \
          server with --upstream\n"
     );
 }
@@ -127,7 +127,7 @@ async fn a_second_gateway_on_a_data_folder_names_the_first() {
     let ran = home.run(&[&["serve"][..], &ANY].concat());
     assert_eq!((ran.code, ran.out.as_str()), (69, ""));
     let start = format!(
-        "llm-gateway: the data folder data belongs to a gateway that runs (process {}); stop it",
+        "llm-gateway: the data folder data is in use by a running gateway (process {}); stop it",
         first.process()
     );
     assert!(ran.err.lines().last().unwrap().starts_with(&start), "{}", ran.err);
@@ -144,7 +144,7 @@ fn a_data_folder_that_is_a_file_is_named() {
     let ran = start_in(&home);
     assert_eq!(ran.code, 69);
     assert!(
-        ran.err.contains("the data folder data cannot be used; mend it, or name another with"),
+        ran.err.contains("cannot use the data folder data; fix it, or choose another with"),
         "{}",
         ran.err
     );
@@ -159,12 +159,12 @@ fn a_folder_that_cannot_be_written_to_is_named() {
     fs::create_dir_all(home.join("data/gateway.lock")).unwrap();
     let ran = start_in(&home);
     assert_eq!(ran.code, 69);
-    assert!(ran.err.contains("the data folder data cannot be used"), "{}", ran.err);
+    assert!(ran.err.contains("cannot use the data folder data;"), "{}", ran.err);
     fs::remove_dir(home.join("data/gateway.lock")).unwrap();
     home.write("data/usage", "not a folder");
     let ran = start_in(&home);
     assert_eq!(ran.code, 69);
-    assert!(ran.err.contains("the data folder data/usage cannot be used"), "{}", ran.err);
+    assert!(ran.err.contains("cannot use the data folder data/usage;"), "{}", ran.err);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn damaged_keys_are_named_with_the_next_step_and_left_as_they_are() {
     ] {
         assert_eq!((ran.code, ran.out.as_str()), (65, ""), "{}", ran.err);
         let said = ran.err.lines().last().unwrap();
-        assert!(said.contains("data/keys.json cannot be used, and was left as it is"), "{said}");
+        assert!(said.contains("data/keys.json cannot be used, and was left unchanged"), "{said}");
         assert!(said.contains("restore it from a backup, or move it away"), "{said}");
         assert!(said.contains("at line 12 column 12"), "{said}");
         assert_eq!(home.read("data/keys.json"), torn);
@@ -197,7 +197,7 @@ async fn keys_that_are_damaged_while_it_runs_leave_the_last_good_ones_in_force()
     let good = home.read("data/keys.json");
     home.write("data/keys.json", "{\"version\": 1, \"keys\": [\n");
     gateway.wait_for_log("the last good keys stay in force");
-    gateway.wait_for_log("data/keys.json cannot be used, and was left as it is");
+    gateway.wait_for_log("data/keys.json cannot be used, and was left unchanged");
     assert_eq!(gateway.chat(gateway.key(), "a").await.0, 200);
     home.write("data/keys.json", &good);
     let made = home.create_key(&[]);

@@ -1,7 +1,7 @@
 //! `serve --config`: what its files say comes into force while it runs.
 
 use crate::support::{ATTEMPTS, CONFIG, Home, assert_in_force_within_a_second, config, model, sim};
-use llm_gateway::watch;
+use llm_gateway::file_watcher::POLL_INTERVAL;
 use llm_proxy::clock;
 use llm_sim::{Role, Sim};
 use std::fs;
@@ -37,7 +37,7 @@ async fn a_bad_edit_changes_nothing_and_the_log_names_each_line() {
     let bad = format!("lisen: {{}}\n{}dataDir: 7\n", config("b", &sim.url()));
     home.write(CONFIG, &bad);
     gateway.wait_for_log("gateway.yaml:1: lisen: unknown field; did you mean `listen`?");
-    gateway.wait_for_log("gateway.yaml:4: dataDir: must be a text");
+    gateway.wait_for_log("gateway.yaml:4: dataDir: must be a string");
     assert!(gateway.log().contains("the last good configuration stays in force"));
     assert_eq!(gateway.models(gateway.key()).await, ids(&["a"]));
     home.write(CONFIG, &config("b", &sim.url()));
@@ -57,7 +57,7 @@ async fn what_a_bad_edit_lacked_mends_it_when_it_comes() {
             sim.url()
         ),
     );
-    gateway.wait_for_log("models[0].apiKey: the file it is not there");
+    gateway.wait_for_log("models[0].apiKey: the file it does not exist");
     home.write("it", "sk-engine");
     gateway.until_models(gateway.key(), &ids(&["b"])).await;
 }
@@ -71,15 +71,15 @@ async fn a_file_that_is_written_in_pieces_is_not_read_half() {
     let gateway = home.serve();
     // Truncated and written again, as many editors do it: never is there no model.
     let begun = clock::now();
-    while clock::now().duration_since(begun) < watch::INTERVAL * 6 {
+    while clock::now().duration_since(begun) < POLL_INTERVAL * 6 {
         let truncated = clock::now();
         home.write(CONFIG, "");
         let models = gateway.models(gateway.key()).await;
         home.write(CONFIG, &whole);
-        if clock::now().duration_since(truncated) < watch::INTERVAL {
+        if clock::now().duration_since(truncated) < POLL_INTERVAL {
             assert_eq!(models, ids(&["a", "b"]));
         }
-        // Whoever takes longer over it than a round wanted it so; then it is mended in time.
+        // A write that takes longer than a poll is applied, and corrected by the next one.
         gateway.until_models(gateway.key(), &ids(&["a", "b"])).await;
     }
 }
@@ -128,7 +128,9 @@ async fn the_internal_entry_is_there_if_there_are_issuers() {
     let ran = refused.run(&["check"]);
     assert_eq!(ran.code, 65);
     assert!(
-        ran.err.starts_with("gateway.yaml:1: listen.internal: nobody could use it"),
+        ran.err.starts_with(
+            "gateway.yaml:1: listen.internal: it accepts tokens of `issuers`, and there are none"
+        ),
         "{}",
         ran.err
     );

@@ -5,7 +5,7 @@ use llm_sim::{Config, Fault, Sim};
 use rustix::process::Signal;
 use std::time::Duration;
 
-/// Between two tokens: so slow that a stream of them goes on while the gateway is told to stop.
+/// Between two tokens: so slow that a stream continues while the gateway gets the signal.
 const TOKEN: Duration = Duration::from_millis(40);
 
 async fn slow() -> Sim {
@@ -45,7 +45,7 @@ async fn a_stream_ends_whole_and_its_usage_is_written() {
         assert!(rest.ends_with("data: [DONE]\n\n"), "{rest}");
         let (code, log) = gateway.ended();
         assert_eq!(code, 0, "{log}");
-        assert!(log.contains("stopping; running requests may take 30 s to end"), "{log}");
+        assert!(log.contains("stopping; running requests have 30 s to finish"), "{log}");
         assert_eq!(used(&home), ("1".into(), "8".into()));
     }
 }
@@ -71,7 +71,7 @@ async fn who_asks_twice_does_not_wait_for_the_drain() {
     sim.inject(Fault::StallAfterEvents(3));
     let (mut gateway, stream, _) = begun(&home, &sim, "1h").await;
     gateway.signal(Signal::INT);
-    gateway.wait_for_log("stopping; running requests may take 3600 s to end");
+    gateway.wait_for_log("stopping; running requests have 3600 s to finish");
     gateway.signal(Signal::INT);
     let rest = rest(stream).await;
     assert!(rest.contains(r#""code":"stream_cut""#), "{rest}");

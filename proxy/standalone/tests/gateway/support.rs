@@ -139,7 +139,7 @@ impl Home {
     /// Starts a gateway with these environment variables and exactly these arguments.
     pub(crate) fn start_with(&self, environment: &[(&str, &str)], args: &[&str]) -> Gateway {
         let mut gateway = Gateway::of(self.command(args).envs(environment.iter().copied()));
-        gateway.greet();
+        gateway.read_banner();
         gateway
     }
 
@@ -157,15 +157,15 @@ impl Gateway {
         Self { base: String::new(), admin: String::new(), key: None, child, out, err }
     }
 
-    /// Waits for the welcome and reads it.
-    fn greet(&mut self) {
+    /// Waits for the banner and reads it.
+    fn read_banner(&mut self) {
         // The command to try is the last thing that a gateway prints.
-        let welcome = self.out.wait_for(|text| text.contains("Hello!") && text.ends_with("\n\n"));
-        let Some(welcome) = welcome else {
-            panic!("no welcome, but: {}{}", self.printed(), self.log());
+        let banner = self.out.wait_for(|text| text.contains("Hello!") && text.ends_with("\n\n"));
+        let Some(banner) = banner else {
+            panic!("no banner, but: {}{}", self.printed(), self.log());
         };
         let field = |name: &str| {
-            let line = welcome.lines().find_map(|line| line.strip_prefix(name))?;
+            let line = banner.lines().find_map(|line| line.strip_prefix(name))?;
             Some(line.split_whitespace().next().unwrap().to_owned())
         };
         self.base = field("  base URL  ").unwrap();
@@ -319,7 +319,7 @@ pub(crate) fn assert_in_force_within_a_second(what: &str, took: &[Duration]) {
 }
 
 pub(crate) fn client() -> Client {
-    llm_gateway::http::client("http").unwrap()
+    llm_gateway::http_client::client("http").unwrap()
 }
 
 pub(crate) fn chat(model: &str, stream: bool) -> Value {

@@ -1,4 +1,4 @@
-//! `serve --upstream`: the first minute of somebody with a model server.
+//! `serve --upstream`: the first minute with a model server.
 
 use crate::support::{ANY, Home, sim};
 use llm_sim::Fault;
@@ -74,10 +74,13 @@ async fn a_server_that_does_not_answer_is_named_with_the_next_step() {
 async fn a_server_that_lists_no_models_is_told_apart_from_one_that_is_down() {
     let none = sim(&[]).await;
     let said = refusal(&none.url());
-    assert!(said.ends_with("/v1/models lists no model; load one, and start again"), "{said}");
+    assert!(said.ends_with("/v1/models lists no models; load one, and start again"), "{said}");
     let strange = sim(&["two words"]).await;
     let said = refusal(&strange.url());
-    assert!(said.contains("lists what cannot be served: models[0].id: a model id has"), "{said}");
+    assert!(
+        said.contains("lists models that cannot be served: models[0].id: a model id has"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +89,7 @@ async fn a_server_that_wants_a_key_says_where_to_name_it() {
     let config = llm_sim::Config { api_key, ..llm_sim::Config::default() };
     let sim = llm_sim::Sim::start(config).await.unwrap();
     let said = refusal(&sim.url());
-    assert!(said.contains("wants a key (401 Unauthorized); name it as `apiKey`"), "{said}");
+    assert!(said.contains("requires a key (401 Unauthorized); set it as `apiKey`"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,12 +101,12 @@ async fn what_is_no_model_server_is_named() {
         path_prefix: Some("/v1/models".to_owned()),
     };
     sim.inject(hit(Fault::Status(404)));
-    assert!(refusal(&sim.url()).contains("answers 404 Not Found; is it the right address?"));
+    assert!(refusal(&sim.url()).contains("responds with 404 Not Found; is it the right address?"));
     sim.inject(hit(Fault::Garbage));
     assert!(refusal(&sim.url()).contains("does not answer"));
     let page = crate::support::page("<html>Welcome to nginx!</html>").await;
     let said = refusal(&page);
-    assert!(said.contains("something else than a list of models"), "{said}");
+    assert!(said.contains("does not respond with a list of models"), "{said}");
 }
 
 #[test]

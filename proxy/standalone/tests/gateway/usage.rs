@@ -42,7 +42,7 @@ async fn the_table_has_what_the_api_said_by_key_model_user_and_day() {
     }
     ask(&gateway, &alice, "b", &mut alice_b).await;
     ask(&gateway, &bob, "a", &mut bob_a).await;
-    assert_eq!(gateway.chat(&bob, "nothing").await.0, 404, "reached nobody, costs nothing");
+    assert_eq!(gateway.chat(&bob, "nothing").await.0, 404, "reached no upstream, costs nothing");
     assert_eq!(gateway.stop().0, 0);
 
     let sum = |rows: &[[u64; 5]]| {
@@ -113,7 +113,7 @@ async fn a_damaged_line_is_named_and_costs_only_itself() {
     let ran = home.run(&["usage", "--by", "model"]);
     assert_eq!(ran.code, 0);
     assert_eq!(rows(&ran.out)[1][1], "2");
-    assert_eq!(ran.err, "data/usage/usage-00000001.jsonl:2: damaged, and not counted\n");
+    assert_eq!(ran.err, "data/usage/usage-00000001.jsonl:2: damaged line, not counted\n");
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Manifests are reviewed as manifests: what a model becomes is in `snapshots`.
 
-use super::{Present, Style, plan, template::style};
+use super::{plan, pod::PodVariant, template::choose_variant};
 use crate::{
-    app::settings::{Images, Pods, Scope, Settings},
+    app::settings::{Images, OperatorSettings, PodSelector, WatchScope},
     apply::Plan,
     resources::model::{
-        check::{Checked, check},
-        observe::{HubToken, Observed},
+        check::{CheckedModel, check},
+        observe::{HubToken, ObservedModel},
     },
-    routes::Verdict,
+    routes::RouteStatus,
 };
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -17,17 +17,16 @@ use k8s_openapi::api::{
 use llm_contract::ResourceName;
 use llm_crd::{EndpointUrls, LLMModel};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
-fn settings() -> Settings {
-    Settings {
-        scope: Scope::All,
+fn settings() -> OperatorSettings {
+    OperatorSettings {
+        scope: WatchScope::Labelled,
         images: Images {
             serving: "registry.example.org/vllm:v1".into(),
             downloader: "registry.example.org/llm-download:v1".into(),
         },
         storage_class: None,
-        proxies: Pods {
+        proxies: PodSelector {
             namespace: "llm".into(),
             labels: [("app".to_owned(), "llm-proxy".to_owned())].into(),
         },
@@ -44,31 +43,28 @@ fn model(manifest: &str) -> LLMModel {
     model
 }
 
-fn checked(model: LLMModel) -> Checked {
+fn checked(model: &LLMModel) -> CheckedModel {
     let name = format!("models/{}", model.metadata.name.as_deref().unwrap());
-    let observed = Observed {
-        is_managed: true,
-        token: HubToken::There,
-        deployment: None,
-        claim: None,
-        pods: Vec::new(),
-        pod_monitors: true,
+    let observed = ObservedModel {
+        is_managed_namespace: true,
+        token: HubToken::Found,
+        ..ObservedModel::default()
     };
     let name = ResourceName::parse(&name).unwrap();
-    check(&name, &Arc::new(model), &observed, &Verdict::default()).unwrap()
+    check(&name, model, &observed, &RouteStatus::default()).unwrap()
 }
 
-fn planned(model: LLMModel) -> Plan {
-    let present = Present { pod_monitors: true, ..Present::default() };
-    plan(&checked(model), &settings(), present)
+fn planned(model: &LLMModel) -> Plan {
+    let observed = ObservedModel { has_pod_monitors: true, ..ObservedModel::default() };
+    plan(&checked(model), &settings(), &observed)
 }
 
-fn manifests(model: LLMModel) -> Vec<Value> {
+fn manifests(model: &LLMModel) -> Vec<Value> {
     planned(model).objects.into_iter().map(|object| object.value).collect()
 }
 
 /// The Deployment of a model.
-fn deployment(model: LLMModel) -> Value {
+fn deployment(model: &LLMModel) -> Value {
     let objects = manifests(model).into_iter();
     objects.into_iter().find(|it| it["kind"] == "Deployment").unwrap()
 }
@@ -95,42 +91,42 @@ macro_rules! example {
 
 #[test]
 fn a_minimal_model_becomes_five_objects() {
-    insta::assert_yaml_snapshot!(manifests(example!("minimal")));
+    insta::assert_yaml_snapshot!(manifests(&example!("minimal")));
 }
 
 #[test]
 fn a_small_model_on_a_volume() {
-    insta::assert_yaml_snapshot!(deployment(example!("devstral-small")));
+    insta::assert_yaml_snapshot!(deployment(&example!("devstral-small")));
 }
 
 #[test]
 fn a_quantised_model_passes_its_arguments_on() {
-    insta::assert_yaml_snapshot!(deployment(example!("qwen3-5-35b-a3b-gptq-int4")));
+    insta::assert_yaml_snapshot!(deployment(&example!("qwen3-5-35b-a3b-gptq-int4")));
 }
 
 #[test]
 fn weights_are_copied_out_of_an_image() {
-    insta::assert_yaml_snapshot!(manifests(example!("oci-model")));
+    insta::assert_yaml_snapshot!(manifests(&example!("oci-model")));
 }
 
 #[test]
 fn an_image_with_weights_is_mounted() {
-    insta::assert_yaml_snapshot!(deployment(example!("weights-on-a-claim", 1)));
+    insta::assert_yaml_snapshot!(deployment(&example!("weights-on-a-claim", 1)));
 }
 
 #[test]
-fn weights_on_a_claim_of_somebody_else_are_only_read() {
-    insta::assert_yaml_snapshot!(manifests(example!("weights-on-a-claim")));
+fn weights_on_an_existing_claim_are_only_read() {
+    insta::assert_yaml_snapshot!(manifests(&example!("weights-on-a-claim")));
 }
 
 #[test]
 fn a_model_that_says_where_it_runs() {
-    insta::assert_yaml_snapshot!(deployment(example!("advanced-scheduling")));
+    insta::assert_yaml_snapshot!(deployment(&example!("advanced-scheduling")));
 }
 
 #[test]
 fn a_model_with_everything_that_was_added() {
-    insta::assert_yaml_snapshot!(manifests(example!("limits-and-aliases")));
+    insta::assert_yaml_snapshot!(manifests(&example!("limits-and-aliases")));
 }
 
 const SMALL: &str = "
@@ -149,7 +145,7 @@ fn small(change: impl FnOnce(&mut LLMModel)) -> LLMModel {
 
 #[test]
 fn a_model_in_a_folder_of_its_node_has_no_volume() {
-    insta::assert_yaml_snapshot!(deployment(small(|_| {}))["spec"]["template"]["spec"]["volumes"], @r#"
+    insta::assert_yaml_snapshot!(deployment(&small(|_| {}))["spec"]["template"]["spec"]["volumes"], @r#"
     - emptyDir:
         sizeLimit: "0"
       name: model-storage
@@ -167,9 +163,9 @@ fn a_pod_monitor_is_made_only_where_it_is_wanted_and_known() {
     };
     let kinds =
         |plan: Plan| plan.objects.into_iter().map(|it| it.resource.kind).collect::<Vec<_>>();
-    assert!(kinds(planned(small(monitored))).contains(&"PodMonitor".to_owned()));
-    assert!(!kinds(planned(small(|_| {}))).contains(&"PodMonitor".to_owned()));
-    let unknown = plan(&checked(small(monitored)), &settings(), Present::default());
+    assert!(kinds(planned(&small(monitored))).contains(&"PodMonitor".to_owned()));
+    assert!(!kinds(planned(&small(|_| {}))).contains(&"PodMonitor".to_owned()));
+    let unknown = plan(&checked(&small(monitored)), &settings(), &ObservedModel::default());
     assert!(!kinds(unknown).contains(&"PodMonitor".to_owned()));
 }
 
@@ -178,7 +174,7 @@ fn gateways_reach_pods_themselves_only_while_routes_of_the_first_release_may_be_
     let sources = |older: &[&str]| {
         let mut settings = settings();
         settings.older_gateways = older.iter().map(|&it| it.to_owned()).collect();
-        let plan = plan(&checked(small(|_| {})), &settings, Present::default());
+        let plan = plan(&checked(&small(|_| {})), &settings, &ObservedModel::default());
         let policy =
             plan.objects.into_iter().find(|it| it.resource.kind == "NetworkPolicy").unwrap();
         policy.value["spec"]["ingress"].as_array().unwrap().to_vec()
@@ -204,7 +200,7 @@ fn the_kind_of_gpu_chooses_the_resource_and_the_toleration() {
         ("other", Some("nvidia.com/gpu")),
         ("none", None),
     ] {
-        let template = deployment(small(|it| {
+        let template = deployment(&small(|it| {
             it.spec.resources.gpu.count = 2;
             it.spec.resources.gpu.kind = kind.into();
         }));
@@ -227,7 +223,7 @@ fn a_toleration_of_the_resource_that_says_it_already_is_enough() {
         (json!({"operator": "Exists"}), 1),
         (json!({"key": "dedicated", "operator": "Exists"}), 2),
     ] {
-        let deployment = deployment(small(|it| {
+        let deployment = deployment(&small(|it| {
             it.spec.resources.gpu = serde_json::from_value(json!({"count": 1})).unwrap();
             it.spec.advanced = Some(
                 serde_json::from_value(json!({"vllm": {"tolerations": [toleration]}})).unwrap(),
@@ -256,8 +252,8 @@ fn a_volume_grows_and_never_becomes_smaller_or_another_one() {
             }}))
             .unwrap()
         });
-        let present = Present { claim: claim.as_ref(), ..Present::default() };
-        let plan = plan(&checked(model), &settings(), present);
+        let observed = ObservedModel { claim, ..ObservedModel::default() };
+        let plan = plan(&checked(&model), &settings(), &observed);
         let spec = &plan.objects[0].value["spec"];
         assert_eq!(spec["resources"]["requests"]["storage"], size, "{live:?} {wanted}");
         if live.is_some() {
@@ -278,16 +274,14 @@ fn older_model() -> LLMModel {
     example!("qwen3-5-35b-a3b-gptq-int4")
 }
 
-fn present(template: PodTemplateSpec) -> Deployment {
+fn observed(template: PodTemplateSpec) -> ObservedModel {
     let mut deployment = Deployment::default();
     deployment.spec.template = template;
-    deployment
+    ObservedModel { deployment: Some(deployment), ..ObservedModel::default() }
 }
 
-fn taken_over(model: LLMModel, template: PodTemplateSpec) -> Value {
-    let deployment = present(template);
-    let present = Present { deployment: Some(&deployment), ..Present::default() };
-    let plan = plan(&checked(model), &settings(), present);
+fn taken_over(model: &LLMModel, template: PodTemplateSpec) -> Value {
+    let plan = plan(&checked(model), &settings(), &observed(template));
     let objects = plan.objects.into_iter();
     objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value
 }
@@ -305,9 +299,7 @@ fn downloader(deployment: &Value) -> &str {
 fn what_the_first_release_made_stays_as_it_is() {
     let mut settings = settings();
     settings.images.serving = "ghcr.io/llm-d/llm-d-cuda:v0.7.0".into();
-    let deployment = present(older_template());
-    let present = Present { deployment: Some(&deployment), ..Present::default() };
-    let plan = plan(&checked(older_model()), &settings, present);
+    let plan = plan(&checked(&older_model()), &settings, &observed(older_template()));
     let planned =
         plan.objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value;
     let live = serde_json::to_value(older_template()).unwrap();
@@ -316,7 +308,7 @@ fn what_the_first_release_made_stays_as_it_is() {
 }
 
 #[test]
-fn what_a_person_changes_brings_the_current_form() {
+fn what_a_user_changes_brings_the_current_variant() {
     let changes: [fn(&mut LLMModel); 3] = [
         |it| it.spec.serving.as_mut().unwrap().vllm_args.push("--seed".into()),
         |it| it.spec.model.revision = Some("v2".into()),
@@ -325,43 +317,41 @@ fn what_a_person_changes_brings_the_current_form() {
     for change in changes {
         let mut model = older_model();
         model.spec.serving.as_mut().unwrap().image = Some("ghcr.io/llm-d/llm-d-cuda:v0.7.0".into());
-        assert!(!is_hardened(&taken_over(model.clone(), older_template())));
+        assert!(!is_hardened(&taken_over(&model.clone(), older_template())));
         change(&mut model);
-        let changed = taken_over(model, older_template());
+        let changed = taken_over(&model, older_template());
         assert!(is_hardened(&changed));
         assert_eq!(downloader(&changed), "registry.example.org/llm-download:v1");
     }
 }
 
 #[test]
-fn what_a_person_takes_out_brings_the_current_form() {
+fn what_a_user_removes_brings_the_current_variant() {
     let mut template = older_template();
     let pod = template.spec.as_mut().unwrap();
     pod.node_selector = Some([("gpu".to_owned(), "l4".to_owned())].into());
     let mut model = older_model();
     model.spec.serving.as_mut().unwrap().image = Some("ghcr.io/llm-d/llm-d-cuda:v0.7.0".into());
-    assert!(is_hardened(&taken_over(model, template)));
+    assert!(is_hardened(&taken_over(&model, template)));
 }
 
 #[test]
 fn a_newer_downloader_alone_changes_no_deployment() {
     let model = older_model();
-    let first = deployment(model.clone());
+    let first = deployment(&model);
     let template: PodTemplateSpec =
         serde_json::from_value(first["spec"]["template"].clone()).unwrap();
     let mut newer = settings();
     newer.images.downloader = "registry.example.org/llm-download:v2".into();
-    let live = present(template);
-    let present = Present { deployment: Some(&live), ..Present::default() };
-    let plan = plan(&checked(model), &newer, present);
+    let plan = plan(&checked(&model), &newer, &observed(template));
     let planned =
         plan.objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value;
     assert_eq!(planned["spec"]["template"], first["spec"]["template"]);
 }
 
 #[test]
-fn a_new_deployment_has_the_current_form() {
-    let render = |_: &Style| PodTemplateSpec::default();
-    let current = Style { hardened: true, downloader: "v2".into() };
-    assert_eq!(style(None, "v2", render), current);
+fn a_new_deployment_has_the_current_variant() {
+    let render = |_: &PodVariant| PodTemplateSpec::default();
+    let current = PodVariant { hardened: true, downloader_image: "v2".into() };
+    assert_eq!(choose_variant(None, "v2", render), current);
 }

@@ -1,7 +1,9 @@
 use super::*;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, DataArgs};
 use clap::Parser as _;
+use llm_cli::ProgramError as _;
 use llm_keys::system_random;
+use std::path::PathBuf;
 use sysexits::ExitCode;
 use tempfile::TempDir;
 
@@ -15,7 +17,7 @@ fn now() -> Timestamp {
 }
 
 /// Runs `llm-gateway keys ..` on a data folder.
-fn keys(folder: &TempDir, args: &[&str]) -> Result<Said, Failure> {
+fn keys(folder: &TempDir, args: &[&str]) -> Result<Said, CliError> {
     let data = folder.path().join("data");
     let given = ["llm-gateway", "keys", "--data-dir", data.to_str().unwrap()];
     let cli = Cli::try_parse_from(given.iter().chain(args)).unwrap();
@@ -23,7 +25,7 @@ fn keys(folder: &TempDir, args: &[&str]) -> Result<Said, Failure> {
         panic!("`keys` was written");
     };
     let (mut out, mut notes) = (Vec::new(), Vec::new());
-    run(args, now(), &mut system_random, &mut Output { out: &mut out, notes: &mut notes })?;
+    run(args, now(), &mut system_random, &mut Streams { out: &mut out, notes: &mut notes })?;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ok(Said { out: text(out), notes: text(notes) })
 }
@@ -60,7 +62,7 @@ fn a_new_key_stands_alone_on_standard_output() {
     assert_eq!(
         said.notes,
         format!(
-            "key {} (ci), models demo/*, qwen3, expires 2030-01-31 00:00; it is shown this once:\n",
+            "key {} (ci), models demo/*, qwen3, expires 2030-01-31 00:00; it is shown only once:\n",
             key.id()
         )
     );
@@ -84,7 +86,7 @@ fn the_list_shows_each_key_and_never_a_secret() {
 }
 
 #[test]
-fn a_first_key_may_come_before_its_data_folder_and_that_is_said() {
+fn a_first_key_may_be_created_before_its_data_folder_with_a_note() {
     let folder = tempfile::tempdir().unwrap();
     let said = keys(&folder, &["create", "--name", "laptop"]).unwrap();
     assert!(said.notes.contains("data is new: no gateway has used it yet\n"), "{}", said.notes);
@@ -97,11 +99,11 @@ fn a_data_folder_that_is_not_there_is_named_and_not_made() {
     let id = "abcdefgh2345";
     for args in [&["list"][..], &["revoke", id], &["suspend", id], &["resume", id], &["rotate", id]]
     {
-        let Err(failure) = keys(&folder, args) else {
+        let Err(error) = keys(&folder, args) else {
             panic!("{args:?} did something");
         };
-        assert_eq!(failure.exit(), ExitCode::Unavailable);
-        assert!(failure.to_string().contains("there is no data folder"), "{failure}");
+        assert_eq!(error.exit_code(), ExitCode::Unavailable);
+        assert!(error.to_string().contains("there is no data folder"), "{error}");
         assert!(!folder.path().join("data").exists());
     }
 }
@@ -118,7 +120,7 @@ fn a_key_is_rotated_suspended_resumed_and_revoked_by_its_id() {
     let folder = folder();
     let id = create(&folder).id().to_string();
     let said = keys(&folder, &["rotate", &id, "--overlap", "1h"]).unwrap();
-    assert!(said.notes.starts_with(&format!("key {id} is valid for 1h more")), "{}", said.notes);
+    assert!(said.notes.starts_with(&format!("key {id} stays valid for 1h")), "{}", said.notes);
     let new = SecretKey::parse(said.out.trim_end()).unwrap().id().to_string();
     for (verb, state) in [("suspend", "suspended"), ("resume", "active"), ("revoke", "revoked")] {
         let said = keys(&folder, &[verb, &new]).unwrap();
@@ -128,7 +130,7 @@ fn a_key_is_rotated_suspended_resumed_and_revoked_by_its_id() {
 }
 
 #[test]
-fn what_is_refused_exits_with_a_number_that_says_why() {
+fn each_refusal_has_its_exit_code() {
     let folder = folder();
     create(&folder);
     for args in [
@@ -137,10 +139,10 @@ fn what_is_refused_exits_with_a_number_that_says_why() {
         &["create", "--name", "x", "--expires", "2029-01-01T00:00:00Z"],
         &["create", "--name", "x", "--expires", "99999999y"],
     ] {
-        assert_eq!(keys(&folder, args).err().unwrap().exit(), ExitCode::Usage, "{args:?}");
+        assert_eq!(keys(&folder, args).err().unwrap().exit_code(), ExitCode::Usage, "{args:?}");
     }
     std::fs::write(folder.path().join("data/keys.json"), "{").unwrap();
-    assert_eq!(keys(&folder, &["list"]).err().unwrap().exit(), ExitCode::DataErr);
+    assert_eq!(keys(&folder, &["list"]).err().unwrap().exit_code(), ExitCode::DataErr);
 }
 
 #[test]
@@ -154,6 +156,6 @@ fn the_data_folder_is_the_one_named_or_the_configurations_or_data() {
         (None, None, PathBuf::from("data")),
     ] {
         let args = DataArgs { data_dir: named.map(PathBuf::from), config };
-        assert_eq!(data_dir(args).unwrap(), expected);
+        assert_eq!(data_dir::find(args).unwrap(), expected);
     }
 }
