@@ -6,7 +6,7 @@ use crate::{
     stored_key::{NewKey, StoredKey, client_id},
 };
 use jiff::Timestamp;
-use llm_contract::{Chain, InvalidKeyRecord, KeyId, KeyRecord, document};
+use llm_contract::{Chain, InvalidKeyRecord, KeyId, KeyRecord, RequestLimits};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashSet, time::Duration};
 
@@ -69,8 +69,7 @@ impl Keys {
             if !seen.insert(id) {
                 return Err(InvalidKeys::Duplicate { id });
             }
-            KeyRecord::try_from(key.document())
-                .map_err(|source| InvalidKeys::Record { id, source })?;
+            key.document().check().map_err(|source| InvalidKeys::Record { id, source })?;
         }
         Ok(Self(keys))
     }
@@ -89,7 +88,7 @@ impl Keys {
     }
 
     /// The keys as the proxy reads them, without the revoked ones.
-    pub fn documents(&self) -> Vec<document::Key> {
+    pub fn documents(&self) -> Vec<KeyRecord> {
         let kept = self.0.iter().filter(|key| key.revoked_at.is_none());
         kept.map(StoredKey::document).collect()
     }
@@ -180,7 +179,7 @@ impl Keys {
             suspended: false,
             revoked_at: None,
             replaces,
-            limits: document::Limits { concurrency },
+            limits: RequestLimits { concurrency },
         };
         self.0.push(key.clone());
         Ok(key)

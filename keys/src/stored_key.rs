@@ -5,7 +5,9 @@ use crate::{
     validity::{StoredKeyState, Validity},
 };
 use jiff::Timestamp;
-use llm_contract::{Group, KeyHash, KeyId, KeyRecord, ModelPattern, SecretKey, document};
+use llm_contract::{
+    Group, KeyHash, KeyId, KeyRecord, ModelPattern, Owner, RequestLimits, SecretKey,
+};
 use serde::{Deserialize, Serialize};
 
 /// A key in the file of a [`crate::FileStore`]: its hash, never the key itself.
@@ -16,7 +18,7 @@ pub struct StoredKey {
     pub name: String,
     /// The unique name that upstreams see as `X-Client-ID`.
     pub client_id: String,
-    pub owner: document::Owner,
+    pub owner: Owner,
     pub hash: KeyHash,
     pub models: Vec<ModelPattern>,
     pub created_at: Timestamp,
@@ -33,7 +35,7 @@ pub struct StoredKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<KeyId>,
     #[serde(default)]
-    pub limits: document::Limits,
+    pub limits: RequestLimits,
 }
 
 /// The owner of a new key, as each store knows owners.
@@ -45,10 +47,10 @@ pub trait KeyOwner {
 
 /// A request for a new key. Each store has its own terms for owners and models.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewKey<Owner = document::Owner, Model = ModelPattern> {
+pub struct NewKey<O = Owner, Model = ModelPattern> {
     /// 1 to [`NAME_CHARACTERS_MAX`] characters.
     pub name: String,
-    pub owner: Owner,
+    pub owner: O,
     /// At least one.
     pub models: Vec<Model>,
     pub not_before: Option<Timestamp>,
@@ -58,7 +60,7 @@ pub struct NewKey<Owner = document::Owner, Model = ModelPattern> {
     pub concurrency: Option<u32>,
 }
 
-impl KeyOwner for document::Owner {
+impl KeyOwner for Owner {
     fn name(&self) -> String {
         self.name.clone()
     }
@@ -106,8 +108,8 @@ impl StoredKey {
     }
 
     /// The key as the proxy reads it.
-    pub(crate) fn document(&self) -> document::Key {
-        document::Key {
+    pub(crate) fn document(&self) -> KeyRecord {
+        KeyRecord {
             id: self.id,
             client_id: self.client_id.clone(),
             owner: self.owner.clone(),

@@ -287,7 +287,7 @@ impl Compiler {
         verdict
     }
 
-    fn key_document(&self, id: &Arc<str>) -> Option<llm_contract::document::Key> {
+    fn key_document(&self, id: &Arc<str>) -> Option<llm_contract::KeyRecord> {
         KeyId::parse(id).ok()?;
         let mut held = self.keys.get(id)?.iter();
         let (held, key) = held.find(|(it, _)| counts(self.counted.as_ref(), it.namespace()))?;

@@ -1,8 +1,8 @@
-//! Health, metrics and explanations, on a listener of their own.
+//! The admin listener: health, metrics, explanations.
 
 use crate::{
     clock,
-    gateway::Shared,
+    gateway::Gateway,
     request::explain::{self, Explanation, Question},
 };
 use axum::{
@@ -14,39 +14,38 @@ use axum::{
 };
 use std::sync::Arc;
 
-/// The paths of the admin listener.
-pub fn router(shared: Arc<Shared>) -> Router {
+pub fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/explain", get(explain_why))
-        .with_state(shared)
+        .with_state(gateway)
 }
 
 async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Ready when a table is in force and the gateway does not stop.
-async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
-    if shared.drain.is_cancelled() {
+/// Ready with a table in force, until shutdown.
+async fn readyz(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str) {
+    if gateway.drain.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    if shared.tables.is_empty() {
+    if !gateway.tables.is_loaded() {
         return (StatusCode::SERVICE_UNAVAILABLE, "no table in force yet\n");
     }
     (StatusCode::OK, "ok\n")
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+async fn metrics(State(gateway): State<Arc<Gateway>>) -> impl IntoResponse {
     const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, KIND)], shared.metrics.text())
+    ([(header::CONTENT_TYPE, KIND)], gateway.metrics.text())
 }
 
 async fn explain_why(
-    State(shared): State<Arc<Shared>>,
+    State(gateway): State<Arc<Gateway>>,
     Query(question): Query<Question>,
 ) -> Json<Explanation> {
-    Json(explain::explain(&question, &shared.tables.snapshot(), clock::wall()))
+    Json(explain::explain(&question, &gateway.tables.snapshot(), clock::wall()))
 }

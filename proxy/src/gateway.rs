@@ -1,33 +1,31 @@
-//! The path of a request, from one stage to the next. Each stage decides; this only leads on.
+//! The data plane: its state, and the path of a request from one stage to the next.
 //!
-//! Pingora accepts connections, speaks HTTP/1.1 and HTTP/2 and hands over one request at a time.
+//! Pingora accepts connections, speaks HTTP/1.1 and HTTP/2, and passes on one request at a time.
 
 use crate::{
     auth::oidc::{InvalidIssuer, IssuerConfig},
     clock,
     metrics::Metrics,
-    random_id,
     request::{
-        exchange::{End, Exchange},
-        list_models, preflight,
-        stored_responses::Responses,
+        call::Call,
+        exchange::{Exchange, ExchangeOutcome},
+        inference, list_models, preflight,
+        stored_responses::{self, StoredResponses},
+        upstream_attempts::UpstreamClient,
     },
     response::{
-        rejection::Rejection,
-        request_error::Halt,
-        writer::{self, Stamp},
+        context::ResponseContext, rejection::Rejection, request_error::RequestError, writer,
     },
     stage::{
         accept::{self, Entry, Request},
         authenticate::Authenticator,
-        read::{self, Held},
+        read::{BodyBudget, BodyLimits},
         record::{Recorder, UsageEvent},
     },
     tables::{Snapshot, Tables},
-    upstream::{Reach, connection::Connector, probe},
+    upstream::{AddressPolicy, connection::Connector, probe},
 };
 use bytes::Bytes;
-use http::HeaderValue;
 use jiff::Timestamp;
 use llm_contract::Table;
 use pingora_core::protocols::http::ServerSession;
@@ -35,83 +33,76 @@ use std::sync::Arc;
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What both entries share.
-pub struct Shared {
-    /// What is in force.
+/// The data plane, shared by both entries.
+pub struct Gateway {
     pub tables: Tables,
-    /// Who asks.
     pub authenticator: Authenticator,
-    /// How much is held.
-    pub limits: Limits,
-    /// What is counted.
+    pub limits: ServerLimits,
     pub metrics: Arc<Metrics>,
-    /// Where stored responses are.
-    pub responses: Responses,
-    /// When the process started: the age of every model, as lists tell it.
+    /// The creation time of every model in lists.
     pub started_at: Timestamp,
-    /// Cancelled when no new request is taken.
+    /// Cancelled when no new requests are accepted.
     pub drain: CancellationToken,
-    /// Cancelled when running ones are cut off.
+    /// Cancelled when running requests are cut off.
     pub cut: CancellationToken,
-    /// The requests that run.
+    /// The running requests.
     pub requests: TaskTracker,
-    /// What runs beside them, for as long as the process.
+    /// Tasks that run as long as the process.
     pub background: TaskTracker,
-    pub(crate) connector: Connector,
-    recorder: Arc<Recorder>,
-    pub(crate) held: Held,
+    upstreams: UpstreamClient,
+    responses: StoredResponses,
+    bodies: BodyBudget,
+    recorder: Recorder,
 }
 
-/// What is held of requests.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ServerLimits {
     /// The largest header, in bytes.
     pub header_bytes: usize,
     /// Connections of clients, on each entry.
     pub connections: usize,
-    /// Bodies.
-    pub read: read::Limits,
+    pub body: BodyLimits,
 }
 
-impl Shared {
-    /// A gateway with nothing in force yet, whose upstreams may have these addresses.
+impl Gateway {
+    /// A gateway without a table yet.
     pub fn new(
         authenticator: Authenticator,
-        limits: Limits,
-        reach: Reach,
+        limits: ServerLimits,
+        policy: AddressPolicy,
         events: mpsc::Sender<UsageEvent>,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new());
-        let shared = Arc::new(Self {
+        let (connector, cut) = (Connector::new(policy), CancellationToken::new());
+        let gateway = Arc::new(Self {
             tables: Tables::empty(),
             authenticator,
             limits,
-            recorder: Arc::new(Recorder::new(Arc::clone(&metrics), events)),
-            metrics,
-            responses: Responses::default(),
+            recorder: Recorder::new(Arc::clone(&metrics), events),
             started_at: clock::wall(),
             drain: CancellationToken::new(),
-            cut: CancellationToken::new(),
             requests: TaskTracker::new(),
             background: TaskTracker::new(),
-            connector: Connector::new(reach),
-            held: Held::default(),
+            responses: StoredResponses::default(),
+            bodies: BodyBudget::new(limits.body),
+            upstreams: UpstreamClient {
+                connector,
+                metrics: Arc::clone(&metrics),
+                cut: cut.clone(),
+            },
+            metrics,
+            cut,
         });
-        let probing = Arc::clone(&shared);
-        shared.background.spawn(async move {
-            let stopped = probing.drain.cancelled();
-            tokio::select! {
-                () = probe::run(&probing.tables, &probing.connector) => {}
-                () = stopped => {}
-            }
+        let probing = Arc::clone(&gateway);
+        gateway.background.spawn(async move {
+            let probes = probe::run(&probing.tables, &probing.upstreams.connector);
+            probing.drain.run_until_cancelled(probes).await;
         });
-        shared
+        gateway
     }
 
-    /// Puts a table in force; requests that run keep the one they began with.
-    ///
-    /// # Errors
-    /// If an issuer cannot be used; then nothing changes.
+    /// Puts a table in force, unless an issuer is invalid; running requests keep the one they
+    /// began with.
     pub fn update(&self, table: Table) -> Result<(), InvalidIssuer> {
         let issuers = table.issuers.iter().map(IssuerConfig::from).collect();
         self.authenticator.issuers.update(issuers, &Handle::current())?;
@@ -120,58 +111,64 @@ impl Shared {
         Ok(())
     }
 
-    /// Answers one request; the connection may serve another if the answer is whole.
+    /// Serves one request. Returns whether the connection can serve another.
     pub async fn serve(&self, session: &mut ServerSession, entry: Entry) -> bool {
         let tables = self.tables.snapshot();
         let header = session.req_header();
         let origins = &tables.settings.cors;
-        let stamp = Stamp::new(header.uri.path(), &header.headers, origins, fresh_request_id);
-        let mut exchange = Exchange::begin(Arc::clone(&self.recorder), entry, stamp, clock::now());
-        match self.admit(session, &mut exchange, &tables).await {
-            Ok(end) => exchange.end = end,
-            Err(Halt::Rejected(rejection)) => {
+        let context = ResponseContext::new(header.uri.path(), &header.headers, origins);
+        let mut recorded = self.recorder.start(Exchange::new(entry, context, clock::now()));
+        let exchange = &mut recorded.exchange;
+        match self.handle(session, exchange, &tables).await {
+            Ok(outcome) => exchange.outcome = outcome,
+            Err(RequestError::Rejected(rejection)) => {
                 exchange.reject(&rejection);
-                // Boxed, as whatever is rare: its state would make every request's larger.
-                let sent = Box::pin(rejection.send(session, &exchange.stamp)).await;
-                return sent.is_ok();
+                // Boxed, as all that is rare: its state would make every request's larger.
+                let sent = writer::send_rejection(session, &rejection, &exchange.context);
+                return Box::pin(sent).await.is_ok();
             }
-            Err(Halt::Gone(_)) => exchange.end = End::ClientGone,
+            Err(RequestError::ClientGone(_)) => exchange.outcome = ExchangeOutcome::ClientGone,
         }
-        exchange.is_whole()
+        exchange.is_response_complete()
     }
 
-    async fn admit(
+    async fn handle(
         &self,
         session: &mut ServerSession,
         exchange: &mut Exchange,
-        tables: &Snapshot,
-    ) -> Result<End, Halt> {
+        snapshot: &Snapshot,
+    ) -> Result<ExchangeOutcome, RequestError> {
         let request = self.accept(session)?;
         if request == Request::Preflight {
-            Box::pin(writer::send(session, preflight::answer(&exchange.stamp)?, Bytes::new()))
-                .await?;
+            let response = preflight::response(&exchange.context)?;
+            Box::pin(writer::send(session, response, Bytes::new())).await?;
             return Ok(exchange.answered());
         }
         let headers = &session.req_header().headers;
         let now = clock::wall();
-        let principal = self.authenticator.principal(exchange.entry, headers, tables, now).await?;
+        let principal =
+            &self.authenticator.principal(exchange.entry, headers, snapshot, now).await?;
         exchange.principal = Some(principal.clone());
-        let dialect = exchange.stamp.dialect;
+        let dialect = exchange.context.dialect;
+        let Self { tables, bodies, responses, upstreams, started_at, .. } = self;
         let body = match request {
-            Request::Ask(operation) => {
-                return self.ask_model(session, exchange, tables, &principal, operation).await;
+            Request::Infer(operation) => {
+                let call = Call { session, exchange, snapshot, principal, operation };
+                return inference::infer(call, tables, bodies, responses, upstreams).await;
             }
-            Request::Stored { operation, id } => {
-                let asked = self.ask_home(session, exchange, tables, &principal, operation, &id);
-                return Box::pin(asked).await;
+            Request::StoredResponse { operation, id } => {
+                let call = Call { session, exchange, snapshot, principal, operation };
+                let reply =
+                    stored_responses::stored_response(call, &id, bodies, responses, upstreams);
+                return Box::pin(reply).await;
             }
-            Request::ListModels => list_models::list(tables, &principal, dialect, self.started_at),
+            Request::ListModels => list_models::list(snapshot, principal, dialect, *started_at),
             Request::ShowModel(id) => {
-                list_models::one(tables, &principal, &id, dialect, self.started_at)?
+                list_models::one(snapshot, principal, &id, dialect, *started_at)?
             }
-            Request::Preflight => return Err(Rejection::Defect.into()),
+            Request::Preflight => return Err(Rejection::Internal.into()),
         };
-        let header = writer::json_header(http::StatusCode::OK, body.len(), &exchange.stamp)?;
+        let header = writer::json_header(http::StatusCode::OK, body.len(), &exchange.context)?;
         Box::pin(writer::send(session, header, body.into())).await?;
         Ok(exchange.answered())
     }
@@ -186,9 +183,4 @@ impl Shared {
         accept::framing(&header.headers, &raw)?;
         accept::request(&header.method, header.uri.path(), &header.headers)
     }
-}
-
-/// `req-` and 32 hexadecimal digits.
-pub(crate) fn fresh_request_id() -> HeaderValue {
-    HeaderValue::from_str(&random_id::fresh("req-")).unwrap_or(HeaderValue::from_static("req-0"))
 }

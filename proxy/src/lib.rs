@@ -1,7 +1,7 @@
 //! The data plane: authenticate, authorize, route, relay, account.
 //!
 //! [`server`] accepts connections, [`gateway`] serves each request, and a request passes the ten
-//! stages of [`stage`]. What they decide by is in [`tables`], swapped whole while requests run.
+//! stages of [`stage`]. They decide by [`tables`], which are replaced while requests run.
 
 pub mod server;
 pub mod gateway;

@@ -1,3 +1,3 @@
-//! Limits on what runs.
+//! Limits on requests.
 
 pub mod concurrency;

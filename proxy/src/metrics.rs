@@ -1,5 +1,4 @@
-//! The metric families, in one struct. Labels come from the route table or from an enum, never
-//! from a client.
+//! The metric families. Labels come from the route table or from an enum, never from a client.
 
 use parking_lot::Mutex;
 use prometheus_client::{
@@ -10,82 +9,57 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::Histogram,
     },
-    registry::{Registry, Unit},
+    registry::{Metric, Registry, Unit},
 };
 use std::sync::Arc;
 
-/// Everything that is counted.
 pub struct Metrics {
-    /// Exchanges that ended.
     pub requests: Family<RequestLabels, Counter>,
-    /// Our refusals.
     pub rejections: Family<RejectionLabels, Counter>,
-    /// From the request's header to the reply's first byte.
     pub first_byte: Family<RouteLabels, Histogram, Seconds>,
-    /// From the request's header to the reply's last byte.
     pub duration: Family<RouteLabels, Histogram, Seconds>,
-    /// Tokens read, written, and found in a cache.
     pub tokens: Family<TokenLabels, Counter>,
-    /// Attempts that failed.
     pub failed_attempts: Family<RouteLabels, Counter>,
-    /// Attempts at an endpoint that is where upstreams may not be.
     pub addresses_refused: Family<RouteLabels, Counter>,
-    /// Exchanges that run.
     pub running: Gauge,
-    /// Usage events that could not be handed on.
     pub usage_events_lost: Counter,
-    /// Tables that did not parse.
     pub tables_refused: Counter,
-    /// The revision of the table in force.
     pub table_revision: Gauge,
-    /// Connections that were closed at once because there were too many.
     pub connections_refused: Counter,
     registry: Mutex<Registry>,
 }
 
-/// What is counted of one route, found once and kept with it.
+/// The metrics of one route, looked up once and kept with it.
 #[derive(Debug)]
-pub struct Meters {
-    /// From the request's header to the reply's first byte.
+pub struct RouteMetrics {
     pub first_byte: Histogram,
-    /// From the request's header to the reply's last byte.
     pub duration: Histogram,
-    /// Tokens read.
     pub input: Counter,
-    /// Tokens written.
     pub output: Counter,
-    /// Tokens read that were found in a cache.
     pub cached: Counter,
 }
 
-/// What an exchange was, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
-    /// The route's id, `*`, or empty if it came to none.
+    /// The route's id, `*`, or empty if none was resolved.
     pub route: Arc<str>,
     /// The operation, or empty.
     pub operation: &'static str,
-    /// What the client was told.
     pub status: u16,
-    /// How it ended.
     pub end: &'static str,
 }
 
-/// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RejectionLabels {
-    /// Its code.
     pub code: &'static str,
 }
 
-/// A route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RouteLabels {
-    /// Its id, or `*`.
+    /// The route's id, or `*`.
     pub route: Arc<str>,
 }
 
-/// Tokens of a route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TokenLabels {
     /// The route's id, or `*`.
@@ -94,7 +68,7 @@ pub struct TokenLabels {
     pub direction: &'static str,
 }
 
-/// Makes histograms of times from a millisecond to ten minutes.
+/// Histograms of times from a millisecond to ten minutes.
 #[derive(Clone)]
 pub struct Seconds;
 
@@ -110,82 +84,58 @@ impl MetricConstructor<Histogram> for Seconds {
 }
 
 impl Metrics {
-    /// All at zero.
     pub fn new() -> Self {
-        let mut metrics = Self {
-            requests: Family::default(),
-            rejections: Family::default(),
-            first_byte: Family::new_with_constructor(Seconds),
-            duration: Family::new_with_constructor(Seconds),
-            tokens: Family::default(),
-            failed_attempts: Family::default(),
-            addresses_refused: Family::default(),
-            running: Gauge::default(),
-            usage_events_lost: Counter::default(),
-            tables_refused: Counter::default(),
-            table_revision: Gauge::default(),
-            connections_refused: Counter::default(),
-            registry: Mutex::new(Registry::with_prefix("llm_proxy")),
-        };
-        metrics.register();
-        metrics
+        let mut registry = Registry::with_prefix("llm_proxy");
+        let it = &mut registry;
+        Self {
+            requests: counted(it, "requests", "Finished requests"),
+            rejections: counted(it, "rejections", "Requests rejected by the gateway"),
+            first_byte: timed(
+                it,
+                "time_to_first_token",
+                "Time from the request's header to the first byte of the reply",
+            ),
+            duration: timed(
+                it,
+                "request_duration",
+                "Time from the request's header to the last byte of the reply",
+            ),
+            tokens: counted(it, "tokens", "Tokens, by direction"),
+            failed_attempts: counted(it, "failed_attempts", "Failed attempts at an endpoint"),
+            addresses_refused: counted(
+                it,
+                "addresses_refused",
+                "Attempts at an endpoint whose address is denied",
+            ),
+            running: counted(it, "requests_running", "Requests in flight"),
+            usage_events_lost: counted(
+                it,
+                "usage_events_lost",
+                "Usage events lost because the queue was full",
+            ),
+            tables_refused: counted(it, "tables_refused", "Tables rejected as invalid"),
+            table_revision: counted(it, "table_revision", "Revision of the table in force"),
+            connections_refused: counted(
+                it,
+                "connections_refused",
+                "Connections closed at once because the limit was reached",
+            ),
+            registry: Mutex::new(registry),
+        }
     }
 
-    fn register(&mut self) {
-        let it = self.registry.get_mut();
-        it.register("requests", "Exchanges that ended", self.requests.clone());
-        it.register("rejections", "Requests refused by the gateway", self.rejections.clone());
-        it.register_with_unit(
-            "time_to_first_token",
-            "From the request's header to the first byte of the reply",
-            Unit::Seconds,
-            self.first_byte.clone(),
-        );
-        it.register_with_unit(
-            "request_duration",
-            "From the request's header to the last byte of the reply",
-            Unit::Seconds,
-            self.duration.clone(),
-        );
-        it.register("tokens", "Tokens, by direction", self.tokens.clone());
-        it.register(
-            "failed_attempts",
-            "Attempts at an endpoint that failed",
-            self.failed_attempts.clone(),
-        );
-        it.register(
-            "addresses_refused",
-            "Attempts at an endpoint whose address is not for upstreams",
-            self.addresses_refused.clone(),
-        );
-        it.register("requests_running", "Exchanges that run now", self.running.clone());
-        it.register(
-            "usage_events_lost",
-            "Usage events that could not be handed on",
-            self.usage_events_lost.clone(),
-        );
-        it.register("tables_refused", "Tables that did not parse", self.tables_refused.clone());
-        it.register("table_revision", "The table in force", self.table_revision.clone());
-        it.register(
-            "connections_refused",
-            "Connections closed at once because there were too many",
-            self.connections_refused.clone(),
-        );
-    }
-
-    /// Adds what only some gateways count.
+    /// Registers metrics that only some gateways have.
     pub fn extend(&self, register: impl FnOnce(&mut Registry)) {
         register(&mut self.registry.lock());
     }
 
-    /// What is counted of one route.
-    pub fn of_route(&self, route: &Arc<str>) -> Meters {
+    pub fn route(&self, route: &Arc<str>) -> RouteMetrics {
         let labels = RouteLabels { route: Arc::clone(route) };
         let tokens = |direction| {
             let labels = TokenLabels { route: Arc::clone(route), direction };
             self.tokens.get_or_create_owned(&labels)
         };
-        Meters {
+        RouteMetrics {
             first_byte: self.first_byte.get_or_create_owned(&labels),
             duration: self.duration.get_or_create_owned(&labels),
             input: tokens("input"),
@@ -201,6 +151,22 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry.lock());
         text
     }
+}
+
+fn counted<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn timed(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+) -> Family<RouteLabels, Histogram, Seconds> {
+    let family = Family::new_with_constructor(Seconds);
+    registry.register_with_unit(name, help, Unit::Seconds, family.clone());
+    family
 }
 
 impl Default for Metrics {

@@ -1,8 +1,9 @@
-//! Names that are given once.
+//! Random identifiers.
 
-/// A prefix and 128 random bits as 32 hexadecimal digits, written without the formatter, which
-/// would cost more than all the rest of making one.
-pub fn fresh(prefix: &str) -> String {
+/// A prefix and 128 random bits as 32 hexadecimal digits.
+///
+/// Written without the formatter, which would cost more than all the rest.
+pub fn random_id(prefix: &str) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut id = String::with_capacity(prefix.len() + 32);
     id.push_str(prefix);
@@ -20,7 +21,7 @@ mod tests {
 
     #[test]
     fn an_id_is_its_prefix_and_32_digits_and_never_the_same() {
-        let (one, other) = (fresh("req-"), fresh("req-"));
+        let (one, other) = (random_id("req-"), random_id("req-"));
         assert_ne!(one, other);
         let digits = one.strip_prefix("req-").unwrap();
         assert_eq!(digits.len(), 32);

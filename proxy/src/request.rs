@@ -1,6 +1,7 @@
-//! What a request goes through, by what it asks for.
+//! Serving a request, by what it asks for.
 
 pub mod exchange;
+pub mod call;
 pub mod inference;
 pub mod stored_responses;
 pub mod upstream_attempts;

@@ -1,13 +1,10 @@
-//! Listening, and stopping without breaking what runs.
+//! Listeners, and their graceful shutdown.
 
 use crate::{
     clock,
-    gateway::{Shared, fresh_request_id},
-    response::{
-        rejection::Rejection,
-        writer::{self, Stamp},
-    },
-    stage::accept::{Dialect, Entry},
+    gateway::Gateway,
+    response::{context::ResponseContext, rejection::Rejection, writer},
+    stage::accept::Entry,
     tls::Certificate,
 };
 use async_trait::async_trait;
@@ -33,41 +30,41 @@ use std::{
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long a client may take for a header; an idle connection is kept for a minute of it.
-const HEADER_WAIT: Duration = Duration::from_secs(75);
-/// How long a client may take to read what is written to it.
-const WRITE_WAIT: Duration = Duration::from_secs(60);
-/// Requests at a time on one HTTP/2 connection.
+/// How long a client may take to send a header; idle connections are kept for a minute of it.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long a write to a client may block.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Concurrent requests on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
-/// How much is gathered before it is written; more is written at once.
+/// Smaller writes are buffered.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
-/// How long requests that were cut off may take to end.
-const CUT_WAIT: Duration = Duration::from_secs(5);
-/// How long connections may take to close when their requests have ended.
-const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// How long requests may take to end after they were cut off.
+const CUT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connections may take to close after their requests have ended.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A face of the gateway that listens.
-pub struct Listening {
-    /// Where; the port is the real one if any port was asked for.
+/// A bound port of an entry.
+pub struct Listener {
+    /// The real port, if any port was requested.
     pub address: SocketAddr,
     socket: TcpListener,
     entry: Entry,
     tls: Option<TlsSettings>,
 }
 
-/// Listening faces, until they are stopped.
+/// Running listeners.
 pub struct Server {
-    shared: Arc<Shared>,
-    open: TaskTracker,
+    gateway: Arc<Gateway>,
+    connections: TaskTracker,
     stopped: watch::Sender<bool>,
 }
 
-impl Listening {
+impl Listener {
     /// Binds a port.
     ///
     /// # Errors
-    /// If it is taken, or not ours to take. Never for a certificate; Pingora's settings are
-    /// fallible, and without them the port must not be served.
+    /// Never for a certificate; Pingora's settings are fallible, and without them the port must
+    /// not be served.
     pub fn bind(
         address: SocketAddr,
         entry: Entry,
@@ -88,57 +85,57 @@ fn tls(certificate: Certificate) -> pingora_core::Result<TlsSettings> {
 }
 
 impl Server {
-    /// Begins to serve. Runs on the current runtime.
-    pub fn start(shared: Arc<Shared>, faces: Vec<Listening>) -> Self {
+    /// Serves on the current runtime.
+    pub fn start(gateway: Arc<Gateway>, listeners: Vec<Listener>) -> Self {
         let (stopped, watch) = watch::channel(false);
-        let open = TaskTracker::new();
-        for face in faces {
-            let mut service = service(&shared, &open, face);
+        let connections = TaskTracker::new();
+        for listener in listeners {
+            let (mut service, sockets) = service(&gateway, &connections, listener);
             let watch = watch.clone();
-            shared.background.spawn(async move {
-                let (service, sockets) = &mut service;
-                service.start_service(Some(Arc::clone(sockets)), watch, 1).await;
+            gateway.background.spawn(async move {
+                service.start_service(Some(sockets), watch, 1).await;
             });
         }
-        Self { shared, open, stopped }
+        Self { gateway, connections, stopped }
     }
 
-    /// Stops: takes nothing new, lets what runs end for as long as `drain`, then cuts it off.
-    /// Says how many requests were cut off.
+    /// Stops accepting, gives running requests until `drain` to end, then cuts them off. Returns
+    /// how many were cut off.
     pub async fn stop(self, drain: Duration) -> usize {
-        self.shared.drain.cancel();
+        let Gateway { requests, drain: draining, cut, .. } = &*self.gateway;
+        draining.cancel();
         self.stopped.send_replace(true);
-        self.shared.requests.close();
-        let ended = tokio::time::timeout(drain, self.shared.requests.wait()).await;
-        let cut = if ended.is_ok() { 0 } else { self.cut().await };
-        // Over HTTP/2 the last bytes of an answer leave after its request has ended.
-        self.open.close();
-        let _ = tokio::time::timeout(CLOSE_WAIT, self.open.wait()).await;
-        cut
-    }
-
-    async fn cut(&self) -> usize {
-        let cut = self.shared.requests.len();
-        self.shared.cut.cancel();
-        // A request that does not end by itself ends with the process.
-        let _ = tokio::time::timeout(CUT_WAIT, self.shared.requests.wait()).await;
-        cut
+        requests.close();
+        let mut running = 0;
+        if tokio::time::timeout(drain, requests.wait()).await.is_err() {
+            running = requests.len();
+            cut.cancel();
+            // A request that does not end by itself ends with the process.
+            let _ = tokio::time::timeout(CUT_TIMEOUT, requests.wait()).await;
+        }
+        // Over HTTP/2 the last bytes of a response are sent after its request has ended.
+        self.connections.close();
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.connections.wait()).await;
+        running
     }
 }
 
 type Sockets = Arc<Mutex<Fds>>;
 
 fn service(
-    shared: &Arc<Shared>,
-    open: &TaskTracker,
-    face: Listening,
-) -> (Service<Entrance>, Sockets) {
-    let Listening { address, socket, entry, tls } = face;
-    let connections = Arc::new(Semaphore::new(shared.limits.connections));
-    let gateway = Gateway { shared: Arc::clone(shared), entry, options: options(), begun: None };
-    let gateway = Arc::new(gateway);
-    let entrance = Entrance { gateway, connections, open: open.clone() };
-    let mut service = Service::new(format!("{entry:?}"), entrance);
+    gateway: &Arc<Gateway>,
+    connections: &TaskTracker,
+    listener: Listener,
+) -> (Service<ConnectionLimiter>, Sockets) {
+    let Listener { address, socket, entry, tls } = listener;
+    let permits = Semaphore::new(gateway.limits.connections);
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    options.h2_idle_timeout = Some(HEADER_TIMEOUT);
+    let app =
+        Arc::new(HttpApp { gateway: Arc::clone(gateway), entry, options, first_request: None });
+    let limiter = ConnectionLimiter { app, permits, connections: connections.clone() };
+    let mut service = Service::new(format!("{entry:?}"), limiter);
     let mut listener = ListenerConfig::tcp(address.to_string())
         .l4_buffer(L4BufferSettings { read: Some(0), write: Some(WRITE_BUFFER_BYTES) });
     if let Some(settings) = tls {
@@ -150,95 +147,87 @@ fn service(
     (service, Arc::new(Mutex::new(sockets)))
 }
 
-fn options() -> HttpServerOptions {
-    let mut options = HttpServerOptions::default();
-    options.h2c = true;
-    options.h2_idle_timeout = Some(HEADER_WAIT);
-    options
-}
-
-/// Takes connections, up to a number.
-struct Entrance {
-    gateway: Arc<Gateway>,
-    connections: Arc<Semaphore>,
-    open: TaskTracker,
+/// Accepts connections, up to a limit.
+struct ConnectionLimiter {
+    app: Arc<HttpApp>,
+    permits: Semaphore,
+    connections: TaskTracker,
 }
 
 #[async_trait]
-impl ServerApp for Entrance {
+impl ServerApp for ConnectionLimiter {
     async fn process_new(
         self: &Arc<Self>,
         mut stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let Ok(_place) = self.connections.try_acquire() else {
-            self.gateway.shared.metrics.connections_refused.inc();
+        let Ok(_permit) = self.permits.try_acquire() else {
+            self.app.gateway.metrics.connections_refused.inc();
             return None;
         };
-        let _open = self.open.token();
+        let _connection = self.connections.token();
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            return self.begun_in_time(stream, shutdown).await;
+            return self.serve_tls_h2(stream, shutdown).await;
         }
-        // Pingora looks for HTTP/2 in the first bytes, and waits for them without end.
+        // Pingora looks for HTTP/2 in the first bytes, and waits for them without a timeout.
         let mut first = [0; 24];
-        let peeking = tokio::time::timeout(HEADER_WAIT, stream.try_peek(&mut first));
+        let peeking = tokio::time::timeout(HEADER_TIMEOUT, stream.try_peek(&mut first));
         tokio::select! {
             peeked = peeking => peeked.ok()?.ok()?,
-            () = self.gateway.shared.drain.cancelled() => return None,
+            () = self.app.gateway.drain.cancelled() => return None,
         };
-        self.gateway.process_new(stream, shutdown).await
+        self.app.process_new(stream, shutdown).await
     }
 }
 
-impl Entrance {
-    /// Over TLS the first bytes cannot be looked at, and here too Pingora waits for them without
-    /// end. So the connection ends if no request begins in time.
-    async fn begun_in_time(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let begun = CancellationToken::new();
-        let gateway = Gateway { begun: Some(begun.clone()), ..Gateway::clone(&self.gateway) };
-        let gateway = Arc::new(gateway);
-        let late = async {
-            if tokio::time::timeout(HEADER_WAIT, begun.cancelled()).await.is_ok() {
+impl ConnectionLimiter {
+    /// Over TLS the first bytes cannot be peeked at, and here too Pingora waits for them without a
+    /// timeout. So the connection is closed if no request begins in time.
+    async fn serve_tls_h2(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let first = CancellationToken::new();
+        let app = Arc::new(HttpApp { first_request: Some(first.clone()), ..(*self.app).clone() });
+        let timeout = async {
+            if tokio::time::timeout(HEADER_TIMEOUT, first.cancelled()).await.is_ok() {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
-            stream = gateway.process_new(stream, shutdown) => stream,
-            () = late => None,
+            stream = app.process_new(stream, shutdown) => stream,
+            () = timeout => None,
         }
     }
 }
 
-/// Takes requests, one after the other on each connection.
+/// Serves requests, one after the other on each connection.
 #[derive(Clone)]
-struct Gateway {
-    shared: Arc<Shared>,
+struct HttpApp {
+    gateway: Arc<Gateway>,
     entry: Entry,
     options: HttpServerOptions,
-    /// Cancelled by the first request, if somebody waits for it.
-    begun: Option<CancellationToken>,
+    /// Cancelled by the first request.
+    first_request: Option<CancellationToken>,
 }
 
 #[async_trait]
-impl HttpServerApp for Gateway {
+impl HttpServerApp for HttpApp {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
         _: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        // What a client sends before its answer has come is its next request, not a sign that
-        // it has gone away.
+        // What a client sends before its response is its next request, not a sign that it has
+        // disconnected.
         session.set_pipelining_enabled(true);
         self.next_request(&mut session).await?;
-        if let Some(begun) = &self.begun {
-            begun.cancel();
+        if let Some(first_request) = &self.first_request {
+            first_request.cancel();
         }
-        let _running = self.shared.requests.token();
-        session.set_write_timeout(Some(WRITE_WAIT));
-        if self.shared.drain.is_cancelled() {
+        let _running = self.gateway.requests.token();
+        session.set_write_timeout(Some(WRITE_TIMEOUT));
+        if self.gateway.drain.is_cancelled() {
             session.set_keepalive(None);
         }
-        if !self.shared.serve(&mut session, self.entry).await {
+        if !self.gateway.serve(&mut session, self.entry).await {
             session.shutdown().await;
             return None;
         }
@@ -252,42 +241,38 @@ impl HttpServerApp for Gateway {
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        let header_bytes = u32::try_from(self.shared.limits.header_bytes).unwrap_or(u32::MAX);
+        let header_bytes = u32::try_from(self.gateway.limits.header_bytes).unwrap_or(u32::MAX);
         let mut options = H2Options::new();
         options.max_concurrent_streams(STREAMS_MAX).max_header_list_size(header_bytes);
         Some(options)
     }
 }
 
-impl Gateway {
-    /// Awaits the header of the next request; `None` if there will be none.
+impl HttpApp {
+    /// Reads the header of the next request; `None` if there will be none.
     async fn next_request(&self, session: &mut ServerSession) -> Option<()> {
-        let deadline = clock::now() + HEADER_WAIT;
+        let deadline = clock::now() + HEADER_TIMEOUT;
         let read = tokio::select! {
             biased;
             read = tokio::time::timeout_at(deadline.into(), session.read_request()) => read.ok()?,
-            () = self.shared.drain.cancelled() => return None,
+            () = self.gateway.drain.cancelled() => return None,
         };
         match read {
             Ok(true) => Some(()),
             Ok(false) => None,
             Err(error) => {
                 if *error.etype() == ErrorType::InvalidHTTPHeader {
-                    let _ = refuse_header(session).await;
+                    let rejection =
+                        Rejection::InvalidFraming("its header is not HTTP, or far too large");
+                    let response =
+                        writer::rejection_response(&rejection, &ResponseContext::unknown());
+                    if let Ok((header, body)) = response {
+                        let _ = session.write_error_response(header, body).await;
+                    }
                 }
                 session.shutdown().await;
                 None
             }
         }
     }
-}
-
-/// There is no header to take a dialect or an id from.
-async fn refuse_header(session: &mut ServerSession) -> pingora_core::Result<()> {
-    let (dialect, request_id) = (Dialect::OpenAi, fresh_request_id());
-    let rejection = Rejection::Framing("its header is not HTTP, or far too large");
-    let body = rejection.body(dialect, request_id.to_str().unwrap_or_default());
-    let stamp = Stamp { dialect, request_id, allow_origin: None };
-    let header = writer::json_header(rejection.status(dialect), body.len(), &stamp)?;
-    session.write_error_response(header, body.into()).await
 }

@@ -1,4 +1,4 @@
-//! The gateway's own certificate, which may be replaced while it is used.
+//! The gateway's own certificate, reloaded while in use.
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -13,34 +13,25 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Certificate(Arc<ArcSwap<CertifiedKey>>);
 
-/// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidCertificate {
-    /// Not PEM, or no certificate in it.
-    #[error("the certificate file does not hold certificates in PEM")]
+    #[error("the certificate file contains no certificates in PEM")]
     Chain,
-    /// Not PEM, or no private key in it.
-    #[error("the key file does not hold a private key in PEM")]
+    #[error("the key file contains no private key in PEM")]
     Key,
-    /// Not of a kind that is supported, or of another certificate.
-    #[error("the private key does not fit the certificate")]
+    /// Of an unsupported kind, or of another certificate.
+    #[error("the private key does not match the certificate")]
     Mismatch(#[source] rustls::Error),
 }
 
 impl Certificate {
-    /// Reads a certificate chain and its private key, both in PEM.
-    ///
-    /// # Errors
-    /// [`InvalidCertificate`].
+    /// Parses a certificate chain and its private key, both in PEM.
     pub fn parse(chain_pem: &[u8], key_pem: &[u8]) -> Result<Self, InvalidCertificate> {
         let certified = parse(chain_pem, key_pem)?;
         Ok(Self(Arc::new(ArcSwap::from_pointee(certified))))
     }
 
-    /// Replaces it, if the new one is good; connections that are open keep the old one.
-    ///
-    /// # Errors
-    /// [`InvalidCertificate`].
+    /// Replaces it, if the new one is valid; open connections keep the old one.
     pub fn replace(&self, chain_pem: &[u8], key_pem: &[u8]) -> Result<(), InvalidCertificate> {
         self.0.store(Arc::new(parse(chain_pem, key_pem)?));
         Ok(())

@@ -1,6 +1,6 @@
 use super::*;
 use crate::system_random;
-use llm_contract::{Chain, ModelPattern, document::Owner};
+use llm_contract::{Chain, ModelPattern, Owner};
 use std::{collections::HashSet, sync::Barrier};
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{StoredKeyState, mint, system_random};
-use llm_contract::{Group, ModelPattern, document::Owner};
+use llm_contract::{Group, ModelPattern, Owner};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -1,9 +1,8 @@
-//! The one place that reads the clock. Everything else takes `now` as an argument.
+//! The only reader of the clock. Everything else takes `now` as an argument.
 
 use std::time::Instant;
 
-/// For durations on this machine; never compared with another machine's.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+#[expect(clippy::disallowed_methods, reason = "the only reader of the clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -1,35 +1,34 @@
-//! Fetches the weights of a model onto a volume once, safely.
+//! Downloads the weights of a model onto a volume once, safely.
 //!
 //! ```text
-//! survey ──► lock ──► verify ──► room? ──► fetch ──► publish
-//!   │          └─ waits for the one writer, or finds that it has done the work
-//!   └─ a complete marker of the same weights: nothing to do
+//! volume status ──► lock ──► verify ──► enough space? ──► fetch ──► commit
+//!        │            └─ waits for the one writer, or finds its work done
+//!        └─ a marker of the same weights: nothing to do
 //! ```
 //!
-//! A file appears under its name only whole and verified; the marker appears only after every
-//! file. What a stopped download leaves is resumed by the next one.
+//! A file appears at its path only complete and verified, and the marker only after all files. A
+//! download that was interrupted is resumed by the next one.
 
 mod checksum;
 pub mod cli;
 mod clock;
-mod failure;
+mod error;
 mod fetch;
 mod filter;
 mod folder;
+mod fs;
 mod hub;
 mod lock;
+mod manifest;
 mod name;
+mod output;
 mod part;
 mod progress;
-mod report;
-mod retry;
+mod progress_reporter;
 mod run;
-mod stop;
-mod tally;
 mod volume;
-mod weights;
 
-pub use failure::{Exit, Failure};
-pub use progress::{InvalidProgress, Progress, State};
-pub use report::report;
-pub use run::{Job, run};
+pub use error::{DownloadError, ExitStatus};
+pub use output::report;
+pub use progress::{Progress, State};
+pub use run::{Downloader, run};

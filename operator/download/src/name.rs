@@ -1,24 +1,20 @@
-//! Names from users and from the hub: repositories, revisions, commits and files. All are hostile
-//! until they are parsed.
+//! Names of repositories, revisions, commits and files, validated when they are parsed.
 
 use crate::checksum::Hasher;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path, str::FromStr};
 
-/// A name in a repository id, in bytes: the hub's own limit.
+/// The hub's own limit.
 const REPO_NAME_BYTES_MAX: usize = 96;
-/// A revision, in bytes.
 const REVISION_BYTES_MAX: usize = 255;
-/// The path of a file in a repository, in bytes.
 const PATH_BYTES_MAX: usize = 1024;
-/// One part of a path, in bytes: what file systems allow.
-const PATH_PART_BYTES_MAX: usize = 255;
-/// How many parts a path has.
-const PATH_PARTS_MAX: usize = 32;
+/// The limit of common file systems.
+const COMPONENT_BYTES_MAX: usize = 255;
+const COMPONENTS_MAX: usize = 32;
 /// What our own files on a volume begin with.
 pub(crate) const OURS: &str = ".llm-download";
 
-/// A repository on the hub, `owner/name`, or `name` for a few old ones.
+/// A repository on the hub: `owner/name`, or `name` for a few old ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RepoId(String);
 
@@ -28,23 +24,21 @@ pub(crate) struct Revision(String);
 
 /// The full id of a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub(crate) struct Commit(String);
 
-/// The path of a file in a repository: relative, and never leading out of where it is put.
+/// The path of a file in a repository: relative, and never leading outside.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub(crate) struct FilePath(String);
 
-/// Why a text is no repository id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a repository is `owner/name`, of letters, digits, `-`, `_` and `.`, neither beginning nor \
-     ending with `-` or `.`, each at most {REPO_NAME_BYTES_MAX} long"
+    "a repository is `owner/name`, each of at most {REPO_NAME_BYTES_MAX} letters, digits, `-`, `_` \
+     and `.`, without `-` or `.` at either end"
 )]
 pub(crate) struct InvalidRepoId;
 
-/// Why a text is no revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a revision is a branch, a tag or a commit: printable, without spaces, at most \
@@ -52,40 +46,33 @@ pub(crate) struct InvalidRepoId;
 )]
 pub(crate) struct InvalidRevision;
 
-/// Why a text is no commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a commit is 40 hexadecimal digits in lower case")]
 pub(crate) struct InvalidCommit;
 
-/// Why a text is no path we would write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPath {
-    /// It leads elsewhere, or nowhere.
-    #[error("it is empty, absolute, or has an empty part, `.` or `..`")]
+    #[error("it is empty, absolute, or has an empty component, `.` or `..`")]
     Escapes,
-    /// No terminal should print it.
     #[error("it has a control character")]
     Control,
-    /// No file system would take it.
     #[error(
-        "it is longer than {PATH_BYTES_MAX} bytes, deeper than {PATH_PARTS_MAX} parts, or a part \
-         is longer than {PATH_PART_BYTES_MAX} bytes"
+        "it is longer than {PATH_BYTES_MAX} bytes, has more than {COMPONENTS_MAX} components, or \
+         one of them is longer than {COMPONENT_BYTES_MAX} bytes"
     )]
     TooLong,
-    /// It would overwrite what we need.
-    #[error("it begins with `{OURS}`, which is ours")]
-    Ours,
+    #[error("it begins with `{OURS}`, which is reserved")]
+    Reserved,
 }
 
 impl RepoId {
-    /// The names, to be put in a URL.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
     }
 }
 
 impl Revision {
-    /// What the hub means when nothing is asked for.
+    /// The hub's default.
     pub(crate) const DEFAULT: &str = "main";
 
     pub(crate) fn as_str(&self) -> &str {
@@ -94,9 +81,9 @@ impl Revision {
 }
 
 impl Commit {
-    /// The commit of what has none: the beginning of a digest.
-    pub(crate) fn of(digest: &Hasher) -> Self {
-        Self(digest.digits().chars().take(40).collect())
+    /// The first 40 digits of a digest, for weights without a commit.
+    pub(crate) fn from_digest(digest: &Hasher) -> Self {
+        Self(digest.hex().chars().take(40).collect())
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -109,7 +96,7 @@ impl FilePath {
         &self.0
     }
 
-    pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn components(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
     }
 }
@@ -129,9 +116,9 @@ impl FromStr for RepoId {
 
 fn is_repo_name(name: &str) -> bool {
     let edge = ['-', '.'];
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (1..=REPO_NAME_BYTES_MAX).contains(&name.len())
-        && name.bytes().all(known)
+        && name.bytes().all(allowed)
         && !name.starts_with(edge)
         && !name.ends_with(edge)
 }
@@ -142,7 +129,7 @@ impl FromStr for Revision {
     fn from_str(text: &str) -> Result<Self, InvalidRevision> {
         let fits = (1..=REVISION_BYTES_MAX).contains(&text.len())
             && text.chars().all(|c| !c.is_control() && !c.is_whitespace())
-            && text.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            && text.split('/').all(|component| !matches!(component, "" | "." | ".."));
         if fits { Ok(Self(text.to_owned())) } else { Err(InvalidRevision) }
     }
 }
@@ -164,34 +151,22 @@ impl TryFrom<String> for FilePath {
     type Error = InvalidPath;
 
     fn try_from(text: String) -> Result<Self, InvalidPath> {
-        if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        if text.split('/').any(|component| matches!(component, "" | "." | "..")) {
             return Err(InvalidPath::Escapes);
         }
         if text.chars().any(char::is_control) {
             return Err(InvalidPath::Control);
         }
         if text.len() > PATH_BYTES_MAX
-            || text.split('/').count() > PATH_PARTS_MAX
-            || text.split('/').any(|part| part.len() > PATH_PART_BYTES_MAX)
+            || text.split('/').count() > COMPONENTS_MAX
+            || text.split('/').any(|component| component.len() > COMPONENT_BYTES_MAX)
         {
             return Err(InvalidPath::TooLong);
         }
         if text.starts_with(OURS) {
-            return Err(InvalidPath::Ours);
+            return Err(InvalidPath::Reserved);
         }
         Ok(Self(text))
-    }
-}
-
-impl From<Commit> for String {
-    fn from(commit: Commit) -> Self {
-        commit.0
-    }
-}
-
-impl From<FilePath> for String {
-    fn from(path: FilePath) -> Self {
-        path.0
     }
 }
 
@@ -202,12 +177,6 @@ impl AsRef<Path> for FilePath {
 }
 
 impl fmt::Display for RepoId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -226,8 +195,8 @@ mod tests {
     use std::path::Component;
 
     #[test]
-    fn a_repository_is_named_as_the_hub_names_it() {
-        for (text, is) in [
+    fn a_repository_id_follows_the_rules_of_the_hub() {
+        for (text, valid) in [
             ("Qwen/Qwen3.5-35B-A3B-GPTQ-Int4", true),
             ("gpt2", true),
             ("a/b/c", false),
@@ -239,40 +208,40 @@ mod tests {
             ("a/b?c", false),
             ("", false),
         ] {
-            assert_eq!(text.parse::<RepoId>().is_ok(), is, "{text}");
+            assert_eq!(text.parse::<RepoId>().is_ok(), valid, "{text}");
         }
     }
 
     #[test]
-    fn a_revision_may_have_slashes_and_never_leads_up() {
-        for (text, is) in
+    fn a_revision_may_have_slashes_but_no_parent_folders() {
+        for (text, valid) in
             [("main", true), ("refs/pr/1", true), ("..", false), ("a/../b", false), ("a b", false)]
         {
-            assert_eq!(text.parse::<Revision>().is_ok(), is, "{text}");
+            assert_eq!(text.parse::<Revision>().is_ok(), valid, "{text}");
         }
     }
 
     #[test]
-    fn a_path_that_leads_elsewhere_is_refused() {
-        for (text, why) in [
+    fn a_path_that_leads_outside_is_refused() {
+        for (text, error) in [
             ("../x", InvalidPath::Escapes),
             ("a/../../x", InvalidPath::Escapes),
             ("/etc/passwd", InvalidPath::Escapes),
             ("a//b", InvalidPath::Escapes),
             ("", InvalidPath::Escapes),
             ("a\0b", InvalidPath::Control),
-            (".llm-download.json", InvalidPath::Ours),
-            (".llm-download/lock", InvalidPath::Ours),
+            (".llm-download.json", InvalidPath::Reserved),
+            (".llm-download/lock", InvalidPath::Reserved),
             (&"a".repeat(256), InvalidPath::TooLong),
             (&"a/".repeat(40), InvalidPath::Escapes),
         ] {
-            assert_eq!(FilePath::try_from(text.to_owned()), Err(why), "{text}");
+            assert_eq!(FilePath::try_from(text.to_owned()), Err(error), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn whatever_parses_stays_inside(text in "[./a\\\\\u{0}\u{7f}é-]{0,40}") {
+        fn every_valid_path_stays_inside(text in "[./a\\\\\u{0}\u{7f}é-]{0,40}") {
             if let Ok(path) = FilePath::try_from(text) {
                 let inside = |part| matches!(part, Component::Normal(_));
                 prop_assert!(Path::new(path.as_str()).components().all(inside));

@@ -1,173 +1,139 @@
-//! A file that is not whole yet: its bytes so far, and their checksum so far.
-//!
-//! Everything here blocks, so it runs beside the runtime.
+//! A partial file, and the checksum of its bytes so far. Everything here blocks.
 
 use crate::{
-    Failure, checksum::Hasher, lock::Unfinished, stop::Stop, tally::Tally, weights::Entry,
+    checksum::Hasher,
+    fs::{FsError, is_gone, read_chunks},
+    manifest::FileEntry,
+    progress_reporter::ProgressReporter,
 };
 use bytes::Bytes;
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    path::Path,
+    fs::File,
+    io::{Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
 };
 use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
 
-/// What is read at a time, in bytes.
-const READ_BYTES: usize = 1024 * 1024;
-
-/// A file that is not whole yet.
 pub(crate) struct Part {
     file: File,
-    at: Unfinished,
-    entry: Entry,
+    path: PathBuf,
+    pub(crate) entry: FileEntry,
     hasher: Hasher,
-    bytes: u64,
-    tally: Tally,
+    pub(crate) bytes: u64,
+    /// Whether there were more bytes than the file has. They were not written.
+    pub(crate) overflowed: bool,
+    progress: ProgressReporter,
 }
 
 impl Part {
-    /// Opens what an earlier try left, or begins. In a folder that is only there while we hold
-    /// the lock.
+    /// Opens the partial file of an earlier attempt, or begins one.
     pub(crate) fn open(
-        at: Unfinished,
-        entry: Entry,
-        tally: Tally,
-        stop: &Stop,
-    ) -> Result<Self, Failure> {
-        let mut options = OpenOptions::new();
-        let mut file = match options.read(true).write(true).create(true).open(&at.path) {
-            Err(error) if is_gone(&error) => return Err(Failure::LostLock),
-            opened => opened.map_err(Failure::volume("opening", &at.path))?,
+        path: PathBuf,
+        entry: FileEntry,
+        progress: ProgressReporter,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, FsError> {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = match file {
+            // The folder exists only while we hold the lock.
+            Err(error) if is_gone(&error) => return Err(FsError::LostLock),
+            file => file.map_err(FsError::at("opening", &path))?,
         };
-        let (mut hasher, mut bytes) = (entry.checksum.hasher(entry.size), 0);
-        read(&mut file, &at.path, stop, |chunk| {
-            hasher.update(chunk);
-            bytes += len(chunk);
-            Ok(())
-        })?;
-        tally.add(bytes);
-        let mut part = Self { file, at, entry, hasher, bytes, tally };
+        let mut hasher = entry.checksum.hasher(entry.size);
+        let bytes = hash(&mut file, &path, &mut hasher, shutdown)?;
+        progress.update(|progress| progress.bytes += bytes);
+        let mut part = Self { file, path, entry, hasher, bytes, overflowed: false, progress };
         if part.bytes > part.entry.size {
             part.restart()?;
         }
         Ok(part)
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// What it will have.
-    pub(crate) fn size(&self) -> u64 {
-        self.entry.size
-    }
-
-    pub(crate) fn is_whole(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.bytes == self.entry.size
     }
 
-    /// Whether its bytes are those that were promised.
-    pub(crate) fn is_right(&self) -> bool {
-        self.is_whole() && self.hasher.comes_to(&self.entry.checksum)
+    pub(crate) fn is_verified(&self) -> bool {
+        self.is_complete() && self.hasher.checksum() == self.entry.checksum
     }
 
-    /// Forgets its bytes.
-    pub(crate) fn restart(&mut self) -> Result<(), Failure> {
-        self.file.set_len(0).map_err(Failure::volume("emptying", &self.at.path))?;
-        self.file.rewind().map_err(Failure::volume("emptying", &self.at.path))?;
-        self.tally.take_back(self.bytes);
-        self.bytes = 0;
+    /// Discards all bytes.
+    pub(crate) fn restart(&mut self) -> Result<(), FsError> {
+        self.file.set_len(0).map_err(FsError::at("truncating", &self.path))?;
+        self.file.rewind().map_err(FsError::at("truncating", &self.path))?;
+        self.progress.update(|progress| progress.bytes -= self.bytes);
+        (self.bytes, self.overflowed) = (0, false);
         self.hasher = self.entry.checksum.hasher(self.entry.size);
         Ok(())
     }
 
-    /// Adds bytes; more than the file has are no error here, and are not taken.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<Fits, Failure> {
-        if len(bytes) > self.entry.size - self.bytes {
-            return Ok(Fits::No);
+    fn append(&mut self, bytes: &[u8]) -> Result<(), FsError> {
+        self.overflowed |= len(bytes) > self.entry.size - self.bytes;
+        if !self.overflowed {
+            self.file.write_all(bytes).map_err(FsError::at("writing", &self.path))?;
+            self.hasher.update(bytes);
+            self.bytes += len(bytes);
+            self.progress.update(|progress| progress.bytes += len(bytes));
         }
-        self.file.write_all(bytes).map_err(Failure::volume("writing", &self.at.path))?;
-        self.hasher.update(bytes);
-        self.bytes += len(bytes);
-        self.tally.add(len(bytes));
-        Ok(Fits::Yes)
-    }
-
-    /// Adds what comes until nothing more does.
-    pub(crate) fn absorb(&mut self, mut chunks: Receiver<Bytes>) -> Result<Fits, Failure> {
-        while let Some(chunk) = chunks.blocking_recv() {
-            if self.write(&chunk)? == Fits::No {
-                return Ok(Fits::No);
-            }
-        }
-        Ok(Fits::Yes)
-    }
-
-    /// Adds what another file has from here on.
-    pub(crate) fn copy(&mut self, from: &Path, stop: &Stop) -> Result<Fits, Failure> {
-        let mut source = File::open(from).map_err(Failure::volume("opening", from))?;
-        source.seek(SeekFrom::Start(self.bytes)).map_err(Failure::volume("reading", from))?;
-        let mut fits = Fits::Yes;
-        read(&mut source, from, stop, |bytes| {
-            if fits == Fits::Yes {
-                fits = self.write(bytes)?;
-            }
-            Ok(())
-        })?;
-        Ok(fits)
-    }
-
-    /// Closes it, and sees to it that a loss of power does not lose it.
-    pub(crate) fn finish(self) -> Result<(), Failure> {
-        self.file.sync_all().map_err(Failure::volume("writing", &self.at.path))
-    }
-}
-
-/// Whether bytes belong to the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fits {
-    Yes,
-    No,
-}
-
-/// Whether a file on the volume has the right bytes; and a loss of power will not change it.
-pub(crate) fn is_right(path: &Path, entry: &Entry, stop: &Stop) -> Result<bool, Failure> {
-    let mut file = File::open(path).map_err(Failure::volume("opening", path))?;
-    let mut hasher = entry.checksum.hasher(entry.size);
-    read(&mut file, path, stop, |bytes| {
-        hasher.update(bytes);
         Ok(())
-    })?;
-    if !hasher.comes_to(&entry.checksum) {
+    }
+
+    /// Appends chunks until their sender is dropped, or there are too many.
+    pub(crate) fn append_all(&mut self, mut chunks: Receiver<Bytes>) -> Result<(), FsError> {
+        while let (false, Some(chunk)) = (self.overflowed, chunks.blocking_recv()) {
+            self.append(&chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Appends the rest of another file.
+    pub(crate) fn copy(
+        &mut self,
+        from: &Path,
+        shutdown: &CancellationToken,
+    ) -> Result<(), FsError> {
+        let mut source = File::open(from).map_err(FsError::at("opening", from))?;
+        source.seek(SeekFrom::Start(self.bytes)).map_err(FsError::at("reading", from))?;
+        read_chunks(&mut source, from, shutdown, |bytes| self.append(bytes))
+    }
+
+    /// Makes the bytes survive a power failure.
+    pub(crate) fn sync(self) -> Result<(), FsError> {
+        self.file.sync_all().map_err(FsError::at("writing", &self.path))
+    }
+}
+
+/// Whether a file on the volume has the right bytes, which then survive a power failure.
+pub(crate) fn verify(
+    path: &Path,
+    entry: &FileEntry,
+    shutdown: &CancellationToken,
+) -> Result<bool, FsError> {
+    let mut file = File::open(path).map_err(FsError::at("opening", path))?;
+    let mut hasher = entry.checksum.hasher(entry.size);
+    hash(&mut file, path, &mut hasher, shutdown)?;
+    if hasher.checksum() != entry.checksum {
         return Ok(false);
     }
-    file.sync_all().map_err(Failure::volume("writing", path))?;
+    file.sync_all().map_err(FsError::at("writing", path))?;
     Ok(true)
 }
 
-/// Reads all that is left, unless we are to stop.
-pub(crate) fn read(
+/// Hashes the rest of a file, and returns its length.
+pub(crate) fn hash(
     file: &mut File,
     path: &Path,
-    stop: &Stop,
-    mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        stop.check()?;
-        let count = match file.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            read => read.map_err(Failure::volume("reading", path))?,
-        };
-        each(buffer.get(..count).unwrap_or_default())?;
-    }
-}
-
-/// Whether a path is not there any more, or was on a server that has forgotten it.
-pub(crate) fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+    hasher: &mut Hasher,
+    shutdown: &CancellationToken,
+) -> Result<u64, FsError> {
+    let mut length = 0;
+    read_chunks(file, path, shutdown, |bytes| {
+        hasher.update(bytes);
+        length += len(bytes);
+        Ok(())
+    })?;
+    Ok(length)
 }
 
 fn len(bytes: &[u8]) -> u64 {

@@ -1,258 +1,241 @@
-//! The whole of it: what is wanted, what is there, who writes, and what is missing.
+//! A whole download: what is requested, what is there, who writes, and what is missing.
 
 use crate::{
-    Exit, Failure, State,
-    fetch::{Source, beside},
+    error::{DownloadError, ExitStatus},
+    fetch::{WeightsSource, run_blocking},
     filter::Filter,
     folder,
-    lock::{self, Lock, Terms},
+    fs::{self, FsError, interruptible},
+    hub::RetryPolicy,
+    lock::{self, LockConfig, VolumeLock},
+    manifest::{FileEntry, Manifest, WeightsRequest},
     name::FilePath,
+    output::{chain, note},
     part::{self, Part},
-    retry::Retry,
-    stop::{Cause, Stop},
-    tally::{self, Tally},
+    progress::State,
+    progress_reporter::ProgressReporter,
     volume::Volume,
-    weights::{Entry, Want, Weights},
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
 };
+use tokio_util::sync::CancellationToken;
 
-/// How long a download that is told to stop may take to do so.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
-/// How often the hub is asked again when the weights that it named last are here.
-const RETRIES_WHEN_SERVED: usize = 2;
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Retries of the list of files when complete weights are on the volume.
+const RETRIES_WITH_MARKER: usize = 2;
 
-/// One download, or one copy.
+/// One download, or one copy of a folder.
 #[derive(Debug)]
-pub struct Job {
-    pub(crate) want: Want,
+pub struct Downloader {
+    pub(crate) request: WeightsRequest,
     pub(crate) filter: Filter,
-    pub(crate) source: Source,
+    pub(crate) source: WeightsSource,
     pub(crate) volume: Volume,
-    /// How many files at a time.
+    /// Files at a time.
     pub(crate) workers: usize,
-    pub(crate) retry: Retry,
-    pub(crate) terms: Terms,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) lock: LockConfig,
+    pub(crate) progress: ProgressReporter,
+    pub(crate) shutdown: CancellationToken,
 }
 
-/// What a look at the volume and the hub says.
-enum Survey {
-    Here(Weights),
-    Missing(Weights),
+/// Whether the volume holds what is requested.
+enum VolumeStatus {
+    Complete(Manifest),
+    Incomplete(Manifest),
 }
 
-/// Brings the weights, until it is done, has failed or is told to stop by a signal.
-///
-/// # Errors
-/// [`Failure`].
-pub async fn run(job: Job) -> Result<(), Failure> {
-    let stop = Stop::default();
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Start)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Start)?;
-    let tally = Tally::default();
-    let (runtime, count, ending) = (Handle::current(), tally.clone(), stop.clone());
-    // Beside the rest, because a volume that hangs must not keep us from stopping.
-    let mut work = pin!(beside(move || runtime.block_on(job.run(&count, &ending))));
+/// Runs a download until it is done, fails, or is stopped by a signal.
+pub async fn run(downloader: Downloader) -> Result<(), DownloadError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(DownloadError::Start)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DownloadError::Start)?;
+    let (progress, shutdown) = (downloader.progress.clone(), downloader.shutdown.clone());
+    let runtime = Handle::current();
+    // On a thread of its own, where it may block: a volume that hangs must not delay a shutdown.
+    let mut work = pin!(run_blocking(move || runtime.block_on(downloader.run())));
     tokio::select! {
         done = &mut work => {
-            tally.print();
+            progress.print();
             return done;
         }
-        never = tally.print_on() => match never {},
+        never = progress.print_periodically() => match never {},
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    stop.because(Cause::Signal);
-    tokio::time::timeout(STOP_WITHIN, work).await.unwrap_or(Err(Failure::Stopped))
+    shutdown.cancel();
+    let done = tokio::time::timeout(SHUTDOWN_TIMEOUT, work).await;
+    done.unwrap_or(Err(FsError::Interrupted.into()))
 }
 
-impl Job {
-    async fn run(&self, tally: &Tally, stop: &Stop) -> Result<(), Failure> {
-        let weights = match self.survey(stop).await? {
-            Survey::Here(weights) => weights,
-            Survey::Missing(weights) => self.take_turns(weights, tally, stop).await?,
+impl Downloader {
+    async fn run(&self) -> Result<(), DownloadError> {
+        let manifest = match self.volume_status().await? {
+            VolumeStatus::Complete(manifest) => manifest,
+            VolumeStatus::Incomplete(manifest) => self.with_lock(manifest).await?,
         };
-        tally.done(&weights);
+        self.progress.finish(&manifest);
         Ok(())
     }
 
-    /// Brings the weights when it is our turn, unless another process has by then.
-    async fn take_turns(
-        &self,
-        weights: Weights,
-        tally: &Tally,
-        stop: &Stop,
-    ) -> Result<Weights, Failure> {
-        tally.begin(&weights, State::Waiting);
-        let served = || self.serves(&weights);
-        let lock = lock::acquire(&self.volume.root, self.terms, stop, served).await?;
-        let Some(lock) = lock.map(Arc::new) else { return Ok(weights) };
-        let written = self.write(&lock, weights, tally, stop).await;
-        match (&written, Arc::into_inner(lock)) {
-            (Err(Failure::LostLock), _) | (_, None) => {}
-            (_, Some(lock)) => {
-                let released = lock.release();
-                if written.is_ok() {
-                    released?;
-                }
-            }
+    /// Completes the weights under the lock, unless another process does meanwhile.
+    async fn with_lock(&self, manifest: Manifest) -> Result<Manifest, DownloadError> {
+        self.progress.begin(&manifest, State::Waiting);
+        let is_complete = || self.is_complete(&manifest);
+        let lock = lock::acquire(&self.volume.root, self.lock, &self.shutdown, is_complete).await?;
+        let Some(lock) = lock else { return Ok(manifest) };
+        let written = self.write(&lock, manifest).await;
+        if written.is_err() {
+            // Losing the lock is the cause of other errors, never the other way round.
+            lock.check()?;
         }
-        written
+        let released = lock.release();
+        let manifest = written?;
+        released?;
+        Ok(manifest)
     }
 
-    /// What the hub has, and whether it is here. When the hub does not say, the last good
-    /// weights of the same name are good enough.
-    async fn survey(&self, stop: &Stop) -> Result<Survey, Failure> {
-        let Some(marker) = self.volume.marker().filter(|marker| self.want.is_met_by(marker)) else {
-            return self.list(self.retry, stop).await.map(Survey::Missing);
+    /// Compares source and volume. If the source fails, complete weights of the same name will do.
+    async fn volume_status(&self) -> Result<VolumeStatus, DownloadError> {
+        let Some(marker) = self.marker() else {
+            return self.manifest(self.retry).await.map(VolumeStatus::Incomplete);
         };
-        if self.want.is_at(&marker.commit) {
-            return Ok(Survey::Here(marker));
+        if self.request.pins(&marker.commit) {
+            return Ok(VolumeStatus::Complete(marker));
         }
-        let times = self.retry.times.min(RETRIES_WHEN_SERVED);
-        match self.list(Retry { times, ..self.retry }, stop).await {
-            Ok(weights) if weights.commit == marker.commit => Ok(Survey::Here(marker)),
-            Ok(weights) => Ok(Survey::Missing(weights)),
-            Err(failure) if matches!(failure.exit(), Exit::Refused | Exit::Unavailable) => {
-                tally::note(format_args!(
-                    "warning: {}; going on with commit {}, which is on the volume",
-                    crate::report::chain(&failure),
-                    marker.commit
-                ));
-                Ok(Survey::Here(marker))
+        let retries = self.retry.retries.min(RETRIES_WITH_MARKER);
+        match self.manifest(RetryPolicy { retries, ..self.retry }).await {
+            Ok(manifest) if manifest.commit == marker.commit => Ok(VolumeStatus::Complete(marker)),
+            Ok(manifest) => Ok(VolumeStatus::Incomplete(manifest)),
+            Err(error)
+                if matches!(error.exit_status(), ExitStatus::Refused | ExitStatus::Unavailable) =>
+            {
+                let (error, commit) = (chain(&error), marker.commit.as_str());
+                note(format_args!("warning: {error}; using commit {commit} on the volume"));
+                Ok(VolumeStatus::Complete(marker))
             }
-            Err(failure) => Err(failure),
+            Err(error) => Err(error),
         }
     }
 
-    async fn list(&self, retry: Retry, stop: &Stop) -> Result<Weights, Failure> {
+    /// What the source has now.
+    async fn manifest(&self, retry: RetryPolicy) -> Result<Manifest, DownloadError> {
         match &self.source {
-            Source::Hub(hub) => hub.weights(&self.want, &self.filter, retry, stop).await,
-            Source::Folder(folder) => {
-                let (folder, want, stop) = (folder.clone(), self.want.clone(), stop.clone());
-                beside(move || folder::weights(&folder, &want, &stop)).await
+            WeightsSource::Hub(hub) => {
+                let manifest = hub.manifest(&self.request, &self.filter, retry);
+                Ok(interruptible(&self.shutdown, manifest).await??)
+            }
+            WeightsSource::Folder(folder) => {
+                folder::manifest(folder, &self.request, &self.shutdown)
             }
         }
+    }
+
+    /// The marker of complete weights that match the request.
+    fn marker(&self) -> Option<Manifest> {
+        self.volume.marker().filter(|marker| self.request.matches(marker))
     }
 
     /// Whether exactly these weights are complete.
-    fn serves(&self, weights: &Weights) -> bool {
-        self.volume
-            .marker()
-            .is_some_and(|marker| self.want.is_met_by(&marker) && marker.commit == weights.commit)
+    fn is_complete(&self, manifest: &Manifest) -> bool {
+        self.marker().is_some_and(|marker| marker.commit == manifest.commit)
     }
 
     /// Completes the weights, as the only writer.
     async fn write(
         &self,
-        lock: &Arc<Lock>,
-        weights: Weights,
-        tally: &Tally,
-        stop: &Stop,
-    ) -> Result<Weights, Failure> {
-        let (ours, ending) = (Arc::clone(lock), stop.clone());
-        beside(move || ours.fence(&ending)).await?;
-        // Another process may have brought them and given the lock back since we looked last.
-        if self.serves(&weights) {
-            return Ok(weights);
+        lock: &VolumeLock,
+        mut manifest: Manifest,
+    ) -> Result<Manifest, DownloadError> {
+        lock.fence(&self.shutdown)?;
+        // Another process may have completed them and released the lock in the meantime.
+        if self.is_complete(&manifest) {
+            return Ok(manifest);
         }
-        let weights = if lock.waited {
-            // What the hub named before may be older than what the other process has brought.
-            match self.survey(stop).await? {
-                Survey::Here(weights) => return Ok(weights),
-                Survey::Missing(weights) => weights,
-            }
-        } else {
-            weights
-        };
-        tally.begin(&weights, State::Verifying);
-        let here = self.verify(&weights, tally, stop).await?;
-        let missing = || weights.files.iter().filter(|(path, _)| !here.contains(*path));
+        if lock.waited {
+            // Or it has completed a newer commit than the one the hub named before.
+            manifest = match self.volume_status().await? {
+                VolumeStatus::Complete(manifest) => return Ok(manifest),
+                VolumeStatus::Incomplete(manifest) => manifest,
+            };
+        }
+        self.progress.begin(&manifest, State::Verifying);
+        let verified = self.verify(&manifest).await?;
+        let missing = || manifest.files.iter().filter(|(path, _)| !verified.contains(*path));
         let parts: BTreeSet<_> = missing().map(|(path, entry)| entry.part_name(path)).collect();
-        lock.keep_parts(|name| parts.contains(name))?;
-        self.volume.retire(lock, &weights)?;
-        let begun: u64 = parts.iter().map(|part| lock.part_bytes(part)).sum();
+        lock.retain_parts(|name| parts.contains(name))?;
+        self.volume.begin(lock, &manifest)?;
+        let partial: u64 = parts.iter().filter_map(|part| fs::size(&lock.part_path(part))).sum();
         let bytes: u64 = missing().map(|(_, entry)| entry.size).sum();
-        self.volume.make_room(lock, bytes.saturating_sub(begun), |path| here.contains(path))?;
-        tally.state(State::Downloading);
-        self.bring_all(lock, &weights, missing(), tally, stop).await?;
-        let (volume, ours, concluded) = (self.volume.clone(), Arc::clone(lock), weights.clone());
-        beside(move || volume.conclude(&ours, &concluded)).await?;
-        Ok(weights)
+        let bytes = bytes.saturating_sub(partial);
+        self.volume.reserve_space(lock, bytes, |path| verified.contains(path))?;
+        self.progress.update(|progress| progress.state = State::Downloading);
+        self.fetch_all(lock, &manifest, missing()).await?;
+        self.volume.commit(lock, &manifest)?;
+        Ok(manifest)
     }
 
-    /// Which files are here already. Those that the last marker vouches for are not read again.
-    async fn verify(
-        &self,
-        weights: &Weights,
-        tally: &Tally,
-        stop: &Stop,
-    ) -> Result<BTreeSet<FilePath>, Failure> {
+    /// The files that are already there. Those that the marker lists are not read again.
+    async fn verify(&self, manifest: &Manifest) -> Result<BTreeSet<FilePath>, DownloadError> {
         let marker = self.volume.marker();
-        let vouched = |path: &FilePath, entry: &Entry| {
-            marker.as_ref().is_some_and(|marker| marker.files.get(path) == Some(entry))
-        };
-        let found = weights.files.iter().filter(|(path, entry)| self.volume.has(path, entry));
-        let checked = stream::iter(found).map(async |(path, entry)| {
-            let (at, wanted, stop) = (self.volume.file(path), *entry, stop.clone());
-            let right =
-                vouched(path, entry) || beside(move || part::is_right(&at, &wanted, &stop)).await?;
-            if right {
-                tally.add(entry.size);
-                tally.one_file();
+        let marker = marker.as_ref();
+        let found = manifest.files.iter().filter(|(path, entry)| self.volume.has(path, entry.size));
+        let verified = stream::iter(found).map(async |(path, entry)| {
+            let (file, expected, shutdown) =
+                (self.volume.file(path), entry.clone(), self.shutdown.clone());
+            let is_verified = marker.is_some_and(|marker| marker.files.get(path) == Some(entry))
+                || run_blocking(move || part::verify(&file, &expected, &shutdown)).await?;
+            if is_verified {
+                self.progress.update(|progress| {
+                    progress.bytes += entry.size;
+                    progress.files += 1;
+                });
             }
-            Ok::<_, Failure>(right.then(|| path.clone()))
+            Ok::<_, DownloadError>(is_verified.then(|| path.clone()))
         });
-        let checked = checked.buffer_unordered(self.workers);
-        checked.try_filter_map(async |path| Ok(path)).try_collect().await
+        let verified = verified.buffer_unordered(self.workers);
+        verified.try_filter_map(async |path| Ok(path)).try_collect().await
     }
 
-    /// Brings all files that are missing. When one cannot be had, the others stop where they are.
-    async fn bring_all<'a>(
+    /// Fetches the missing files. When one fails, the others stop and keep their bytes. No file is
+    /// written to any more when this returns.
+    async fn fetch_all<'a>(
         &self,
-        lock: &Arc<Lock>,
-        weights: &Weights,
-        missing: impl Iterator<Item = (&'a FilePath, &'a Entry)>,
-        tally: &Tally,
-        stop: &Stop,
-    ) -> Result<(), Failure> {
-        let stop = stop.child();
-        let bring = |(path, entry)| self.bring(lock, weights, (path, entry), tally, &stop);
-        let mut brought = pin!(stream::iter(missing.map(bring)).buffer_unordered(self.workers));
-        let mut outcome = Ok(());
-        while let Some(file) = brought.next().await {
-            if file.is_err() && outcome.is_ok() {
-                outcome = file;
-                stop.cut();
+        lock: &VolumeLock,
+        manifest: &Manifest,
+        missing: impl Iterator<Item = (&'a FilePath, &'a FileEntry)>,
+    ) -> Result<(), DownloadError> {
+        let shutdown = self.shutdown.child_token();
+        let fetch = |(path, entry)| self.fetch(lock, manifest, (path, entry), &shutdown);
+        let mut fetched = pin!(stream::iter(missing.map(fetch)).buffer_unordered(self.workers));
+        let mut result = Ok(());
+        while let Some(file) = fetched.next().await {
+            if file.is_err() && result.is_ok() {
+                result = file;
+                shutdown.cancel();
             }
         }
-        outcome
+        result
     }
 
-    async fn bring(
+    async fn fetch(
         &self,
-        lock: &Arc<Lock>,
-        weights: &Weights,
-        (path, entry): (&FilePath, &Entry),
-        tally: &Tally,
-        stop: &Stop,
-    ) -> Result<(), Failure> {
+        lock: &VolumeLock,
+        manifest: &Manifest,
+        (path, entry): (&FilePath, &FileEntry),
+        shutdown: &CancellationToken,
+    ) -> Result<(), DownloadError> {
         let name = entry.part_name(path);
-        let (at, entry, count, ending) =
-            (lock.unfinished(&name), *entry, tally.clone(), stop.clone());
-        let part = beside(move || Part::open(at, entry, count, &ending)).await?;
-        let part = self.source.complete(&weights.commit, path, part, self.retry, stop).await?;
-        let (volume, lock, path) = (self.volume.clone(), Arc::clone(lock), path.clone());
-        beside(move || {
-            part.finish()?;
-            volume.place(&lock, &name, &path)
-        })
-        .await?;
-        tally.one_file();
+        let (file, entry, progress, cancelled) =
+            (lock.part_path(&name), entry.clone(), self.progress.clone(), shutdown.clone());
+        let part = run_blocking(move || Part::open(file, entry, progress, &cancelled)).await?;
+        let part = self.source.complete(&manifest.commit, path, part, self.retry, shutdown).await?;
+        run_blocking(move || part.sync()).await?;
+        self.volume.publish(lock, &name, path)?;
+        self.progress.update(|progress| progress.files += 1);
         Ok(())
     }
 }

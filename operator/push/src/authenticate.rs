@@ -1,36 +1,32 @@
-//! Who connects: whoever serves the push says whose a token is.
+//! Authentication of proxies, implemented by the program that serves the push.
 
 use jiff::Timestamp;
 use llm_contract::Secret;
 use std::sync::Arc;
 
-/// Says whose a token is; in a cluster, by asking the API server.
+/// Authenticates tokens; in a cluster, with a `TokenReview`.
 #[tonic::async_trait]
 pub trait Authenticate: Send + Sync + 'static {
-    /// Whose the token is, if they may follow.
-    async fn authenticate(&self, token: &Secret) -> Result<Peer, Denied>;
+    async fn authenticate(&self, token: &Secret) -> Result<Peer, AuthenticateError>;
 }
 
-/// Who may follow.
+/// An authenticated client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Whose the token is.
-    pub who: Who,
-    /// When the token no longer counts; the stream ends then.
+    pub identity: PeerIdentity,
+    /// Of the token; the stream ends then.
     pub expires_at: Timestamp,
 }
 
-/// Whose a token is, by a name for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// One proxy's and no other's: it goes by this name, whatever it calls itself.
+pub enum PeerIdentity {
+    /// One proxy, under this name whatever it calls itself.
     Proxy(Arc<str>),
-    /// An account's, which several proxies may share: each goes by what it calls itself.
+    /// An account that several proxies may share, each under the name it calls itself.
     Account(Arc<str>),
 }
 
-impl Who {
-    /// The name.
+impl PeerIdentity {
     pub fn name(&self) -> &Arc<str> {
         match self {
             Self::Proxy(name) | Self::Account(name) => name,
@@ -38,49 +34,37 @@ impl Who {
     }
 }
 
-/// Why somebody may not follow. Reasons are for people, and go to whoever presented the token.
+/// Why a stream is refused. The client is sent the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// Nobody's token, an expired one, or one for another audience.
+pub enum AuthenticateError {
     #[error("the token is not accepted: {reason}")]
-    Unauthenticated {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Somebody else's.
+    Unauthenticated { reason: String },
     #[error("{reason}")]
-    Forbidden {
-        /// Who it is, and who may.
-        reason: String,
-    },
-    /// It cannot be said now.
+    Forbidden { reason: String },
     #[error("the token cannot be checked: {reason}; connect again later")]
-    Unavailable {
-        /// What failed.
-        reason: String,
-    },
+    Unavailable { reason: String },
 }
 
-impl From<Denied> for tonic::Status {
-    fn from(denied: Denied) -> Self {
-        let message = denied.to_string();
-        match denied {
-            Denied::Unauthenticated { .. } => Self::unauthenticated(message),
-            Denied::Forbidden { .. } => Self::permission_denied(message),
-            Denied::Unavailable { .. } => Self::unavailable(message),
+impl From<AuthenticateError> for tonic::Status {
+    fn from(error: AuthenticateError) -> Self {
+        let message = error.to_string();
+        match error {
+            AuthenticateError::Unauthenticated { .. } => Self::unauthenticated(message),
+            AuthenticateError::Forbidden { .. } => Self::permission_denied(message),
+            AuthenticateError::Unavailable { .. } => Self::unavailable(message),
         }
     }
 }
 
-/// The token of a request.
-pub(crate) fn bearer(header: Option<&str>) -> Result<Secret, Denied> {
-    const NONE: &str = "none was sent; `authorization: Bearer TOKEN` is wanted";
+/// Parses an `authorization` header.
+pub(crate) fn bearer(header: Option<&str>) -> Result<Secret, AuthenticateError> {
+    const MISSING: &str = "none was sent; `authorization: Bearer TOKEN` is required";
     let token = header.and_then(|header| {
         let (scheme, token) = header.split_once(' ')?;
         let token = token.trim();
         (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| Secret::new(token))
     });
-    token.ok_or_else(|| Denied::Unauthenticated { reason: NONE.to_owned() })
+    token.ok_or_else(|| AuthenticateError::Unauthenticated { reason: MISSING.to_owned() })
 }
 
 #[cfg(test)]
@@ -88,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scheme_is_read_without_regard_to_case() {
+    fn the_scheme_is_case_insensitive() {
         for (header, token) in [
             (Some("Bearer t1"), Some("t1")),
             (Some("bearer t1"), Some("t1")),

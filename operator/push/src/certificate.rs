@@ -1,6 +1,6 @@
-//! The certificate that is served, which may be replaced while it is.
+//! The serving certificate, replaceable at runtime.
 
-use crate::authority::{Authority, set_life};
+use crate::authority::{Authority, set_validity};
 use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
@@ -15,43 +15,37 @@ use rustls::{
 };
 use std::sync::Arc;
 
-/// How long a serving certificate is valid. It never leaves the process that made it.
-const LIFE: SignedDuration = SignedDuration::from_hours(24);
+/// Short-lived: the key never leaves the process that created it.
+const VALIDITY: SignedDuration = SignedDuration::from_hours(24);
 
-/// The certificate in use.
 #[derive(Clone, Debug)]
 pub struct Certificate(Arc<ArcSwap<CertifiedKey>>);
 
-/// A serving certificate and its private key.
 #[derive(Debug)]
-pub struct Issued {
+pub struct IssuedCertificate {
     certified: Arc<CertifiedKey>,
-    /// When another should be made: at two thirds of its life, or when the authority is another.
+    /// At two thirds of its validity.
     pub renew_at: Timestamp,
 }
 
-/// Why a certificate could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum NotIssued {
-    /// See the source; most likely a name that DNS could not have.
-    #[error("making a certificate")]
-    Make(#[from] rcgen::Error),
-    /// See the source.
-    #[error("using the certificate's key")]
+pub enum IssueError {
+    /// Most likely an invalid DNS name.
+    #[error("signing a certificate")]
+    Sign(#[from] rcgen::Error),
+    #[error("loading the certificate's key")]
     Key(#[from] rustls::Error),
-    /// There is nothing it would be valid for.
     #[error("a serving certificate needs a DNS name")]
     NoName,
 }
 
 impl Certificate {
-    /// Serves this one first.
-    pub fn new(issued: Issued) -> Self {
+    pub fn new(issued: IssuedCertificate) -> Self {
         Self(Arc::new(ArcSwap::new(issued.certified)))
     }
 
-    /// Serves another from now on; connections that are open keep the old one.
-    pub fn replace(&self, issued: Issued) {
+    /// Open connections keep the old certificate.
+    pub fn replace(&self, issued: IssuedCertificate) {
         self.0.store(issued.certified);
     }
 }
@@ -63,13 +57,10 @@ impl ResolvesServerCert for Certificate {
 }
 
 impl Authority {
-    /// Makes a serving certificate for these DNS names.
-    ///
-    /// # Errors
-    /// [`NotIssued`].
-    pub fn issue(&self, names: &[String], now: Timestamp) -> Result<Issued, NotIssued> {
+    /// Issues a serving certificate for DNS names.
+    pub fn issue(&self, names: &[String], now: Timestamp) -> Result<IssuedCertificate, IssueError> {
         if names.is_empty() {
-            return Err(NotIssued::NoName);
+            return Err(IssueError::NoName);
         }
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name = DistinguishedName::new();
@@ -77,12 +68,12 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        set_life(&mut params, now, LIFE);
+        set_validity(&mut params, now, VALIDITY);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let certificate = params.signed_by(&key, &self.issuer()?)?;
         let chain = vec![certificate.der().clone()];
         let key = any_ecdsa_type(&PrivateKeyDer::Pkcs8(key.into()))?;
         let certified = Arc::new(CertifiedKey::new(chain, key));
-        Ok(Issued { certified, renew_at: now + LIFE * 2 / 3 })
+        Ok(IssuedCertificate { certified, renew_at: now + VALIDITY * 2 / 3 })
     }
 }

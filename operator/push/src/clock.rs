@@ -1,15 +1,13 @@
-//! The one place that reads the clock. Everything else takes `now` as an argument.
+//! The only place that reads the clock.
 
 use jiff::Timestamp;
 use std::time::Instant;
 
-/// For durations.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// For what people and documents call time.
 pub(crate) fn wall() -> Timestamp {
     Timestamp::now()
 }

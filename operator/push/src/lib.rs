@@ -1,14 +1,13 @@
-//! Brings the operator's route table to the proxies, and knows what each has in force.
+//! Pushes the operator's route table to the proxies, and tracks what each has applied.
 //!
-//! [`Table`] holds what is compiled now and the names of what changed lately, so that a follower
-//! is sent what changed since the table it has, however many changes that were. [`Push`] serves
-//! it to proxies; [`Proxies`] knows what they answered. [`Authority`] makes the certificates with
-//! which it is served. Nothing here knows Kubernetes: whoever compiles the table publishes it, and
-//! an [`Authenticate`] says whose a token is.
+//! [`DocumentStore`] holds the compiled table and a log of its changes; a subscriber is sent what
+//! changed since the table it has. [`Push`] serves it over gRPC, [`ProxyRegistry`] holds what the
+//! proxies report, and [`Authority`] issues the serving certificate. Nothing here knows Kubernetes:
+//! the operator publishes the table, and an [`Authenticate`] verifies tokens.
 //!
 //! ```no_run
 //! use jiff::Timestamp;
-//! use llm_push::{Authenticate, Authority, Certificate, Limits, Push, Step, decide};
+//! use llm_push::{Authenticate, Authority, Certificate, Push, PushLimits, RotationStep, next_step};
 //!
 //! # async fn run(
 //! #     tokens: impl Authenticate,
@@ -16,14 +15,11 @@
 //! #     instant: std::time::Instant,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let (stored, now) = (None, Timestamp::now());
-//! let authority = match decide(stored.as_ref(), now) {
-//!     step @ (Step::Make | Step::Prepare | Step::Promote | Step::Retire) => {
-//!         Authority::after(stored, step, now)? // and is stored before it is used
-//!     }
-//!     Step::Keep { .. } => unreachable!("nothing is stored"),
-//! };
+//! let step = next_step(stored.as_ref(), now);
+//! assert_eq!(step, RotationStep::Create);
+//! let authority = Authority::advance(stored, step, now)?; // and is stored before it is used
 //! let certificate = Certificate::new(authority.issue(&["llm-operator.llm.svc".into()], now)?);
-//! let push = Push::new(tokens, Limits::default());
+//! let push = Push::new(tokens, PushLimits::default());
 //! push.table().publish(compiled, instant);
 //! let listener = tokio::net::TcpListener::bind("[::]:8443").await?;
 //! push.serve(listener, certificate, Default::default()).await?;
@@ -31,28 +27,34 @@
 //! # }
 //! ```
 
+mod ack;
 mod authenticate;
 mod authority;
 mod certificate;
 mod clock;
-mod course;
-mod held_back;
-mod in_force;
+mod connection;
+mod key_usage;
 mod limits;
-mod numbers;
-mod proxies;
+mod open_streams;
+mod oversized;
+mod preauth_limit;
+mod proxy_state;
+mod proxy_status;
+mod registry;
 mod server;
 mod session;
-mod strangers;
-mod table;
-mod uses;
+mod state;
+mod stats;
+mod store;
 
-pub use authenticate::{Authenticate, Denied, Peer, Who};
-pub use authority::{Authority, InvalidAuthority, Step, decide};
-pub use certificate::{Certificate, Issued, NotIssued};
-pub use limits::Limits;
-pub use numbers::{Lag, Numbers};
-pub use proxies::{Changed, Programmed, Proxies, ProxyStatus, RefusedBy};
+pub use authenticate::{Authenticate, AuthenticateError, Peer, PeerIdentity};
+pub use authority::{Authority, InvalidAuthority, RotationStep, next_step};
+pub use certificate::{Certificate, IssueError, IssuedCertificate};
+pub use key_usage::KeyUsage;
+pub use limits::PushLimits;
+pub use oversized::TooLarge;
+pub use proxy_status::{ChangedDocuments, Programmed, ProxyStatus, RejectedBy};
+pub use registry::ProxyRegistry;
 pub use server::Push;
-pub use table::{Delta, Published, Table, TooLarge};
-pub use uses::Uses;
+pub use stats::Stats;
+pub use store::{Delta, DocumentStore, PublishOutcome};

@@ -1,190 +1,193 @@
-//! One stream, from its first message to its end.
+//! One authenticated stream of a proxy.
 
 use crate::{
-    authenticate::Peer,
-    clock,
-    course::Course,
-    in_force::Report,
-    proxies::Place,
-    server::{Open, Shared},
-    table::Delta,
+    ack::AckTracker, authenticate::Peer, clock, open_streams::OpenStream, proxy_state::ProxyReport,
+    registry::Registration, state::PushState, stats::count, store::Delta,
 };
 use llm_contract::{
-    Table,
+    Chain, Table,
     push::{Change, Digest, UpdateChunks, wire},
 };
 use prost::Message as _;
-use std::{sync::Arc, time::Instant};
+use std::{error::Error, sync::Arc, time::Instant};
 use tokio::{
     sync::{mpsc, watch},
     time::{sleep, sleep_until, timeout, timeout_at},
 };
 use tonic::{Status, Streaming};
 
-/// Of a proxy's name and of its version.
+/// The longest name of a Kubernetes object.
 const NAME_BYTES_MAX: usize = 253;
 
 pub(crate) struct Session {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) state: Arc<PushState>,
     pub(crate) peer: Peer,
     pub(crate) reports: Streaming<wire::Report>,
     pub(crate) updates: mpsc::Sender<Result<wire::Update, Status>>,
-    /// Keeps the connection from being idle.
-    pub(crate) _open: Open,
+    /// Keeps the connection open.
+    pub(crate) _open: OpenStream,
 }
 
 impl Session {
-    /// Runs until the stream ends, and says why unless that is the peer's own doing.
+    /// Runs until the stream ends, and sends the reason unless the proxy ended it.
     pub(crate) async fn run(mut self) {
-        let begin_wait = self.shared.limits.begin_wait;
+        let state = Arc::clone(&self.state);
         let left = self.peer.expires_at.duration_since(clock::wall());
-        let age = self.shared.limits.stream_age.min(left.try_into().unwrap_or_default());
-        let shared = Arc::clone(&self.shared);
+        let age_max = state.limits.stream_age_max.min(left.try_into().unwrap_or_default());
         let ended = tokio::select! {
             ended = self.serve() => ended,
-            // The proxy comes back with a new token, and lacks nothing then.
-            () = sleep(age) => Ok(()),
-            () = shared.stopping.cancelled() => {
+            // The proxy reconnects with a new token and continues from its digest.
+            () = sleep(age_max) => Ok(()),
+            () = state.stopping.cancelled() => {
                 Err(Status::unavailable("this replica stops; follow another"))
             }
         };
         if let Err(status) = ended {
-            self.shared.numbers.stream_failed();
-            tracing::debug!(peer = %self.peer.who.name(), status = status.message(), "stream ended");
-            // If it cannot be told, the stream ends all the same.
-            let _ = timeout(begin_wait, self.updates.send(Err(status))).await;
+            state.stats.streams_failed.inc();
+            let peer = self.peer.identity.name();
+            tracing::debug!(%peer, status = status.message(), "stream ended");
+            let _ = timeout(state.limits.handshake_timeout, self.updates.send(Err(status))).await;
         }
     }
 
     async fn serve(&mut self) -> Result<(), Status> {
-        let Some(hello) = self.hello().await? else {
+        let Some(hello) = self.receive_hello().await? else {
             return Ok(());
         };
         let digest = Digest::parse(&hello.digest).map_err(|error| invalid(&error))?;
-        let joined = self.shared.proxies.join(&self.peer.who, &hello);
-        let place = joined.map_err(|full| Status::resource_exhausted(full.to_string()))?;
-        let (proxy, version) = (place.name(), &*hello.version);
-        tracing::info!(proxy, version, peer = %self.peer.who.name(), follows = hello.follow, "joined");
+        let registered = self.state.proxies.register(&self.peer.identity, &hello);
+        let registration =
+            registered.map_err(|full| Status::resource_exhausted(full.to_string()))?;
+        let (proxy, version, follows) = (registration.name(), &*hello.version, hello.follow);
+        let peer = self.peer.identity.name();
+        tracing::info!(proxy, version, %peer, follows, "proxy connected");
         let ended = tokio::select! {
-            ended = self.exchange(&place, hello.follow, digest) => ended,
-            () = place.replaced.cancelled() => {
-                Err(Status::aborted(format!("another stream of proxy {} began", place.name())))
+            ended = self.sync(&registration, follows, digest) => ended,
+            () = registration.superseded.cancelled() => {
+                Err(Status::aborted(format!("another stream of proxy {proxy} began")))
             }
         };
-        tracing::info!(proxy = place.name(), "left");
+        tracing::info!(proxy, "proxy disconnected");
         ended
     }
 
     /// The first message; `None` if the stream ends before.
-    async fn hello(&mut self) -> Result<Option<wire::Hello>, Status> {
-        let wait = self.shared.limits.begin_wait;
+    async fn receive_hello(&mut self) -> Result<Option<wire::Hello>, Status> {
+        let wait = self.state.limits.handshake_timeout;
         let first = timeout(wait, self.reports.message()).await.map_err(|_elapsed| {
-            Status::deadline_exceeded(format!("no `hello` came within {wait:?}"))
+            Status::deadline_exceeded(format!("no `hello` arrived within {wait:?}"))
         })?;
         let Some(first) = first? else { return Ok(None) };
         let Some(wire::report::Report::Hello(hello)) = first.report else {
             return Err(Status::invalid_argument("the first message of a stream is a `hello`"));
         };
-        check(hello).map(Some)
+        validate(hello).map(Some)
     }
 
-    /// Sends what the proxy lacks, and takes what it reports.
-    async fn exchange(
+    /// Sends updates to a subscriber, and processes reports.
+    async fn sync(
         &mut self,
-        place: &Place,
+        registration: &Registration,
         follows: bool,
         digest: Option<Digest>,
     ) -> Result<(), Status> {
-        let shared = Arc::clone(&self.shared);
-        let (table, limits) = (&shared.table, &shared.limits);
+        let state = Arc::clone(&self.state);
+        let (table, limits) = (&state.table, &state.limits);
         let mut published = table.watch();
-        let mut course = Course::new(digest, clock::now());
+        let mut acks = AckTracker::new(digest, clock::now());
         let mut chunks: Option<UpdateChunks> = None;
         let mut read_at = clock::now();
         loop {
-            let (in_force, sent) = (course.in_force, course.sent());
-            let may_begin = follows && sent.is_none() && chunks.is_none();
-            let word_at = course.since + limits.word_interval;
-            let answer_at = sent.unwrap_or(course.since) + limits.answer_wait;
+            let (acked, in_flight_since) = (acks.acked, acks.in_flight_since());
+            let is_idle = follows && in_flight_since.is_none() && chunks.is_none();
+            let heartbeat_at = acks.last_activity + limits.heartbeat_interval;
+            let deadline = in_flight_since.unwrap_or(acks.last_activity) + limits.ack_timeout;
             tokio::select! {
-                report = next(&mut self.reports, read_at) => {
+                report = next_report(&mut self.reports, read_at) => {
                     let Some(report) = report? else { return Ok(()) };
-                    read_at = clock::now() + limits.report_pause;
-                    self.take(report, place, follows.then_some(&mut course))?;
+                    read_at = clock::now() + limits.report_interval;
+                    self.on_report(report, registration, follows.then_some(&mut acks))?;
                 }
-                () = due(&mut published, in_force, word_at), if may_begin => {
-                    let delta = table.since(in_force).or_else(|| in_force.map(unchanged));
-                    chunks = delta.map(|delta| self.begin(delta, place, &mut course));
+                () = update_due(&mut published, acked, heartbeat_at), if is_idle => {
+                    let delta = table.delta(acked).or_else(|| acked.map(heartbeat));
+                    chunks = delta.map(|delta| self.begin_update(delta, registration, &mut acks));
                 }
-                room = self.updates.reserve(), if chunks.is_some() => {
-                    let chunk = chunks.as_mut().and_then(Iterator::next);
-                    match (room, chunk) {
-                        (Ok(room), Some(chunk)) => {
-                            shared.numbers.sent(chunk.encoded_len());
-                            room.send(Ok(chunk));
+                permit = self.updates.reserve(), if chunks.is_some() => {
+                    match (permit, chunks.as_mut().and_then(Iterator::next)) {
+                        (Ok(permit), Some(chunk)) => {
+                            state.stats.bytes.inc_by(count(chunk.encoded_len()));
+                            permit.send(Ok(chunk));
                         }
-                        // All is sent; or the stream has ended, and reading from it says why.
+                        // All is sent; or the stream has ended, as the next read will tell.
                         (Ok(_) | Err(_), _) => chunks = None,
                     }
                 }
-                () = sleep_until(answer_at.into()), if sent.is_some() => {
-                    let (sequence, wait) = (course.sequence, limits.answer_wait);
+                () = sleep_until(deadline.into()), if in_flight_since.is_some() => {
+                    let (sequence, wait) = (acks.sequence, limits.ack_timeout);
                     return Err(Status::deadline_exceeded(format!(
-                        "update {sequence} was not answered within {wait:?}"
+                        "update {sequence} was not acknowledged within {wait:?}"
                     )));
                 }
             }
         }
     }
 
-    fn take(
+    fn on_report(
         &self,
         report: wire::Report,
-        place: &Place,
-        course: Option<&mut Course>,
+        registration: &Registration,
+        acks: Option<&mut AckTracker>,
     ) -> Result<(), Status> {
+        let stats = &self.state.stats;
         let report = match report.report {
-            Some(wire::report::Report::InForce(report)) => report,
-            Some(wire::report::Report::Used(used)) => {
-                let taken = self.shared.uses.report(used, clock::wall());
-                return taken.map_err(|error| invalid(&error));
+            Some(wire::report::Report::Applied(report)) => report,
+            Some(wire::report::Report::KeyUsage(usage)) => {
+                let recorded = self.state.key_usage.record(usage, clock::wall());
+                return recorded.map_err(|error| invalid(&error));
             }
             Some(wire::report::Report::Hello(_)) | None => {
-                let expected = "after `hello`, a report says what is in force or was used";
+                let expected = "after `hello`, a report is `applied` or `key_usage`";
                 return Err(Status::invalid_argument(expected));
             }
         };
-        let report = Report::check(report).map_err(|error| invalid(&error))?;
-        if let Some(course) = course {
-            let answered = course.hears(report.sequence, report.digest, clock::now());
-            let took = answered.map_err(|breach| Status::aborted(breach.to_string()))?;
-            place.awaits(course.sent());
+        let report = ProxyReport::parse(report).map_err(|error| invalid(&error))?;
+        if let Some(acks) = acks {
+            let acked = acks.on_ack(report.sequence, report.digest, clock::now());
+            let took = acked.map_err(|violation| Status::aborted(violation.to_string()))?;
+            registration.set_in_flight_since(acks.in_flight_since());
             if let Some(took) = took {
-                self.shared.numbers.answered(took);
+                stats.acknowledged(took);
             }
         }
-        if let Some((name, refused)) = report.refusals.first() {
-            self.shared.numbers.refused(report.refusals.len());
-            let (proxy, count, reason) = (place.name(), report.refusals.len(), &*refused.reason);
-            tracing::warn!(proxy, count, first = %name, reason, "a proxy refused documents");
+        if let Some((name, first)) = report.rejected.first() {
+            let (proxy, documents) = (registration.name(), report.rejected.len());
+            stats.rejected_documents.inc_by(count(documents));
+            let reason = &*first.reason;
+            tracing::warn!(proxy, documents, first = %name, reason, "a proxy rejected documents");
         }
-        let sent = |name: &_| self.shared.table.hash(name);
-        place.reported(report, sent).map_err(|error| invalid(&error))
+        let published = |name: &_| self.state.table.hash(name);
+        registration.apply_report(report, published).map_err(|error| invalid(&error))
     }
 
-    fn begin(&self, delta: Delta, place: &Place, course: &mut Course) -> UpdateChunks {
+    fn begin_update(
+        &self,
+        delta: Delta,
+        registration: &Registration,
+        acks: &mut AckTracker,
+    ) -> UpdateChunks {
         let now = clock::now();
-        let sequence = course.sends(&delta, now);
-        place.awaits(Some(now));
-        let whole = delta.from.is_none();
-        if whole || !delta.change.is_empty() {
-            self.shared.numbers.update(whole);
+        let sequence = acks.on_send(&delta, now);
+        registration.set_in_flight_since(Some(now));
+        let is_snapshot = delta.from.is_none();
+        if is_snapshot || !delta.change.is_empty() {
+            self.state.stats.updates.inc();
+            self.state.stats.snapshots.inc_by(is_snapshot.into());
         }
         delta.change.into_chunks(sequence, delta.from, delta.digest)
     }
 }
 
-fn check(hello: wire::Hello) -> Result<wire::Hello, Status> {
+fn validate(hello: wire::Hello) -> Result<wire::Hello, Status> {
     let (ours, theirs) = (Table::VERSION, hello.schema);
     if ours != theirs {
         return Err(Status::failed_precondition(format!(
@@ -193,11 +196,11 @@ fn check(hello: wire::Hello) -> Result<wire::Hello, Status> {
             hello.proxy,
         )));
     }
-    let plain = |text: &str| {
+    let is_valid = |text: &str| {
         let fits = !text.is_empty() && text.len() <= NAME_BYTES_MAX;
         fits && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    if !plain(&hello.proxy) || !plain(&hello.version) {
+    if !is_valid(&hello.proxy) || !is_valid(&hello.version) {
         return Err(Status::invalid_argument(format!(
             "`proxy` and `version` have 1 to {NAME_BYTES_MAX} visible ASCII characters"
         )));
@@ -205,8 +208,8 @@ fn check(hello: wire::Hello) -> Result<wire::Hello, Status> {
     Ok(hello)
 }
 
-/// The next report, not before it may be read.
-async fn next(
+/// Reads a report, but not before `read_at`.
+async fn next_report(
     reports: &mut Streaming<wire::Report>,
     read_at: Instant,
 ) -> Result<Option<wire::Report>, Status> {
@@ -214,23 +217,22 @@ async fn next(
     reports.message().await
 }
 
-/// Waits until the table is known, and then until it is another or a word is due.
-async fn due(
+/// Waits until the table is known, and then until it differs or a heartbeat is due.
+async fn update_due(
     published: &mut watch::Receiver<Option<Digest>>,
-    in_force: Option<Digest>,
-    word_at: Instant,
+    acked: Option<Digest>,
+    heartbeat_at: Instant,
 ) {
-    // Whoever publishes outlives every stream, so neither wait fails.
+    // Infallible: the store outlives every stream.
     drop(published.wait_for(Option::is_some).await);
-    let another = published.wait_for(|digest| *digest != in_force);
-    drop(timeout_at(word_at.into(), another).await);
+    let differs = published.wait_for(|digest| *digest != acked);
+    drop(timeout_at(heartbeat_at.into(), differs).await);
 }
 
-/// Says that the table is as it was.
-fn unchanged(digest: Digest) -> Delta {
+fn heartbeat(digest: Digest) -> Delta {
     Delta { from: Some(digest), digest, change: Change::default(), published: None }
 }
 
-fn invalid(error: &dyn std::error::Error) -> Status {
-    Status::invalid_argument(llm_contract::Chain(error).to_string())
+fn invalid(error: &dyn Error) -> Status {
+    Status::invalid_argument(Chain(error).to_string())
 }

@@ -35,7 +35,7 @@ pub fn router(admin: Admin) -> Router {
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     let has_seen_all = *admin.world.synced.borrow();
-    readiness(has_seen_all, admin.push.serves())
+    readiness(has_seen_all, admin.push.is_serving())
 }
 
 /// Ready when everything has been seen once, so that the whole table can be pushed, and proxies
@@ -71,7 +71,7 @@ async fn proxies(State(admin): State<Admin>) -> Json<Value> {
                 "lagging": it.lagging,
                 "table": it.digest.map(|digest| digest.to_string()),
                 "routes": it.routes,
-                "refused": it.refused,
+                "refused": it.rejected,
             })
         })
         .collect();

@@ -4,13 +4,13 @@ use crate::{clock, cluster_state::World};
 use llm_push::{ProxyStatus, Push};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text::encode},
+    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
     metrics::{
         MetricType,
         counter::ConstCounter,
         gauge::{ConstGauge, Gauge},
     },
-    registry::{Registry, Unit},
+    registry::Registry,
 };
 use std::fmt;
 
@@ -29,6 +29,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("llm_operator");
         registry.register("leader", "Whether this replica leads: 0 or 1", leads.clone());
         registry.register_collector(Box::new(Queues(world)));
+        push.stats().register(&mut registry);
         registry.register_collector(Box::new(Pushed(push)));
         Self { leads, registry }
     }
@@ -87,12 +88,11 @@ struct Pushed(Push);
 impl Collector for Pushed {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Self(push) = self;
-        let numbers = push.numbers();
         let proxies = push.proxies().list(clock::now());
         let count = |wanted: &dyn Fn(&ProxyStatus) -> bool| {
             i64::try_from(proxies.iter().filter(|it| wanted(it)).count()).unwrap_or(i64::MAX)
         };
-        let too_large = i64::try_from(push.table().held_back()).unwrap_or(i64::MAX);
+        let too_large = i64::try_from(push.table().oversized()).unwrap_or(i64::MAX);
         let follows = |it: &ProxyStatus| it.connected && it.follows;
         for (name, help, value) in [
             ("proxies_connected", "Proxies that are connected", count(&|it| it.connected)),
@@ -103,27 +103,7 @@ impl Collector for Pushed {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        for (name, help, value) in [
-            ("push_updates", "Updates sent to proxies", numbers.updates()),
-            ("push_whole_tables", "Updates that were a whole table", numbers.whole_tables()),
-            ("push_sent_bytes", "Bytes of all updates", numbers.bytes()),
-            ("push_refusals", "Documents that proxies refused", numbers.refusals()),
-            ("push_connections_refused", "Too many connections", numbers.connections_refused()),
-            ("push_streams_failed", "Streams refused or broken", numbers.streams_failed()),
-        ] {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(
-                name,
-                help,
-                None,
-                counter.metric_type(),
-            )?)?;
-        }
-        let lag = numbers.lag();
-        let help = "From a change in the table to its being in force on a proxy";
-        encoder
-            .encode_descriptor("push_lag", help, Some(&Unit::Seconds), MetricType::Histogram)?
-            .encode_histogram::<NoLabelSet>(lag.sum(), lag.count(), &lag.buckets(), None)
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ use llm_contract::{
     ResourceName,
     push::{Change, Documents, Kind, Name},
 };
-use llm_push::{Limits, NotIssued, Published, Push, TooLarge};
+use llm_push::{IssueError, PublishOutcome, Push, PushLimits, TooLarge};
 use parking_lot::Mutex;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch as value};
@@ -53,7 +53,7 @@ pub enum Failure {
         /// For these names.
         names: Vec<String>,
         /// What failed.
-        source: NotIssued,
+        source: IssueError,
     },
     /// See the source.
     #[error("serving proxies")]
@@ -90,7 +90,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
         cluster_state::start(&client, &config.settings, model::plan::kinds(), &tasks, &stop);
     let (namespace, name) = &config.push.proxies;
     let tokens = Tokens::new(client.clone(), &config.push.audience, (namespace, name));
-    let push = Push::new(tokens, Limits::default());
+    let push = Push::new(tokens, PushLimits::default());
     let metrics = Arc::new(Metrics::new(world.clone(), push.clone()));
     let identity = Some(config.identity.clone());
     let operator = Arc::new(Operator {
@@ -152,7 +152,8 @@ impl Operator {
         let is_routes = |name: &&Name| name.kind == Kind::Routes;
         let changed = upserts.chain(&change.removals).filter(is_routes).cloned();
         let mut routes: Vec<_> = changed.collect();
-        let Published { too_large, fits_now } = self.push.table().publish(change, clock::now());
+        let PublishOutcome { too_large, fits_now } =
+            self.push.table().publish(change, clock::now());
         for too_large in &too_large {
             tracing::error!(error = %too_large, "a document is not pushed");
         }

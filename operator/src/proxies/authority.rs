@@ -17,7 +17,7 @@ use kube::{
     core::PartialObjectMeta,
     runtime::{WatchStreamExt, watcher},
 };
-use llm_push::{Authority, Certificate, Issued, NotIssued, Step, decide};
+use llm_push::{Authority, Certificate, IssueError, IssuedCertificate, RotationStep, next_step};
 use std::{collections::BTreeMap, pin::pin, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -62,20 +62,23 @@ impl Published {
     async fn step(&self, now: Timestamp) -> Result<Timestamp, NotKept> {
         let stored = self.secrets().get_opt(NAME).await?;
         let authority = stored.as_ref().and_then(parse);
-        let step = decide(authority.as_ref(), now);
+        let step = next_step(authority.as_ref(), now);
         let authority = match (step, authority) {
-            (Step::Keep { .. }, Some(authority)) => authority,
+            (RotationStep::Keep { .. }, Some(authority)) => authority,
             (step, authority) => {
-                let next = Authority::after(authority, step, now)?;
+                let next = Authority::advance(authority, step, now)?;
                 self.store(stored.map(|secret| secret.metadata), &next).await?;
                 tracing::info!(?step, "the certificate authority was changed");
                 next
             }
         };
         self.publish(&authority).await?;
-        match decide(Some(&authority), now) {
-            Step::Keep { until } => Ok(until),
-            Step::Make | Step::Prepare | Step::Promote | Step::Retire => Ok(now),
+        match next_step(Some(&authority), now) {
+            RotationStep::Keep { until } => Ok(until),
+            RotationStep::Create
+            | RotationStep::Prepare
+            | RotationStep::Promote
+            | RotationStep::Retire => Ok(now),
         }
     }
 
@@ -176,11 +179,11 @@ pub async fn keep(published: &Published, stop: &CancellationToken) {
 /// is an authority.
 ///
 /// # Errors
-/// [`NotIssued`]; most likely a name that DNS could not have.
+/// [`IssueError`]; most likely a name that DNS could not have.
 pub async fn serving(
     published: &Published,
     names: Vec<String>,
-) -> Result<(Certificate, impl Future<Output = ()> + Send + use<>), NotIssued> {
+) -> Result<(Certificate, impl Future<Output = ()> + Send + use<>), IssueError> {
     let mut versions = Box::pin(published.versions().chain(stream::pending()));
     let mut authority = loop {
         if let Some(authority) = versions.next().await {
@@ -199,7 +202,7 @@ pub async fn serving(
                 () = tokio::time::sleep(left.unwrap_or_default()) => {}
             }
             match authority.issue(&names, clock::wall()) {
-                Ok(issued @ Issued { renew_at: next, .. }) => {
+                Ok(issued @ IssuedCertificate { renew_at: next, .. }) => {
                     renew_at = next;
                     renewed.replace(issued);
                 }

@@ -9,7 +9,7 @@ use llm_contract::{
     push::{Kind, Name},
 };
 use llm_crd::{ConditionType, Finding, Reason};
-use llm_push::{Changed, Programmed, Push, TooLarge};
+use llm_push::{ChangedDocuments, Programmed, Push, TooLarge};
 use parking_lot::Mutex;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::Notify;
@@ -61,10 +61,10 @@ pub async fn report(context: &Context, push: &Push, unsaid: &Unsaid) {
 }
 
 /// Says whether everything may have changed.
-fn gather(changed: Changed, names: &mut BTreeSet<ResourceName>) -> bool {
+fn gather(changed: ChangedDocuments, names: &mut BTreeSet<ResourceName>) -> bool {
     match changed {
-        Changed::Everything => true,
-        Changed::Names(changed) => {
+        ChangedDocuments::All => true,
+        ChangedDocuments::Names(changed) => {
             let routes = changed.iter().filter(|it| it.kind == Kind::Routes);
             names.extend(routes.filter_map(|it| ResourceName::parse(&it.name).ok()));
             false
@@ -110,7 +110,7 @@ fn finding(programmed: Programmed) -> Finding {
         Programmed::Lagging(proxies) => {
             (Reason::Waiting, format!("not yet in force on {}", list(&proxies)))
         }
-        Programmed::Refused(refused) => {
+        Programmed::Rejected(refused) => {
             let by: Vec<_> = refused.iter().map(|it| Arc::clone(&it.proxy)).collect();
             let why = refused.first().map(|it| Arc::clone(&it.reason)).unwrap_or_default();
             (Reason::Refused, format!("refused by {}: {why}", list(&by)))
@@ -140,8 +140,8 @@ mod tests {
         let said = finding(Programmed::Lagging(names));
         assert_eq!(said.message, "not yet in force on a, b, c and 2 more");
         let refused =
-            vec![llm_push::RefusedBy { proxy: "a".into(), reason: "model `m` is taken".into() }];
-        let said = finding(Programmed::Refused(refused));
+            vec![llm_push::RejectedBy { proxy: "a".into(), reason: "model `m` is taken".into() }];
+        let said = finding(Programmed::Rejected(refused));
         assert_eq!(said.message, "refused by a: model `m` is taken");
         assert_eq!(said.reason, Reason::Refused);
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::{Api, Client, api::PostParams};
 use llm_contract::Secret;
-use llm_push::{Authenticate, Denied, Peer, Who};
+use llm_push::{Authenticate, AuthenticateError, Peer, PeerIdentity};
 use serde::Deserialize;
 
 /// Where Kubernetes says which pod a token was made for.
@@ -35,8 +35,8 @@ impl Tokens {
         }
     }
 
-    fn judge(&self, token: &Secret, status: TokenReviewStatus) -> Result<Peer, Denied> {
-        let refused = |reason: &str| Denied::Unauthenticated { reason: reason.into() };
+    fn judge(&self, token: &Secret, status: TokenReviewStatus) -> Result<Peer, AuthenticateError> {
+        let refused = |reason: &str| AuthenticateError::Unauthenticated { reason: reason.into() };
         if status.authenticated != Some(true) {
             let reason = "this cluster does not know it, it has expired, or it is for an audience \
                           other than the operator's";
@@ -50,20 +50,22 @@ impl Tokens {
         let name = user.username.unwrap_or_default();
         if name != self.proxies {
             let reason = format!("{name} may not follow; only {} may", self.proxies);
-            return Err(Denied::Forbidden { reason });
+            return Err(AuthenticateError::Forbidden { reason });
         }
         let expires_at = expiry(token.reveal())
             .ok_or_else(|| refused("it never expires; use a projected token"))?;
         let pod = user.extra.as_ref().and_then(|extra| extra.get(POD)?.first());
-        let who =
-            pod.map_or_else(|| Who::Account(name.into()), |pod| Who::Proxy(pod.as_str().into()));
-        Ok(Peer { who, expires_at })
+        let identity = pod.map_or_else(
+            || PeerIdentity::Account(name.into()),
+            |pod| PeerIdentity::Proxy(pod.as_str().into()),
+        );
+        Ok(Peer { identity, expires_at })
     }
 }
 
 #[tonic::async_trait]
 impl Authenticate for Tokens {
-    async fn authenticate(&self, token: &Secret) -> Result<Peer, Denied> {
+    async fn authenticate(&self, token: &Secret) -> Result<Peer, AuthenticateError> {
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: token.reveal().to_owned(),
@@ -76,7 +78,7 @@ impl Authenticate for Tokens {
             Err(error) => {
                 tracing::warn!(%error, "a token could not be reviewed");
                 let reason = "the API server does not answer the question whose it is";
-                Err(Denied::Unavailable { reason: reason.into() })
+                Err(AuthenticateError::Unavailable { reason: reason.into() })
             }
         }
     }
@@ -128,11 +130,11 @@ mod tests {
         let extra = [(POD.to_owned(), vec!["llm-proxy-1".to_owned()])].into();
         of_pod.user.as_mut().unwrap().extra = Some(extra);
         for (review, who) in [
-            (of_pod, Who::Proxy("llm-proxy-1".into())),
-            (review("llm-operator", PROXY), Who::Account(PROXY.into())),
+            (of_pod, PeerIdentity::Proxy("llm-proxy-1".into())),
+            (review("llm-operator", PROXY), PeerIdentity::Account(PROXY.into())),
         ] {
             let peer = tokens().judge(&token(r#"{"exp": 1893456000}"#), review).unwrap();
-            assert_eq!(peer.who, who);
+            assert_eq!(peer.identity, who);
         }
     }
 

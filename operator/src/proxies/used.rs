@@ -25,13 +25,13 @@ pub async fn note_uses(context: &Context, push: &Push, stop: &CancellationToken)
     loop {
         let mut used = tokio::select! {
             () = stop.cancelled() => return,
-            used = push.uses().take() => used,
+            used = push.key_usage().take() => used,
         };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(GATHER) => {}
         }
-        if let Some(more) = futures::FutureExt::now_or_never(push.uses().take()) {
+        if let Some(more) = futures::FutureExt::now_or_never(push.key_usage().take()) {
             for (id, at) in more {
                 let last = used.entry(id).or_insert(at);
                 *last = at.max(*last);

@@ -17,7 +17,7 @@ use llm_contract::{
 use llm_crd::{
     ApiKeyResource, ApiKeySpec, ConditionType, Finding, Reason, retain_conditions, set_condition,
 };
-use llm_push::{Table, TooLarge};
+use llm_push::{DocumentStore, TooLarge};
 use serde::Serialize;
 use std::{collections::HashSet, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ const AT_A_TIME: usize = 16;
 
 /// Works on keys until told to stop, once it is known what there is room for. Everything has been
 /// seen once by then.
-pub async fn run(context: &Context, table: &Table, stop: &CancellationToken) {
+pub async fn run(context: &Context, table: &DocumentStore, stop: &CancellationToken) {
     let mut published = table.watch();
     if stop.run_until_cancelled(published.wait_for(Option::is_some)).await.is_none() {
         return;
@@ -52,7 +52,7 @@ pub fn look_again<'a>(context: &Context, changed: impl Iterator<Item = &'a Name>
     }
 }
 
-async fn look(context: &Context, table: &Table, name: ResourceName) -> Next {
+async fn look(context: &Context, table: &DocumentStore, name: ResourceName) -> Next {
     match reconcile(context, table, &name).await {
         Ok(next) => next,
         Err(error) => {
@@ -72,7 +72,7 @@ struct Status {
 
 async fn reconcile(
     context: &Context,
-    table: &Table,
+    table: &DocumentStore,
     name: &ResourceName,
 ) -> Result<Next, kube::Error> {
     let (world, now) = (&context.world, clock::wall());

@@ -41,7 +41,7 @@ pub(super) fn compile<'a>(
     key: &ApiKeyResource,
     home: &str,
     replacements: impl IntoIterator<Item = &'a ApiKeySpec>,
-) -> Result<document::Key, String> {
+) -> Result<KeyRecord, String> {
     let (spec, id) = (&key.spec, key.metadata.name.as_deref().unwrap_or_default());
     let owner = spec.owner.who().ok_or("spec.owner: say one of a person, a team, a service")?;
     let namespace = key.metadata.namespace.as_deref().unwrap_or_default();
@@ -49,7 +49,7 @@ pub(super) fn compile<'a>(
     let (models, resources) = scope(models)?;
     let found = key.status.as_ref().map(|status| status.owner_groups.as_slice());
     let groups = groups(&owner, found.unwrap_or_default());
-    let document = document::Key {
+    let record = KeyRecord {
         id: KeyId::parse(id).map_err(|wrong| format!("metadata.name: {wrong}"))?,
         client_id: spec.client_id.clone(),
         owner: document::Owner { name: owner.name(), groups },
@@ -59,14 +59,11 @@ pub(super) fn compile<'a>(
         not_before: spec.not_before.as_ref().map(|time| time.0),
         expires_at: spec.expires_at(id, replacements),
         suspended: spec.is_suspended(),
-        limits: document::Limits {
+        limits: document::RequestLimits {
             concurrency: spec.limits.and_then(|limits| limits.concurrency).filter(|it| 0 < *it),
         },
     };
-    match KeyRecord::try_from(document.clone()) {
-        Ok(_) => Ok(document),
-        Err(wrong) => Err(format!("spec: {}", Chain(&wrong))),
-    }
+    record.check().map_err(|invalid| format!("spec: {}", Chain(&invalid)))
 }
 
 /// Those that an owner is in by being who it is, and those it was found in.

@@ -80,11 +80,13 @@ pub(super) fn access(access: &Access) -> Result<document::Access, String> {
     Ok(document::Access { groups, public: false })
 }
 
-pub(super) fn limits(limits: Option<&Limits>) -> document::Limits {
-    document::Limits { concurrency: limits.and_then(|it| it.concurrency).filter(|it| 0 < *it) }
+pub(super) fn limits(limits: Option<&Limits>) -> document::RequestLimits {
+    document::RequestLimits {
+        concurrency: limits.and_then(|it| it.concurrency).filter(|it| 0 < *it),
+    }
 }
 
-fn timeouts(request: Duration) -> document::Timeouts {
+fn timeouts(request: Duration) -> Timeouts {
     let request = request.max(Duration::from_millis(1));
-    Timeouts { request, idle: Timeouts::SERVED.idle.min(request), ..Timeouts::SERVED }.into()
+    Timeouts { request, idle: Timeouts::SERVED.idle.min(request), ..Timeouts::SERVED }
 }

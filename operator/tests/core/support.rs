@@ -15,7 +15,7 @@ use llm_operator::{
     resources::{key, model, provider},
     routes::feed::compile,
 };
-use llm_push::Table;
+use llm_push::DocumentStore;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::OnceCell, time::Instant};
@@ -38,7 +38,7 @@ pub(crate) struct Cluster {
 /// An operator that runs until it is stopped.
 pub(crate) struct Operator {
     pub(crate) context: Context,
-    pub(crate) table: Arc<Table>,
+    pub(crate) table: Arc<DocumentStore>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -250,7 +250,7 @@ impl Operator {
         let (world, feed) =
             cluster_state::start(client, &settings, model::plan::kinds(), &tasks, &stop);
         let context = Context::new(client, settings, world, Some("operator-0".into()));
-        let table = Arc::new(Table::new());
+        let table = Arc::new(DocumentStore::new());
         let (own, publish, ends) = (context.clone(), Arc::clone(&table), stop.clone());
         tasks.spawn(async move {
             let publish =

@@ -1,9 +1,10 @@
 //! Who may use a model.
 
+use crate::text::str_newtype;
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
-/// A group of users, as the identity provider names it, without a leading slash.
+/// A group of the identity provider, without a leading slash.
 ///
 /// ```
 /// use llm_contract::Group;
@@ -22,7 +23,7 @@ impl Group {
     /// The longest group name, in bytes.
     pub const BYTES_MAX: usize = 256;
 
-    /// Reads a name. Keycloak writes group paths with a leading slash; it does not count.
+    /// Parses a name; one leading slash, as Keycloak writes it, is dropped.
     ///
     /// # Errors
     /// [`InvalidGroup`] if it is empty, too long, or has control characters.
@@ -40,32 +41,9 @@ impl Group {
     }
 }
 
-impl TryFrom<String> for Group {
-    type Error = InvalidGroup;
-    fn try_from(text: String) -> Result<Self, InvalidGroup> {
-        Self::parse(&text)
-    }
-}
+str_newtype!(Group, InvalidGroup);
 
-impl From<Group> for String {
-    fn from(group: Group) -> Self {
-        group.0.as_ref().into()
-    }
-}
-
-impl fmt::Display for Group {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Group {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
-    }
-}
-
-/// Who may use a model.
+/// The groups that may use a model, or everyone.
 ///
 /// ```
 /// use llm_contract::{Access, Group};
@@ -78,11 +56,11 @@ impl fmt::Debug for Group {
 pub enum Access {
     /// Everyone with a valid credential.
     Public,
-    /// Members of any of these groups; nobody if there are none.
+    /// Members of any of these groups; none if empty.
     Groups(Vec<Group>),
 }
 
-/// Why an access rule is refused.
+/// Why an access rule is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAccess {
     /// Neither `groups` nor `public: true`.
@@ -94,10 +72,10 @@ pub enum InvalidAccess {
 }
 
 impl Access {
-    /// Checks what a document says.
+    /// Parses the two fields of a document.
     ///
     /// # Errors
-    /// [`InvalidAccess`] unless exactly one of the two is said.
+    /// [`InvalidAccess`] unless exactly one of the two is set.
     pub fn check(groups: Vec<Group>, public: bool) -> Result<Self, InvalidAccess> {
         match (groups.is_empty(), public) {
             (true, true) => Ok(Self::Public),
@@ -107,7 +85,7 @@ impl Access {
         }
     }
 
-    /// Whether somebody may use the model, given which groups they are a member of.
+    /// Whether a caller may use the model, given their group memberships.
     pub fn admits(&self, is_member: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::Public => true,

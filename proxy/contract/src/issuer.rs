@@ -1,101 +1,93 @@
-//! Identity providers whose tokens are accepted on the internal entry.
+//! OIDC issuers whose tokens the internal entry accepts.
 
-use crate::{Authorities, document};
+use crate::Authorities;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// An OIDC issuer, found by discovery.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An OIDC issuer with discovery.
+///
+/// Validated by [`Table::parse`](crate::Table::parse) and [`Resource::parse`](crate::push::Resource::parse).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Issuer {
-    /// The `iss` claim, compared byte for byte, and the base of discovery.
-    pub url: String,
-    /// A token must name one of these in `aud`.
+    /// The exact `iss` claim, and the base URL of discovery.
+    pub issuer: String,
+    /// Accepted `aud` claims; at least one.
     pub audiences: Vec<String>,
-    /// Where the groups are.
-    pub groups_claim: ClaimPath,
-    /// Where the name of the user is; `sub` if it is absent.
-    pub username_claim: ClaimPath,
-    /// Certificate authorities to trust instead of the system's, as PEM.
+    /// The claim with the groups, by name or path (`realm_access.roles`).
+    ///
+    /// A claim of exactly this name wins over the path: names may hold dots.
+    #[serde(default = "Issuer::groups_claim")]
+    pub groups_claim: String,
+    /// The claim with the user's name, by name or path; `sub` if absent.
+    #[serde(default = "Issuer::username_claim")]
+    pub username_claim: String,
+    /// Root certificates in PEM; the system's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
 }
 
-/// A claim's name, or a path to a nested one such as `realm_access.roles`.
-///
-/// A claim of exactly this name wins over the path, because names may hold dots.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimPath(Box<str>);
-
-/// Why an issuer is refused.
+/// Why an issuer is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidIssuer {
     /// Not an absolute URL.
     #[error("`issuer` is not a URL")]
     Url(#[source] url::ParseError),
-    /// Keys fetched in clear could be anyone's.
+    /// Keys fetched in clear text can be forged.
     #[error("`issuer` must be https, or http on a loopback address")]
     Scheme,
-    /// Any token of the issuer would be accepted, whoever it was made for.
+    /// Without an audience any token of the issuer would pass.
     #[error("`audiences` must name at least one audience")]
     NoAudience,
     /// Not one or more certificates.
     #[error("`caPem` does not hold certificates in PEM")]
     Authorities,
-    /// An empty or overlong claim name.
-    #[error("`{field}` must have 1 to {} characters", ClaimPath::BYTES_MAX)]
-    Claim {
-        /// The field that holds it.
-        field: &'static str,
-    },
+    /// The field with an empty or overlong claim name.
+    #[error("`{0}` must have 1 to {max} characters", max = Issuer::CLAIM_BYTES_MAX)]
+    Claim(&'static str),
 }
 
-impl ClaimPath {
-    /// The longest claim path, in bytes.
-    pub const BYTES_MAX: usize = 256;
+impl Issuer {
+    /// The longest name or path of a claim, in bytes.
+    pub const CLAIM_BYTES_MAX: usize = 256;
 
-    fn check(text: String, field: &'static str) -> Result<Self, InvalidIssuer> {
-        if text.is_empty() || Self::BYTES_MAX < text.len() {
-            return Err(InvalidIssuer::Claim { field });
-        }
-        Ok(Self(text.into()))
+    /// The default of [`groups_claim`](Self#structfield.groups_claim).
+    pub fn groups_claim() -> String {
+        "groups".into()
     }
 
-    /// The path as written.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The default of [`username_claim`](Self#structfield.username_claim).
+    pub fn username_claim() -> String {
+        "preferred_username".into()
     }
-}
 
-impl TryFrom<document::Issuer> for Issuer {
-    type Error = InvalidIssuer;
-
-    fn try_from(document: document::Issuer) -> Result<Self, InvalidIssuer> {
-        let document::Issuer { issuer, audiences, groups_claim, username_claim, ca_pem } = document;
-        let url = Url::parse(&issuer).map_err(InvalidIssuer::Url)?;
-        let secure = match url.scheme() {
-            "https" => true,
-            "http" => is_loopback(&url),
-            _ => false,
-        };
-        if !secure {
+    /// Checks the fields that serde does not.
+    ///
+    /// # Errors
+    /// [`InvalidIssuer`] names the field.
+    pub fn check(self) -> Result<Self, InvalidIssuer> {
+        let url = Url::parse(&self.issuer).map_err(InvalidIssuer::Url)?;
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
             return Err(InvalidIssuer::Scheme);
         }
-        if audiences.is_empty() {
+        if self.audiences.is_empty() {
             return Err(InvalidIssuer::NoAudience);
         }
-        if ca_pem.as_deref().is_some_and(|pem| Authorities::parse(pem).is_err()) {
+        if self.ca_pem.as_deref().is_some_and(|pem| Authorities::parse(pem).is_err()) {
             return Err(InvalidIssuer::Authorities);
         }
-        Ok(Self {
-            url: issuer,
-            audiences,
-            groups_claim: ClaimPath::check(groups_claim, "groupsClaim")?,
-            username_claim: ClaimPath::check(username_claim, "usernameClaim")?,
-            ca_pem,
-        })
+        let claims = [("groupsClaim", &self.groups_claim), ("usernameClaim", &self.username_claim)];
+        for (field, claim) in claims {
+            if !(1..=Self::CLAIM_BYTES_MAX).contains(&claim.len()) {
+                return Err(InvalidIssuer::Claim(field));
+            }
+        }
+        Ok(self)
     }
 }
 
-/// Whether a URL stays on this machine.
-fn is_loopback(url: &Url) -> bool {
+/// Whether the host of a URL is `localhost` or a loopback address.
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),

@@ -1,4 +1,4 @@
-//! API keys: what is shown once, what is stored, and who is behind one.
+//! API keys: the secret, its stored hash, and its record.
 
 mod format;
 mod hash;

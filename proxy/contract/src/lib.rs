@@ -1,9 +1,8 @@
-//! The words the gateway's programs share: who may use which model, where it is served, and
-//! which keys are valid.
+//! The types that the gateway's programs share: routes, access, keys, and the push protocol.
 //!
-//! Every document arrives as text, is parsed once into [`Table`], and is trusted from then on.
-//! A document that does not parse changes nothing; the caller keeps the last good one. Nothing
-//! here reads a clock, a file or the network.
+//! A document is parsed once, into [`Table`] or a [`push::Resource`]; one that does not parse
+//! changes nothing, and the caller keeps the last good one. Nothing here reads a clock, a file or
+//! the network.
 
 #![warn(missing_docs)]
 
@@ -22,7 +21,7 @@ mod timeouts;
 pub mod push;
 
 pub use access::{Access, Group, InvalidAccess, InvalidGroup};
-pub use issuer::{ClaimPath, InvalidIssuer, Issuer};
+pub use issuer::{InvalidIssuer, Issuer, is_loopback};
 pub use key::{
     Hashing, InvalidKey, InvalidKeyHash, InvalidKeyRecord, KeyHash, KeyId, KeyRecord, KeyState,
     Owner, Pepper, SecretKey,
@@ -30,7 +29,7 @@ pub use key::{
 pub use model::{InvalidModelId, ModelId, ModelPattern};
 pub use provider::{Authorities, Credential, CredentialHeader, InvalidProvider, Provider};
 pub use resource::{InvalidResourceName, ResourceName, ResourcePattern};
-pub use route::{Entries, InvalidRoute, Limits, Route, RouteMatch, Served, Upstream};
+pub use route::{Entries, InvalidRoute, RequestLimits, Route, RouteMatch, Served, Upstream};
 pub use secret::Secret;
 pub use settings::{CorsOrigins, InvalidSettings, Settings};
 pub use table::{InvalidTable, Table, document};

@@ -1,5 +1,6 @@
-//! The ids that users write in `"model"`, and patterns over them.
+//! Model ids and patterns over them.
 
+use crate::text::{serde_as_text, str_newtype};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Borrow, fmt, sync::Arc};
 
@@ -26,8 +27,7 @@ impl ModelId {
     /// The longest model id, in bytes.
     pub const BYTES_MAX: usize = 256;
 
-    /// Checks what a document says. Quotes and backslashes are refused so that an id can be
-    /// spliced into a JSON body as it is.
+    /// Parses an id; without quotes or backslashes, so JSON needs no escapes.
     ///
     /// # Errors
     /// [`InvalidModelId`] if it is empty, too long, or has other than visible ASCII characters.
@@ -45,18 +45,7 @@ impl ModelId {
     }
 }
 
-impl TryFrom<String> for ModelId {
-    type Error = InvalidModelId;
-    fn try_from(text: String) -> Result<Self, InvalidModelId> {
-        Self::parse(&text)
-    }
-}
-
-impl From<ModelId> for String {
-    fn from(id: ModelId) -> Self {
-        id.0.as_ref().into()
-    }
-}
+str_newtype!(ModelId, InvalidModelId);
 
 impl Borrow<str> for ModelId {
     fn borrow(&self) -> &str {
@@ -64,19 +53,7 @@ impl Borrow<str> for ModelId {
     }
 }
 
-impl fmt::Display for ModelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for ModelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
-    }
-}
-
-/// The models a key may ask for: an id, a prefix such as `demo/*`, or `*` for all.
+/// An id, a prefix such as `demo/*`, or `*` for all.
 ///
 /// ```
 /// use llm_contract::ModelPattern;
@@ -87,14 +64,14 @@ impl fmt::Debug for ModelId {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ModelPattern {
-    /// Exactly this id.
+    /// One id.
     Exact(ModelId),
-    /// Every id that begins so; empty for all.
+    /// Every id with this prefix; empty for all.
     Prefix(Box<str>),
 }
 
 impl ModelPattern {
-    /// Reads an id, or a prefix that ends in `*`.
+    /// Parses an id, or a prefix that ends in `*`.
     ///
     /// # Errors
     /// [`InvalidModelId`] as for [`ModelId::parse`], and for a `*` anywhere but at the end.
@@ -114,7 +91,7 @@ impl ModelPattern {
         Ok(Self::Prefix(prefix.into()))
     }
 
-    /// Whether this model is among those meant.
+    /// Whether the pattern matches this id.
     pub fn matches(&self, model: &str) -> bool {
         match self {
             Self::Exact(id) => id.as_str() == model,
@@ -123,18 +100,7 @@ impl ModelPattern {
     }
 }
 
-impl TryFrom<String> for ModelPattern {
-    type Error = InvalidModelId;
-    fn try_from(text: String) -> Result<Self, InvalidModelId> {
-        Self::parse(&text)
-    }
-}
-
-impl From<ModelPattern> for String {
-    fn from(pattern: ModelPattern) -> Self {
-        pattern.to_string()
-    }
-}
+serde_as_text!(ModelPattern, InvalidModelId);
 
 impl fmt::Display for ModelPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! External services that speak OpenAI's or Anthropic's protocol.
+//! External services with the protocol of OpenAI or Anthropic.
 
 use crate::{InvalidTimeouts, Secret, Timeouts, document};
 use http::{HeaderName, HeaderValue};
@@ -9,28 +9,28 @@ use url::Url;
 /// An external service and our account with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
-    /// Its name in logs and metrics.
+    /// The name in logs and metrics.
     pub name: String,
     /// Scheme, host, port and path prefix; `/v1` of a request's path is replaced by the prefix.
     pub url: Url,
-    /// What we present instead of the caller's credential.
+    /// Replaces the caller's credential.
     pub credential: Option<Credential>,
-    /// What it wants to see with every request, instead of what a client sends under that name.
+    /// Added to every request; replace a client's headers of these names.
     pub headers: Arc<[(HeaderName, HeaderValue)]>,
-    /// Certificate authorities to trust instead of the system's.
+    /// Root certificates; the system's if absent.
     pub authorities: Option<Authorities>,
-    /// How long to wait for it.
+    /// Timeouts of its requests.
     pub timeouts: Timeouts,
 }
 
-/// Certificates of authorities, each in DER and readable as X.509; at least one.
+/// Root certificates: at least one, each valid X.509 in DER.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authorities(Box<[Box<[u8]>]>);
 
-/// What an upstream wants to see.
+/// The header that authenticates us to an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// The header it goes into.
+    /// The name of the header.
     pub header: CredentialHeader,
     /// The whole value of the header, marked sensitive.
     pub value: HeaderValue,
@@ -40,59 +40,50 @@ pub struct Credential {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialHeader {
-    /// `Authorization: Bearer ..`, as OpenAI and vLLM want it.
+    /// `Authorization: Bearer ..`, of OpenAI and vLLM.
     #[default]
     Authorization,
-    /// `x-api-key: ..`, as Anthropic wants it.
+    /// `x-api-key: ..`, of Anthropic.
     XApiKey,
-    /// `api-key: ..`, as Azure wants it.
+    /// `api-key: ..`, of Azure.
     ApiKey,
 }
 
-/// Why a provider is refused.
+/// Why a provider is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProvider {
-    /// The name is used in metrics and logs.
+    /// Not a name that metrics and logs allow.
     #[error("`name` must have 1 to {} letters, digits, `-`, `_` or `.`", Provider::NAME_BYTES_MAX)]
     Name,
     /// Not an absolute URL.
     #[error("`url` is not a URL")]
     Url(#[source] url::ParseError),
-    /// Anything that is not HTTP, or holds a password, a query or a fragment.
+    /// Not HTTP, or with a password, query or fragment.
     #[error("`url` must be http(s)://host[:port][/path], without password, query or fragment")]
     Scheme,
-    /// A line break, or nothing at all.
+    /// Empty, or not a header value.
     #[error("the credential is empty or has characters that no header may hold")]
     Credential,
-    /// More than anybody needs.
+    /// Too many headers.
     #[error("`headers` has more than {} entries", Provider::HEADERS_MAX)]
     Headers,
-    /// Not a header's name, or one that is ours to write.
-    #[error("`headers`: {name:?} cannot be set; it is no header's name, or the gateway's own")]
-    HeaderName {
-        /// As written.
-        name: String,
-    },
-    /// Which of two would be meant?
-    #[error("`headers`: {name:?} is there twice")]
-    HeaderTwice {
-        /// As written.
-        name: String,
-    },
-    /// A line break, or far too long. The value may be a credential and is not repeated.
+    /// Not a header's name, or one that the gateway writes.
+    #[error("`headers`: {0:?} cannot be set; it is no header's name, or the gateway's own")]
+    HeaderName(String),
+    /// A header with two values.
+    #[error("`headers`: {0:?} is listed twice")]
+    DuplicateHeader(String),
+    /// The header whose value, perhaps a credential, is invalid or too long.
     #[error(
-        "`headers`: the value of {name:?} has characters that no header may hold, or more than \
-         {} bytes",
-        Provider::HEADER_BYTES_MAX
+        "`headers`: the value of {0:?} has characters that no header may hold, or more than {max} \
+         bytes",
+        max = Provider::HEADER_BYTES_MAX
     )]
-    HeaderValue {
-        /// As written.
-        name: String,
-    },
-    /// Not one or more certificates.
+    HeaderValue(String),
+    /// Not at least one certificate in PEM.
     #[error("`caPem` does not hold certificates in PEM")]
     Authorities,
-    /// See the source.
+    /// A timeout out of bounds.
     #[error("`timeouts`")]
     Timeouts(#[from] InvalidTimeouts),
 }
@@ -109,10 +100,10 @@ impl CredentialHeader {
 }
 
 impl Credential {
-    /// Makes the header that presents a secret.
+    /// Builds the header for a secret.
     ///
     /// # Errors
-    /// [`InvalidProvider::Credential`] if the secret is empty or cannot stand in a header.
+    /// [`InvalidProvider::Credential`] if it is empty or not a header value.
     ///
     /// ```
     /// use llm_contract::{Credential, CredentialHeader, Secret};
@@ -137,10 +128,10 @@ impl Credential {
 }
 
 impl Authorities {
-    /// Reads certificates in PEM.
+    /// Parses certificates in PEM.
     ///
     /// # Errors
-    /// [`InvalidProvider::Authorities`] if there is none, or one that cannot be read.
+    /// [`InvalidProvider::Authorities`] if there is none, or an invalid one.
     pub fn parse(pem: &str) -> Result<Self, InvalidProvider> {
         let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
             .map(|it| it.ok().filter(|der| webpki::anchor_from_trusted_cert(der).is_ok()))
@@ -160,13 +151,13 @@ impl Authorities {
 }
 
 impl Provider {
-    /// The longest name: that of an object of Kubernetes.
+    /// The longest name, in bytes: that of a Kubernetes object.
     pub const NAME_BYTES_MAX: usize = 253;
-    /// The most headers that are sent with every request.
+    /// The most headers of one provider.
     pub const HEADERS_MAX: usize = 16;
-    /// The longest value of one of them, in bytes.
+    /// The longest value of a header, in bytes.
     pub const HEADER_BYTES_MAX: usize = 4096;
-    /// Headers that the gateway writes by itself, or that say where a message ends and who asks.
+    /// Headers that the gateway writes, or that frame and authenticate a request.
     const OWN_HEADERS: [&str; 22] = [
         "accept-encoding",
         "api-key",
@@ -202,17 +193,17 @@ impl TryFrom<document::Provider> for Provider {
         if name.is_empty() || Self::NAME_BYTES_MAX < name.len() || !name.bytes().all(plain) {
             return Err(InvalidProvider::Name);
         }
-        let url = check_url(&url)?;
+        let url = parse_url(&url)?;
         let credential = credential
             .map(|document::Credential { header, secret }| Credential::new(header, &secret))
             .transpose()?;
-        let headers = check_headers(headers)?;
+        let headers = parse_headers(headers)?;
         let authorities = ca_pem.as_deref().map(Authorities::parse).transpose()?;
-        Ok(Self { name, url, credential, headers, authorities, timeouts: timeouts.try_into()? })
+        Ok(Self { name, url, credential, headers, authorities, timeouts: timeouts.check()? })
     }
 }
 
-fn check_headers(
+fn parse_headers(
     documents: Vec<document::Header>,
 ) -> Result<Arc<[(HeaderName, HeaderValue)]>, InvalidProvider> {
     if Provider::HEADERS_MAX < documents.len() {
@@ -223,14 +214,14 @@ fn check_headers(
         let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
         let parsed = parsed.filter(|it| !Provider::OWN_HEADERS.contains(&it.as_str()));
         let Some(parsed) = parsed else {
-            return Err(InvalidProvider::HeaderName { name });
+            return Err(InvalidProvider::HeaderName(name));
         };
         if headers.iter().any(|(other, _)| *other == parsed) {
-            return Err(InvalidProvider::HeaderTwice { name });
+            return Err(InvalidProvider::DuplicateHeader(name));
         }
         let value = Some(value.reveal()).filter(|it| it.len() <= Provider::HEADER_BYTES_MAX);
         let Some(Ok(mut value)) = value.map(HeaderValue::from_str) else {
-            return Err(InvalidProvider::HeaderValue { name });
+            return Err(InvalidProvider::HeaderValue(name));
         };
         value.set_sensitive(true);
         headers.push((parsed, value));
@@ -238,8 +229,8 @@ fn check_headers(
     Ok(headers.into())
 }
 
-/// Reads the address of an upstream.
-pub(crate) fn check_url(text: &str) -> Result<Url, InvalidProvider> {
+/// Parses the URL of an upstream.
+pub(crate) fn parse_url(text: &str) -> Result<Url, InvalidProvider> {
     let url = Url::parse(text).map_err(InvalidProvider::Url)?;
     let http = matches!(url.scheme(), "http" | "https") && url.has_host();
     let bare = url.username().is_empty()

@@ -1,9 +1,10 @@
-//! Custom resources by name.
+//! Names of custom resources and patterns over them.
 
+use crate::text::{serde_as_text, str_newtype};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
-/// A custom resource that declares models: `namespace/name`.
+/// The name of a custom resource: `namespace/name`.
 ///
 /// ```
 /// use llm_contract::ResourceName;
@@ -27,10 +28,10 @@ impl ResourceName {
     const NAMESPACE_BYTES_MAX: usize = 63;
     const NAME_BYTES_MAX: usize = 253;
 
-    /// Reads `namespace/name`.
+    /// Parses `namespace/name`.
     ///
     /// # Errors
-    /// [`InvalidResourceName`] if Kubernetes could not have such an object.
+    /// [`InvalidResourceName`] unless Kubernetes allows both parts.
     pub fn parse(text: &str) -> Result<Self, InvalidResourceName> {
         match text.split_once('/') {
             Some((namespace, name))
@@ -43,23 +44,23 @@ impl ResourceName {
         }
     }
 
-    /// The whole of it.
+    /// `namespace/name`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What stands before the slash.
+    /// The part before the slash.
     pub fn namespace(&self) -> &str {
         self.0.split_once('/').map_or("", |(namespace, _)| namespace)
     }
 
-    /// What stands after the slash.
+    /// The part after the slash.
     pub fn name(&self) -> &str {
         self.0.split_once('/').map_or("", |(_, name)| name)
     }
 }
 
-/// The custom resources a key may ask for models of: one, or all of a namespace.
+/// One custom resource, or all of a namespace.
 ///
 /// ```
 /// use llm_contract::{ResourceName, ResourcePattern};
@@ -71,17 +72,17 @@ impl ResourceName {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ResourcePattern {
-    /// This one.
+    /// One custom resource.
     Exact(ResourceName),
-    /// All of this namespace.
+    /// All custom resources of this namespace.
     Namespace(Box<str>),
 }
 
 impl ResourcePattern {
-    /// Reads `namespace/name` or `namespace/*`.
+    /// Parses `namespace/name` or `namespace/*`.
     ///
     /// # Errors
-    /// [`InvalidResourceName`].
+    /// [`InvalidResourceName`] for any other text.
     pub fn parse(text: &str) -> Result<Self, InvalidResourceName> {
         match text.strip_suffix("/*") {
             Some(namespace) if is_plain(namespace, ResourceName::NAMESPACE_BYTES_MAX) => {
@@ -92,7 +93,7 @@ impl ResourcePattern {
         }
     }
 
-    /// Whether this custom resource is among those meant.
+    /// Whether the pattern matches this custom resource.
     pub fn matches(&self, name: &ResourceName) -> bool {
         match self {
             Self::Exact(exact) => exact == name,
@@ -101,18 +102,7 @@ impl ResourcePattern {
     }
 }
 
-impl TryFrom<String> for ResourcePattern {
-    type Error = InvalidResourceName;
-    fn try_from(text: String) -> Result<Self, InvalidResourceName> {
-        Self::parse(&text)
-    }
-}
-
-impl From<ResourcePattern> for String {
-    fn from(pattern: ResourcePattern) -> Self {
-        pattern.to_string()
-    }
-}
+serde_as_text!(ResourcePattern, InvalidResourceName);
 
 impl fmt::Display for ResourcePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,27 +118,4 @@ fn is_plain(part: &str, bytes_max: usize) -> bool {
     !part.is_empty() && part.len() <= bytes_max && part.bytes().all(allowed)
 }
 
-impl TryFrom<String> for ResourceName {
-    type Error = InvalidResourceName;
-    fn try_from(text: String) -> Result<Self, InvalidResourceName> {
-        Self::parse(&text)
-    }
-}
-
-impl From<ResourceName> for String {
-    fn from(name: ResourceName) -> Self {
-        name.0.as_ref().into()
-    }
-}
-
-impl fmt::Display for ResourceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for ResourceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
-    }
-}
+str_newtype!(ResourceName, InvalidResourceName);

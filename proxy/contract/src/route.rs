@@ -1,45 +1,45 @@
-//! A model's names and where it is served.
+//! Routes: model ids and the upstreams that serve them.
 
 use crate::{
     Access, Credential, CredentialHeader, InvalidAccess, InvalidProvider, InvalidTimeouts, ModelId,
-    Provider, ResourceName, Timeouts, document, provider::check_url,
+    Provider, ResourceName, Timeouts, document, provider::parse_url,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, sync::Arc};
 use url::Url;
 
-/// A model and where it goes.
+/// Model ids, who may use them, and their upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The custom resource that declares it, if one does.
+    /// The custom resource that declares it.
     pub resource: Option<ResourceName>,
-    /// Which `model` of a request it serves.
+    /// The model ids it matches.
     pub matches: RouteMatch,
     /// Who may use it.
     pub access: Access,
-    /// Where it may be asked for.
+    /// The entries where it exists.
     pub entries: Entries,
-    /// Where it is served.
+    /// Serves the model.
     pub upstream: Upstream,
-    /// How much of it one caller, and all together, may take.
-    pub limits: Limits,
+    /// Limits of all requests to it.
+    pub limits: RequestLimits,
 }
 
-/// The entries at which a route may be asked for. At the others it does not exist.
+/// The entries where a route exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Entries {
-    /// By callers with keys.
+    /// For callers with keys.
     pub external: bool,
-    /// By callers with tokens.
+    /// For callers with tokens.
     pub internal: bool,
 }
 
 impl Entries {
-    /// Both.
+    /// Both entries.
     pub const ALL: Self = Self { external: true, internal: true };
 
-    /// Whether it is both.
+    /// Whether it is [`Entries::ALL`].
     pub fn is_all(&self) -> bool {
         *self == Self::ALL
     }
@@ -51,101 +51,89 @@ impl Default for Entries {
     }
 }
 
-/// Which `model` of a request a route serves.
+/// The model ids that a route matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteMatch {
-    /// This id, and these other names of it.
+    /// An id and its aliases.
     Model {
-        /// The id that is listed, logged and measured.
+        /// The id in lists, logs and metrics.
         id: ModelId,
-        /// Other ids that reach it.
+        /// Alternative ids.
         aliases: Vec<ModelId>,
     },
-    /// Every model that no other route serves.
+    /// Every id that no other route matches.
     CatchAll,
 }
 
-/// Where a route leads.
+/// The upstream of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// Model servers of our own.
+    /// Model servers in the cluster.
     Served(Served),
-    /// An external service, and the id of the model there if it differs from ours.
+    /// A provider, and its id of the model if it differs.
     Provider(Arc<Provider>, Option<ModelId>),
 }
 
-/// Model servers of our own, all serving the same model.
+/// Model servers that all serve the same model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// Where they listen: scheme, host, port. May be empty while the model starts.
+    /// Scheme, host and port of each; empty while none is ready.
     pub endpoints: Vec<Url>,
-    /// The id the servers know the model by, when it is not what the client wrote.
+    /// The servers' id of the model; the client's if absent.
     pub model: Option<ModelId>,
-    /// What the servers themselves want to see, if anything.
+    /// Authenticates us to the servers.
     pub credential: Option<Credential>,
-    /// How long to wait for them.
+    /// Timeouts of their requests.
     pub timeouts: Timeouts,
 }
 
-/// How much one caller, and all together, may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Limits {
-    /// Requests at a time; no limit if `None`.
+/// Limits of the requests of a key, or to a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RequestLimits {
+    /// Concurrent requests, at least 1; unlimited if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
 }
 
-/// Why a route is refused.
+/// Why a route is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRoute {
-    /// See the source.
+    /// Not exactly one of `groups` and `public: true`.
     #[error("`access`")]
     Access(#[from] InvalidAccess),
-    /// See the source.
-    #[error("`endpoints[{index}]`")]
-    Endpoint {
-        /// Which one, from 0.
-        index: usize,
-        /// What is wrong with it.
-        source: InvalidProvider,
-    },
-    /// Requests go to the paths of the API, below nothing.
-    #[error("`endpoints[{index}]` must not have a path")]
-    EndpointPath {
-        /// Which one, from 0.
-        index: usize,
-    },
-    /// See the source.
+    /// The index of an endpoint that is not a URL of an upstream.
+    #[error("`endpoints[{0}]`")]
+    Endpoint(usize, #[source] InvalidProvider),
+    /// The index of an endpoint with a path.
+    #[error("`endpoints[{0}]` must not have a path")]
+    EndpointPath(usize),
+    /// Not a header value.
     #[error("`apiKey`")]
     Credential(#[source] InvalidProvider),
-    /// The route names a provider that the document does not declare.
-    #[error("`provider` {name:?} is not declared")]
-    UnknownProvider {
-        /// As written.
-        name: String,
-    },
-    /// Only a provider can be asked for models we do not know.
+    /// The name of a provider that the document does not declare.
+    #[error("`provider` {0:?} is not declared")]
+    UnknownProvider(String),
+    /// Only a provider can serve models that no route names.
     #[error("a catch-all route must lead to a provider")]
     CatchAllServed,
-    /// Nothing would ever pass.
+    /// A limit of zero.
     #[error("`limits.concurrency` must be at least 1")]
-    NoConcurrency,
-    /// See the source.
+    ZeroConcurrency,
+    /// A timeout out of bounds.
     #[error("`timeouts`")]
     Timeouts(#[from] InvalidTimeouts),
 }
 
-impl Limits {
-    pub(crate) fn check(document: &document::Limits) -> Result<Self, InvalidRoute> {
-        if document.concurrency == Some(0) {
-            return Err(InvalidRoute::NoConcurrency);
-        }
-        Ok(Self { concurrency: document.concurrency })
+impl RequestLimits {
+    pub(crate) fn check(self) -> Result<Self, InvalidRoute> {
+        if self.concurrency == Some(0) { Err(InvalidRoute::ZeroConcurrency) } else { Ok(self) }
     }
 }
 
 impl Route {
-    /// Checks one route of a document against the providers declared beside it.
-    pub(crate) fn check(
+    /// Parses a route of a document that declares these providers.
+    pub(crate) fn parse(
         document: document::Route,
         providers: &HashMap<String, Arc<Provider>>,
     ) -> Result<Self, InvalidRoute> {
@@ -161,18 +149,11 @@ impl Route {
             document::Upstream::Served(served) => Upstream::Served(served.try_into()?),
             document::Upstream::Provider { name, model } => match providers.get(&name) {
                 Some(provider) => Upstream::Provider(Arc::clone(provider), model),
-                None => return Err(InvalidRoute::UnknownProvider { name }),
+                None => return Err(InvalidRoute::UnknownProvider(name)),
             },
         };
         let access = Access::check(access.groups, access.public)?;
-        Ok(Self {
-            resource: None,
-            matches,
-            access,
-            entries,
-            upstream,
-            limits: Limits::check(&limits)?,
-        })
+        Ok(Self { resource: None, matches, access, entries, upstream, limits: limits.check()? })
     }
 }
 
@@ -184,17 +165,17 @@ impl TryFrom<document::Served> for Served {
         let endpoints = endpoints
             .iter()
             .enumerate()
-            .map(|(index, text)| check_endpoint(index, text))
+            .map(|(index, text)| parse_endpoint(index, text))
             .collect::<Result<_, _>>()?;
         let credential = api_key
             .map(|secret| Credential::new(CredentialHeader::Authorization, &secret))
             .transpose()
             .map_err(InvalidRoute::Credential)?;
-        Ok(Self { endpoints, model, credential, timeouts: timeouts.try_into()? })
+        Ok(Self { endpoints, model, credential, timeouts: timeouts.check()? })
     }
 }
 
-fn check_endpoint(index: usize, text: &str) -> Result<Url, InvalidRoute> {
-    let url = check_url(text).map_err(|source| InvalidRoute::Endpoint { index, source })?;
-    if url.path() == "/" { Ok(url) } else { Err(InvalidRoute::EndpointPath { index }) }
+fn parse_endpoint(index: usize, text: &str) -> Result<Url, InvalidRoute> {
+    let url = parse_url(text).map_err(|invalid| InvalidRoute::Endpoint(index, invalid))?;
+    if url.path() == "/" { Ok(url) } else { Err(InvalidRoute::EndpointPath(index)) }
 }

@@ -1,9 +1,9 @@
-//! Text that must not be printed.
+//! Credentials that cannot be printed.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
-/// A credential in clear: cannot be printed, and leaves this type only by name.
+/// A credential in clear; leaves this type by [`Secret::reveal`] only.
 ///
 /// ```
 /// let secret = llm_contract::Secret::new("sk-upstream");
@@ -19,7 +19,7 @@ impl Secret {
         Self(SecretString::from(text.into()))
     }
 
-    /// The credential in clear, for the one place that sends it where it belongs.
+    /// The credential in clear, to send it to its audience.
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
     }

@@ -1,36 +1,33 @@
-//! What applies to every route.
+//! Settings of every route.
 
 use crate::document;
 use http::HeaderValue;
 
-/// What applies to every route, and may change while the gateway runs.
+/// Settings of every route, changeable at runtime.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Settings {
-    /// Which web pages may call the gateway from a browser.
+    /// Allowed CORS origins.
     pub cors: CorsOrigins,
 }
 
-/// Which web pages may call the gateway from a browser.
+/// Origins whose web pages may call the gateway.
 ///
-/// A browser never adds a key by itself, so any page may ask by default; it still needs a key.
+/// Any by default: a browser never adds a key by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum CorsOrigins {
-    /// Any page.
+    /// Any origin.
     #[default]
     Any,
-    /// Pages of these origins, such as `https://chat.example.org`; none if empty.
+    /// These, such as `https://chat.example.org`; none if empty.
     Listed(Vec<HeaderValue>),
 }
 
-/// Why settings are refused.
+/// Why settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSettings {
-    /// Not a scheme, a host and maybe a port.
-    #[error("`corsOrigins`: {origin:?} is not an origin such as https://chat.example.org")]
-    Origin {
-        /// What was written.
-        origin: String,
-    },
+    /// Not `scheme://host[:port]`.
+    #[error("`corsOrigins`: {0:?} is not an origin such as https://chat.example.org")]
+    Origin(String),
 }
 
 impl TryFrom<document::Settings> for Settings {
@@ -44,16 +41,16 @@ impl TryFrom<document::Settings> for Settings {
         if origins.iter().any(|origin| origin == "*") {
             return Ok(Self { cors: CorsOrigins::Any });
         }
-        let listed = origins.into_iter().map(check_origin).collect::<Result<_, _>>()?;
+        let listed = origins.into_iter().map(parse_origin).collect::<Result<_, _>>()?;
         Ok(Self { cors: CorsOrigins::Listed(listed) })
     }
 }
 
-fn check_origin(origin: String) -> Result<HeaderValue, InvalidSettings> {
+fn parse_origin(origin: String) -> Result<HeaderValue, InvalidSettings> {
     let is_origin = url::Url::parse(&origin)
         .is_ok_and(|url| url.origin().ascii_serialization() == origin && url.has_host());
     match HeaderValue::from_str(&origin) {
         Ok(value) if is_origin => Ok(value),
-        Ok(_) | Err(_) => Err(InvalidSettings::Origin { origin }),
+        Ok(_) | Err(_) => Err(InvalidSettings::Origin(origin)),
     }
 }

@@ -1,17 +1,18 @@
-//! The whole of what a proxy needs to know, as one versioned document.
+//! The whole configuration of a proxy as one versioned document.
 
 pub mod document;
 
 use crate::{
-    Chain, InvalidIssuer, InvalidKeyRecord, InvalidProvider, InvalidRoute, InvalidSettings, Issuer,
-    KeyId, KeyRecord, ModelId, Provider, Route, RouteMatch, Settings, Upstream,
+    Chain, InvalidKeyRecord, InvalidProvider, Issuer, KeyId, KeyRecord, ModelId, Provider, Route,
+    RouteMatch, Settings, Upstream,
+    push::{InvalidResource, parse_issuer, parse_route},
 };
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-/// Everything a proxy decides by. Each value in it is good.
+/// The validated configuration of a proxy.
 ///
 /// ```
 /// let text = r#"{"version": 1, "revision": 7, "routes": [
@@ -22,85 +23,51 @@ use std::{
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Table {
-    /// Counts up; says which of two tables is newer.
+    /// Increases with every version.
     pub revision: u64,
-    /// In the document's order.
+    /// In the order of the document; ids are unique.
     pub routes: Vec<Route>,
-    /// In the document's order; no id twice.
+    /// In the order of the document; ids are unique.
     pub keys: Vec<KeyRecord>,
-    /// No URL twice.
+    /// URLs are unique.
     pub issuers: Vec<Issuer>,
-    /// What applies to every route.
+    /// Apply to every route.
     pub settings: Settings,
 }
 
-/// Why a table is refused. Nothing of it is then in force.
+/// Why a table is invalid; nothing of it is used then.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidTable {
-    /// Larger than any table should be.
+    /// More than [`Table::BYTES_MAX`] bytes.
     #[error("a table has at most {} bytes", Table::BYTES_MAX)]
     TooLarge,
     /// Not JSON, or not of the schema.
     #[error("not a route table: {}", Chain(.0))]
     Syntax(serde_json::Error),
-    /// Made for a newer or older proxy.
-    #[error("`version` is {found}; this proxy reads version {}", Table::VERSION)]
-    Version {
-        /// What the document says.
-        found: u32,
-    },
-    /// See the source.
-    #[error("provider {name:?}")]
-    Provider {
-        /// As written.
-        name: String,
-        /// What is wrong with it.
-        source: InvalidProvider,
-    },
-    /// See the source.
-    #[error("route {model:?}")]
-    Route {
-        /// The model's id, or `*`.
-        model: String,
-        /// What is wrong with it.
-        source: InvalidRoute,
-    },
-    /// See the source.
-    #[error("key {id}")]
-    Key {
-        /// Its public part.
-        id: KeyId,
-        /// What is wrong with it.
-        source: InvalidKeyRecord,
-    },
-    /// See the source.
-    #[error("issuer {url:?}")]
-    Issuer {
-        /// As written.
-        url: String,
-        /// What is wrong with it.
-        source: InvalidIssuer,
-    },
-    /// See the source.
-    #[error("settings")]
-    Settings(#[source] InvalidSettings),
-    /// Which of two would be meant?
-    #[error("{kind} {name:?} is there twice")]
-    Twice {
-        /// `model`, `provider`, `key` or `issuer`.
-        kind: &'static str,
-        /// The name that is there twice.
-        name: String,
-    },
+    /// Another schema version than [`Table::VERSION`].
+    #[error("`version` is {0}; this proxy reads version {ours}", ours = Table::VERSION)]
+    Version(u32),
+    /// The name of an invalid provider.
+    #[error("provider {0:?}")]
+    Provider(String, #[source] InvalidProvider),
+    /// The id of an invalid key record.
+    #[error("key {0}")]
+    Key(KeyId, #[source] InvalidKeyRecord),
+    /// An invalid route, issuer, or settings.
+    #[error(transparent)]
+    Resource(#[from] InvalidResource),
+    /// `model`, `provider`, `key` or `issuer`, and the name declared twice.
+    #[error("{0} {1:?} is declared twice")]
+    Duplicate(&'static str, String),
 }
 
 impl Table {
-    /// The version of the schema this proxy reads.
+    /// The version of the schema.
     pub const VERSION: u32 = 1;
     /// The largest document, in bytes.
     pub const BYTES_MAX: usize = 512 * 1024 * 1024;
 
-    /// Reads and checks a JSON document.
+    /// Parses and validates a JSON document.
     ///
     /// # Errors
     /// [`InvalidTable`] naming the resource and the field.
@@ -121,49 +88,35 @@ impl TryFrom<document::Table> for Table {
         let document::Table { version, revision, providers, routes, keys, issuers, settings } =
             document;
         if version != Self::VERSION {
-            return Err(InvalidTable::Version { found: version });
+            return Err(InvalidTable::Version(version));
         }
-        let providers = check_providers(providers)?;
-        let routes = routes
-            .into_iter()
-            .map(|route| check_route(route, &providers))
-            .collect::<Result<Vec<_>, _>>()?;
-        refuse_duplicate_models(&routes)?;
+        let provider = |document: document::Provider| {
+            let name = document.name.clone();
+            Provider::try_from(document).map_err(|invalid| InvalidTable::Provider(name, invalid))
+        };
+        let providers = parse_unique("provider", providers, |it| it.name.clone(), provider)?;
+        let providers: HashMap<_, _> =
+            providers.into_iter().map(|it| (it.name.clone(), Arc::new(it))).collect();
+        let routes = routes.into_iter().map(|route| parse_route(route, &providers));
+        let routes = routes.collect::<Result<Vec<_>, _>>()?;
+        reject_duplicate_models(&routes)?;
+        let key = |document: KeyRecord| {
+            let id = document.id;
+            document.check().map_err(|invalid| InvalidTable::Key(id, invalid))
+        };
+        let issuer = |document| Ok(parse_issuer(document)?);
         Ok(Self {
             revision,
             routes,
-            keys: check_keys(keys)?,
-            issuers: check_issuers(issuers)?,
-            settings: settings.try_into().map_err(InvalidTable::Settings)?,
+            keys: parse_unique("key", keys, |it| it.id, key)?,
+            issuers: parse_unique("issuer", issuers, |it| it.issuer.clone(), issuer)?,
+            settings: settings.try_into().map_err(InvalidResource::Settings)?,
         })
     }
 }
 
-fn check_providers(
-    documents: Vec<document::Provider>,
-) -> Result<HashMap<String, Arc<Provider>>, InvalidTable> {
-    let mut providers = HashMap::with_capacity(documents.len());
-    for document in documents {
-        let name = document.name.clone();
-        let provider = Provider::try_from(document)
-            .map_err(|source| InvalidTable::Provider { name: name.clone(), source })?;
-        if providers.insert(name.clone(), Arc::new(provider)).is_some() {
-            return Err(InvalidTable::Twice { kind: "provider", name });
-        }
-    }
-    Ok(providers)
-}
-
-fn check_route(
-    document: document::Route,
-    providers: &HashMap<String, Arc<Provider>>,
-) -> Result<Route, InvalidTable> {
-    let model = document.model.as_ref().map_or_else(|| "*".to_owned(), ModelId::to_string);
-    Route::check(document, providers).map_err(|source| InvalidTable::Route { model, source })
-}
-
-/// A served model may have the id of a provider's model, and wins; two of one kind may not.
-fn refuse_duplicate_models(routes: &[Route]) -> Result<(), InvalidTable> {
+/// A served model may share the id of a provider's model and wins; others may not share ids.
+fn reject_duplicate_models(routes: &[Route]) -> Result<(), InvalidTable> {
     let mut seen = HashSet::with_capacity(routes.len());
     for route in routes {
         let served = matches!(route.upstream, Upstream::Served(_));
@@ -175,40 +128,29 @@ fn refuse_duplicate_models(routes: &[Route]) -> Result<(), InvalidTable> {
         };
         for name in names {
             if !seen.insert((served, name)) {
-                return Err(InvalidTable::Twice { kind: "model", name: name.to_owned() });
+                return Err(InvalidTable::Duplicate("model", name.to_owned()));
             }
         }
     }
     Ok(())
 }
 
-fn check_keys(documents: Vec<document::Key>) -> Result<Vec<KeyRecord>, InvalidTable> {
+fn parse_unique<D, N: ToString + Eq + std::hash::Hash, T>(
+    kind: &'static str,
+    documents: Vec<D>,
+    name: impl Fn(&D) -> N,
+    parse: impl Fn(D) -> Result<T, InvalidTable>,
+) -> Result<Vec<T>, InvalidTable> {
     let mut seen = HashSet::with_capacity(documents.len());
-    let mut keys = Vec::with_capacity(documents.len());
-    for document in documents {
-        let id = document.id;
-        if !seen.insert(id) {
-            return Err(InvalidTable::Twice { kind: "key", name: id.to_string() });
+    let parse = |document: D| {
+        let name = name(&document);
+        if seen.contains(&name) {
+            return Err(InvalidTable::Duplicate(kind, name.to_string()));
         }
-        let key =
-            KeyRecord::try_from(document).map_err(|source| InvalidTable::Key { id, source })?;
-        keys.push(key);
-    }
-    Ok(keys)
-}
-
-fn check_issuers(documents: Vec<document::Issuer>) -> Result<Vec<Issuer>, InvalidTable> {
-    let mut issuers = Vec::<Issuer>::with_capacity(documents.len());
-    for document in documents {
-        let url = document.issuer.clone();
-        if issuers.iter().any(|issuer| issuer.url == url) {
-            return Err(InvalidTable::Twice { kind: "issuer", name: url });
-        }
-        let issuer =
-            Issuer::try_from(document).map_err(|source| InvalidTable::Issuer { url, source })?;
-        issuers.push(issuer);
-    }
-    Ok(issuers)
+        seen.insert(name);
+        parse(document)
+    };
+    documents.into_iter().map(parse).collect()
 }
 
 #[cfg(test)]

@@ -1,68 +1,61 @@
-//! How long to wait for an upstream.
+//! Timeouts of an upstream.
 
-use crate::document;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long to wait for an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Timeouts of an upstream, each from 1 ms to 24 h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Timeouts {
-    /// For a connection, TLS included.
+    /// TCP and TLS handshake.
+    #[serde(rename = "connectMs", with = "millis")]
     pub connect: Duration,
-    /// For the whole exchange, from the request's first byte to the reply's last.
+    /// From the first byte of the request to the last of the reply.
+    #[serde(rename = "requestMs", with = "millis")]
     pub request: Duration,
-    /// For the next byte: of the reply's header, or of a stream that has fallen silent.
+    /// Until the next byte of the reply.
+    #[serde(rename = "idleMs", with = "millis")]
     pub idle: Duration,
 }
 
-/// Why waits are refused: one is nothing, or longer than a day.
+/// A timeout of zero or more than a day: `connect`, `request` or `idle`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` must be from 1 ms to 24 h")]
-pub struct InvalidTimeouts {
-    /// Which wait: `connect`, `request` or `idle`.
-    pub field: &'static str,
-}
+#[error("`{0}` must be from 1 ms to 24 h")]
+pub struct InvalidTimeouts(pub &'static str);
 
 impl Timeouts {
-    /// For a model server of our own: a connection comes at once, an answer may take long.
+    /// Defaults for served models: quick to connect, slow to answer.
     pub const SERVED: Self = Self {
         connect: Duration::from_secs(5),
         request: Duration::from_secs(3600),
         idle: Duration::from_secs(600),
     };
-    /// For an external service.
+    /// Defaults for providers.
     pub const PROVIDER: Self = Self {
         connect: Duration::from_secs(5),
         request: Duration::from_secs(600),
         idle: Duration::from_secs(120),
     };
     const MAX: Duration = Duration::from_secs(24 * 3600);
-}
 
-impl TryFrom<document::Timeouts> for Timeouts {
-    type Error = InvalidTimeouts;
-
-    fn try_from(document: document::Timeouts) -> Result<Self, InvalidTimeouts> {
-        let document::Timeouts { connect_ms, request_ms, idle_ms } = document;
-        let check = |field, ms| {
-            let wait = Duration::from_millis(ms);
-            let sane = !wait.is_zero() && wait <= Self::MAX;
-            if sane { Ok(wait) } else { Err(InvalidTimeouts { field }) }
-        };
-        Ok(Self {
-            connect: check("connect", connect_ms)?,
-            request: check("request", request_ms)?,
-            idle: check("idle", idle_ms)?,
-        })
+    pub(crate) fn check(self) -> Result<Self, InvalidTimeouts> {
+        let all = [("connect", self.connect), ("request", self.request), ("idle", self.idle)];
+        match all.into_iter().find(|(_, wait)| wait.is_zero() || Self::MAX < *wait) {
+            Some((field, _)) => Err(InvalidTimeouts(field)),
+            None => Ok(self),
+        }
     }
 }
 
-impl From<Timeouts> for document::Timeouts {
-    fn from(timeouts: Timeouts) -> Self {
-        let ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            connect_ms: ms(timeouts.connect),
-            request_ms: ms(timeouts.request),
-            idle_ms: ms(timeouts.idle),
-        }
+mod millis {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(wait: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
     }
 }

@@ -1,5 +1,5 @@
-//! The copy of the table on disk: whatever the file holds, it is read as updates that follow on
-//! one another or not at all; and whatever an operator sends comes back from its copy as it was.
+//! The cached table: any file is decoded as updates that continue from each other or rejected, and
+//! whatever an operator sends round-trips through the cache.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,28 +7,29 @@ use llm_contract::{
     Table,
     push::{Change, Documents, Kind, Name},
 };
-use llm_proxy::{control_plane::{disk, journal, parts::Update, received::{Changes, NotApplied, Received}}, tables::Tables};
+use llm_proxy::{
+    control_plane::{
+        cache::journal,
+        reassembly::TableUpdate,
+        replica::{Changes, RejectedDocument, TableReplica},
+    },
+    tables::Tables,
+};
 
-/// Which resource, and its document if there is one.
-type Said<'a> = (u8, u8, Option<&'a str>);
+/// Kind and number of a resource, and its document unless it is removed.
+type Edit<'a> = (u8, u8, Option<&'a str>);
 
-struct Proxy(Received, Tables);
+struct Proxy(TableReplica, Tables);
 
 impl Proxy {
-    fn of(updates: &[Update]) -> Self {
-        let mut proxy = Self(Received::new(Table::BYTES_MAX), Tables::empty());
+    fn new(updates: &[TableUpdate]) -> Self {
+        let mut proxy = Self(TableReplica::new(Table::BYTES_MAX), Tables::empty());
         for update in updates {
             let tables = &proxy.1;
             let apply = |changes: Changes| {
-                let refused = tables.apply(changes).into_iter();
-                let not_applied = |it: llm_proxy::tables::Refused| NotApplied {
-                    name: it.name,
-                    reason: it.conflict.to_string(),
-                    keeps_last: it.keeps_last,
-                };
-                refused.map(not_applied).collect()
+                tables.apply(changes).into_iter().map(RejectedDocument::from).collect()
             };
-            proxy.0.take(update.clone(), apply).expect("it follows on the one before");
+            proxy.0.update(update.clone(), apply).expect("it continues from the one before");
         }
         proxy
     }
@@ -44,11 +45,11 @@ fn name(kind: u8, number: u8) -> Name {
     }
 }
 
-fn sent(said: &[Vec<Said<'_>>]) -> Vec<Update> {
+fn updates(edits: &[Vec<Edit<'_>>]) -> Vec<TableUpdate> {
     let mut documents = Documents::default();
-    let update = |said: &Vec<Said<'_>>| {
+    let update = |edits: &Vec<Edit<'_>>| {
         let (from, mut change) = (Some(documents.digest()), Change::default());
-        for (kind, number, text) in said {
+        for (kind, number, text) in edits {
             let name = name(*kind, *number);
             match text {
                 Some(text) => change.upserts.push((name, (*text).to_owned().into())),
@@ -56,22 +57,29 @@ fn sent(said: &[Vec<Said<'_>>]) -> Vec<Update> {
             }
         }
         documents.apply(change.clone());
-        Update { sequence: 0, from, digest: documents.digest(), change }
+        TableUpdate { sequence: 0, from, digest: documents.digest(), change }
     };
-    said.iter().map(update).collect()
+    edits.iter().map(update).collect()
 }
 
-fuzz_target!(|input: (bool, &[u8], Vec<Vec<Said<'_>>>)| {
-    let (behind_header, bytes, said) = input;
-    let bytes = if behind_header { [&journal::header(), bytes].concat() } else { bytes.to_vec() };
-    if let Ok(updates) = disk::updates(&*bytes) {
-        Proxy::of(&updates);
+fn encode(updates: &[TableUpdate]) -> Vec<u8> {
+    let mut file = journal::header();
+    updates.iter().for_each(|it| journal::write(&mut file, it.clone()).expect("in memory"));
+    file
+}
+
+fuzz_target!(|input: (bool, &[u8], Vec<Vec<Edit<'_>>>)| {
+    let (has_header, bytes, edits) = input;
+    let bytes = if has_header { [&journal::header(), bytes].concat() } else { bytes.to_vec() };
+    if let Ok(updates) = journal::decode(&*bytes) {
+        Proxy::new(&updates);
     }
-    let updates = sent(&said);
-    assert_eq!(disk::updates(&*disk::written(&updates)).expect("ours"), updates);
-    let proxy = Proxy::of(&updates);
-    let copy = Proxy::of(&disk::updates(&*disk::written(&proxy.0.replay())).expect("ours"));
+    let updates = updates(&edits);
+    assert_eq!(journal::decode(&*encode(&updates)).expect("encoded above"), updates);
+    let proxy = Proxy::new(&updates);
+    let cached = journal::decode(&*encode(&proxy.0.replay())).expect("encoded above");
+    let copy = Proxy::new(&cached);
     assert_eq!(copy.0.digest(), proxy.0.digest());
-    assert!(copy.0.in_force().eq(proxy.0.in_force()));
+    assert!(copy.0.applied().eq(proxy.0.applied()));
     assert_eq!(copy.1.snapshot().resources(), proxy.1.snapshot().resources());
 });

@@ -1,7 +1,7 @@
 //! The commands of `llm-proxy` and their arguments.
 
 use super::{certificate::CertificateFiles, explain::ExplainArgs};
-use crate::{control_plane::address::Address, upstream::Reach};
+use crate::{control_plane::address::Address, upstream::AddressPolicy};
 use clap::{Args, Parser, Subcommand};
 use llm_cli::{AdminAddress, OutputArgs, listen_address};
 use rustls::pki_types::ServerName;
@@ -155,8 +155,8 @@ pub struct TableArgs {
 }
 
 impl ServeArgs {
-    pub fn reach(&self) -> Reach {
-        if self.allow_local_upstreams { Reach::Anywhere } else { Reach::Beyond }
+    pub fn reach(&self) -> AddressPolicy {
+        if self.allow_local_upstreams { AddressPolicy::AllowAll } else { AddressPolicy::DenyLocal }
     }
 
     pub fn certificate(&self) -> Option<CertificateFiles> {

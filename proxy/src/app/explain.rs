@@ -1,7 +1,7 @@
 //! The `explain` command: why a key may or may not use a model.
 
 use super::admin_client::{self, AdminError};
-use crate::request::explain::{Explanation, Step};
+use crate::request::explain::{ExplainedStage, Explanation};
 use clap::Args;
 use llm_cli::{AdminAddress, InvalidKeyArgument, KeyArgs};
 use std::io::{self, Write};
@@ -38,7 +38,7 @@ pub async fn run(
     let id = key.key_id(key_variable)?;
     let query = [("key", id.as_str()), ("model", model)];
     let explanation: Explanation = admin_client::get(admin, "/explain", &query).await?;
-    for Step { stage, passes, because } in explanation.steps {
+    for ExplainedStage { stage, passes, because } in explanation.steps {
         let mark = if passes { "✓" } else { "✗" };
         writeln!(out, "{mark} {stage:<13} {because}")?;
     }

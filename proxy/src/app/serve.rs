@@ -11,10 +11,10 @@ use super::{
 use crate::{
     admin,
     control_plane::{
-        self, Feed,
-        control::{self, Control, Waits},
+        self, TableApplier, client,
+        config::{ControlConfig, ControlTimeouts},
     },
-    gateway::Shared,
+    gateway::Gateway,
     stage::accept::Entry,
 };
 use llm_contract::{Pepper, Secret, Table};
@@ -39,11 +39,11 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
     let authenticator = servers::authenticator(pepper)?;
     let (header, body) = (args.header_bytes.get(), args.body_bytes.get());
     let limits = servers::limits(header, body, args.connections.get());
-    let shared = Shared::new(authenticator, limits, args.reach(), events);
-    let feed = Feed::new(Arc::clone(&shared), Table::BYTES_MAX);
+    let shared = Gateway::new(authenticator, limits, args.reach(), events);
+    let applier = TableApplier::new(Arc::clone(&shared), Table::BYTES_MAX);
     if let Some(folder) = &args.state {
         let unusable = |source| CliError::StateFolder { folder: folder.clone(), source };
-        block_in_place(|| feed.keep_in(folder)).map_err(unusable)?;
+        block_in_place(|| applier.enable_cache(folder)).map_err(unusable)?;
     }
     tracing::info!(
         external = %external.address,
@@ -55,11 +55,10 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
     if ledger.is_none() {
         tracing::info!("usage is only counted; to keep a ledger, choose a folder with --usage");
     }
-    let router = admin::router(Arc::clone(&shared)).merge(control_plane::router(Arc::clone(&feed)));
+    let router =
+        admin::router(Arc::clone(&shared)).merge(control_plane::router(Arc::clone(&applier)));
     let drain = shared.drain.clone();
-    shared
-        .background
-        .spawn(drain.clone().run_until_cancelled_owned(control::follow(feed, control)));
+    shared.background.spawn(drain.clone().run_until_cancelled_owned(client::run(applier, control)));
     if let Some((certificate, files)) = certificate {
         shared
             .background
@@ -72,16 +71,16 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn control(args: &ServeArgs) -> Result<Control, CliError> {
+fn control(args: &ServeArgs) -> Result<ControlConfig, CliError> {
     let named = args.control_server_name.clone();
-    Ok(Control {
-        replicas: args.control.replicas(),
+    Ok(ControlConfig {
+        resolver: args.control.resolver(),
         address: args.control.clone(),
         server_name: named.or_else(|| args.control.server_name()).ok_or(CliError::ServerName)?,
         authorities: args.control_ca.clone(),
         token: args.control_token.clone(),
         proxy: args.name.clone(),
-        waits: Waits::default(),
+        timeouts: ControlTimeouts::default(),
         bytes_max: Table::BYTES_MAX,
     })
 }

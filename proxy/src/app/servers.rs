@@ -6,9 +6,9 @@ use crate::{
         key_verifier::Keyring,
         oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
     },
-    gateway::{Limits, Shared},
-    server::{Listening, Server},
-    stage::{accept::Entry, authenticate::Authenticator, read, record::UsageEvent},
+    gateway::{Gateway, ServerLimits},
+    server::{Listener, Server},
+    stage::{accept::Entry, authenticate::Authenticator, read::BodyLimits, record::UsageEvent},
     tls::Certificate,
 };
 use axum::Router;
@@ -42,8 +42,8 @@ pub fn bind(
     entry: Entry,
     option: &'static str,
     certificate: Option<Certificate>,
-) -> Result<Listening, BindError> {
-    Listening::bind(address, entry, certificate).map_err(|source| BindError {
+) -> Result<Listener, BindError> {
+    Listener::bind(address, entry, certificate).map_err(|source| BindError {
         address,
         option,
         source,
@@ -68,15 +68,15 @@ pub fn authenticator(pepper: Option<Pepper>) -> io::Result<Authenticator> {
     })
 }
 
-pub fn limits(header_bytes: usize, body_bytes: usize, connections: usize) -> Limits {
+pub fn limits(header_bytes: usize, body_bytes: usize, connections: usize) -> ServerLimits {
     let bodies_bytes = body_bytes.saturating_mul(BODIES_MAX);
-    let read = read::Limits { body_bytes, bodies_bytes, body_wait: BODY_WAIT };
-    Limits { header_bytes, connections, read }
+    let body = BodyLimits { body_bytes, bodies_bytes, body_wait: BODY_WAIT };
+    ServerLimits { header_bytes, connections, body }
 }
 
 /// Running listeners and the writer of the ledger.
 pub struct Servers {
-    shared: Arc<Shared>,
+    shared: Arc<Gateway>,
     server: Server,
     admin: JoinHandle<io::Result<()>>,
     ledger: Option<JoinHandle<()>>,
@@ -85,8 +85,8 @@ pub struct Servers {
 impl Servers {
     /// Serves requests, and writes usage if there is a ledger.
     pub fn start(
-        shared: Arc<Shared>,
-        entries: Vec<Listening>,
+        shared: Arc<Gateway>,
+        entries: Vec<Listener>,
         (admin, router): (TcpListener, Router),
         usage: Option<(Ledger, mpsc::Receiver<UsageEvent>)>,
     ) -> Self {

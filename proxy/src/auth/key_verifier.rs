@@ -7,7 +7,7 @@
 
 use crate::{
     auth::key_usage::{HOUR, Uses},
-    limit::concurrency::Gauge,
+    limit::concurrency::ConcurrencyLimit,
 };
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ pub struct KeyEntry {
     /// What is known of the key.
     pub record: KeyRecord,
     /// The requests that run with it.
-    pub running: Gauge,
+    pub running: ConcurrencyLimit,
     verified: OnceLock<Digest>,
     /// In which hour since 1970 it was last used.
     used: AtomicI64,
@@ -82,7 +82,7 @@ impl KeyEntry {
             }),
             None => Arc::new(Self {
                 record,
-                running: Gauge::default(),
+                running: ConcurrencyLimit::default(),
                 verified: OnceLock::new(),
                 used: AtomicI64::new(0),
             }),
@@ -228,14 +228,14 @@ mod tests {
         KeyRecord {
             id: key(secret).id(),
             client_id: "laptop".into(),
-            owner: Arc::new(Owner { name: "me".into(), groups: Arc::new([]) }),
+            owner: Owner { name: "me".into(), groups: Vec::new() },
             hash: KeyHash::of(&key(secret), Hashing::MINTED, [7; 16], None).unwrap(),
-            models: Arc::new([]),
-            resources: Arc::new([]),
+            models: Vec::new(),
+            resources: Vec::new(),
             not_before: None,
             expires_at: None,
             suspended: false,
-            limits: llm_contract::Limits::default(),
+            limits: llm_contract::RequestLimits::default(),
         }
     }
 

@@ -58,10 +58,10 @@ pub struct IssuerConfig {
 impl From<&llm_contract::Issuer> for IssuerConfig {
     fn from(issuer: &llm_contract::Issuer) -> Self {
         Self {
-            issuer: issuer.url.clone(),
+            issuer: issuer.issuer.clone(),
             audiences: issuer.audiences.clone(),
-            groups_claim: issuer.groups_claim.as_str().to_owned(),
-            username_claim: issuer.username_claim.as_str().to_owned(),
+            groups_claim: issuer.groups_claim.clone(),
+            username_claim: issuer.username_claim.clone(),
             ca: issuer.ca_pem.as_ref().map(|pem| pem.clone().into_bytes()),
         }
     }

@@ -1,35 +1,32 @@
-//! Where the operator is: its address, and those of its replicas.
+//! The address of the operator and the addresses of its replicas.
 
 use futures::future::BoxFuture;
 use http::Uri;
 use rustls::pki_types::ServerName;
 use std::{collections::BTreeSet, io, net::SocketAddr, str::FromStr, sync::Arc};
-use url::{Host, Url};
+use url::Url;
 
-/// Finds the addresses of the operator's replicas.
-pub type LookUp =
+/// Resolves the addresses of the operator's replicas.
+pub type Resolver =
     Arc<dyn Fn() -> BoxFuture<'static, io::Result<BTreeSet<SocketAddr>>> + Send + Sync>;
 
 /// Scheme, host and port of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Whether it speaks TLS.
     pub is_tls: bool,
-    /// All of it.
     pub origin: Uri,
-    host: Host<String>,
+    /// An IPv6 address without brackets.
+    host: String,
     port: u16,
 }
 
-/// Why a text is no such address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAddress {
-    /// Not of the form.
     #[error("write the operator's address as `https://host:port`")]
     Form,
-    /// Keys and credentials would go over the network for all to read.
-    #[error("an operator elsewhere is spoken with over https only")]
-    Clear,
+    /// Keys and credentials would be sent in clear text.
+    #[error("use https, unless the operator is on this machine")]
+    NoTls,
 }
 
 impl FromStr for Address {
@@ -47,44 +44,31 @@ impl FromStr for Address {
             "http" => false,
             _ => return Err(InvalidAddress::Form),
         };
-        let (Some(host), Some(port), true) = (url.host(), url.port_or_known_default(), bare) else {
+        let (Some(host), Some(port), true) = (url.host_str(), url.port_or_known_default(), bare)
+        else {
             return Err(InvalidAddress::Form);
         };
-        let is_here = match &host {
-            Host::Domain(name) => *name == "localhost",
-            Host::Ipv4(address) => address.is_loopback(),
-            Host::Ipv6(address) => address.is_loopback(),
-        };
-        if !is_tls && !is_here {
-            return Err(InvalidAddress::Clear);
+        if !is_tls && !llm_contract::is_loopback(&url) {
+            return Err(InvalidAddress::NoTls);
         }
         let origin = url.as_str().parse().map_err(|_form| InvalidAddress::Form)?;
-        Ok(Self { is_tls, origin, host: host.to_owned(), port })
+        Ok(Self { is_tls, origin, host: host.trim_matches(['[', ']']).to_owned(), port })
     }
 }
 
 impl Address {
-    /// What a certificate says of this host.
+    /// The name expected in the certificate.
     pub fn server_name(&self) -> Option<ServerName<'static>> {
-        match &self.host {
-            Host::Domain(name) => ServerName::try_from(name.clone()).ok(),
-            Host::Ipv4(address) => Some(ServerName::IpAddress((*address).into())),
-            Host::Ipv6(address) => Some(ServerName::IpAddress((*address).into())),
-        }
+        ServerName::try_from(self.host.clone()).ok()
     }
 
-    /// Every address that the host's name has.
-    pub fn replicas(&self) -> LookUp {
+    /// Resolves all addresses of the host.
+    pub fn resolver(&self) -> Resolver {
         let (host, port) = (self.host.clone(), self.port);
-        Arc::new(move || Box::pin(look_up(host.clone(), port)))
-    }
-}
-
-async fn look_up(host: Host<String>, port: u16) -> io::Result<BTreeSet<SocketAddr>> {
-    match host {
-        Host::Ipv4(address) => Ok([SocketAddr::from((address, port))].into()),
-        Host::Ipv6(address) => Ok([SocketAddr::from((address, port))].into()),
-        Host::Domain(name) => Ok(tokio::net::lookup_host((name, port)).await?.collect()),
+        Arc::new(move || {
+            let host = host.clone();
+            Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        })
     }
 }
 
@@ -93,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operator_elsewhere_is_spoken_with_over_https_only() {
+    fn only_a_loopback_address_needs_no_https() {
         for (text, expected) in [
             ("https://llm-operator:9443", None),
             ("https://llm-operator", None),
@@ -102,8 +86,8 @@ mod tests {
             ("http://127.0.0.1:9443", None),
             ("http://[::1]:9443", None),
             ("http://localhost:9443", None),
-            ("http://llm-operator:9443", Some(InvalidAddress::Clear)),
-            ("http://10.0.0.5:9443", Some(InvalidAddress::Clear)),
+            ("http://llm-operator:9443", Some(InvalidAddress::NoTls)),
+            ("http://10.0.0.5:9443", Some(InvalidAddress::NoTls)),
             ("llm-operator:9443", Some(InvalidAddress::Form)),
             ("https://llm-operator/path", Some(InvalidAddress::Form)),
             ("https://me:secret@llm-operator", Some(InvalidAddress::Form)),
@@ -116,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_has_to_name_the_host_of_the_address() {
+    fn the_server_name_is_the_host_of_the_address() {
         for (text, name) in [
             ("https://llm-operator.llm.svc:9443", "llm-operator.llm.svc"),
             ("https://10.0.0.5:9443", "10.0.0.5"),

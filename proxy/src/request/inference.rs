@@ -1,186 +1,100 @@
-//! Asking a model: from a request's body to the last byte of the reply.
+//! Inference: from a request's body to the last byte of the reply.
 
+use super::{
+    call::Call,
+    exchange::ExchangeOutcome,
+    stored_responses::{ResponseOwner, StoredResponses},
+    upstream_attempts::{UpstreamClient, UpstreamRequest},
+};
 use crate::{
-    clock,
-    gateway::Shared,
-    request::{
-        exchange::{End, Exchange},
-        stored_responses::Home,
-        upstream_attempts::{Answered, Outgoing},
-    },
-    response::{rejection::Rejection, request_error::Halt, writer},
+    response::{rejection::Rejection, request_error::RequestError},
     stage::{
         accept::Operation,
         authenticate::Principal,
-        authorize::{self, Permit},
-        pick::Choice,
-        read::{Prompt, scan::Scan},
-        relay::{First, Relay, Stop, hiding},
+        authorize,
+        forward::usage_injection,
+        pick::Candidates,
+        read::{BodyBudget, Prompt, scan::Scan},
         reserve, resolve,
     },
-    tables::{RouteEntry, Snapshot},
-    usage::{Hide, Shape},
+    tables::{RouteEntry, Snapshot, Tables},
+    usage::Shape,
 };
-use pingora_core::protocols::http::ServerSession;
-use std::{pin::pin, sync::Arc};
-use tokio::time::sleep_until;
+use std::sync::Arc;
 
-impl Shared {
-    /// Asks the model that the body names.
-    ///
-    /// # Errors
-    /// If it is refused, no endpoint answers, or the client goes away.
-    pub(crate) async fn ask_model(
-        &self,
-        session: &mut ServerSession,
-        exchange: &mut Exchange,
-        tables: &Snapshot,
-        principal: &Principal,
-        operation: &'static Operation,
-    ) -> Result<End, Halt> {
-        exchange.operation = Some(operation);
-        let mut prompt = Prompt::read(session, operation, &self.limits.read, &self.held).await?;
-        let scan = prompt.scan.as_ref().ok_or(Rejection::Defect)?;
-        exchange.stream = scan.stream;
-        let model = scan.model.clone();
-        // A body may be long under way; what was revoked in the meantime is revoked.
-        let tables = &*self.still(principal, tables)?;
-        let route = resolve::route(tables, &model, operation, principal)?;
-        exchange.route = Some(Arc::clone(&route));
-        let permit = authorize::permit(principal, &route, &model)?;
-        let _lease = reserve::lease(&permit)?;
-        let choice = self.choice(operation, &route, scan, principal)?;
-        let (usage, hide) = hiding(operation, &route, scan.usage);
-        // Only one of the two is held while the upstream works.
-        prompt.body = prompt.for_upstream(route.upstream_model(&model), usage);
-        let body = prompt.body.clone();
-        let outgoing = Outgoing { permit: &permit, operation, path: operation.path, body };
-        let answered = self.attempt(session, exchange, choice, &outgoing).await?;
-        if operation.shape == Shape::Responses {
-            let home = || home(&permit, &model, &answered);
-            self.responses.remember(answered.first.held(), home);
-        }
-        self.relay(session, exchange, answered, hide).await
+/// Serves the model that the body names.
+pub async fn infer(
+    call: Call<'_>,
+    tables: &Tables,
+    bodies: &BodyBudget,
+    responses: &StoredResponses,
+    client: &UpstreamClient,
+) -> Result<ExchangeOutcome, RequestError> {
+    let Call { session, exchange, snapshot, principal, operation } = call;
+    exchange.operation = Some(operation);
+    let mut prompt = Prompt::read(session, operation, bodies).await?;
+    let scan = prompt.scan.as_ref().ok_or(Rejection::Internal)?;
+    exchange.stream = scan.stream;
+    let model = scan.model.clone();
+    // The body may have taken long to arrive; what was revoked meanwhile is revoked.
+    let tables = &*reauthenticate(principal, snapshot, tables)?;
+    let route = resolve::route_for(operation, tables, &model, principal);
+    let route = Arc::clone(route.map_err(|error| error.rejection(&model))?);
+    exchange.route = Some(Arc::clone(&route));
+    let permit = authorize::permit(principal, &route, &model).map_err(|it| it.rejection())?;
+    let _lease = reserve::lease(permit)?;
+    let candidates = candidates(operation, &route, scan, principal, responses)?;
+    let (usage, hide) = usage_injection(operation, &route, scan.usage);
+    // Only one of the two bodies is held while the upstream works.
+    prompt.body = prompt.for_upstream(route.upstream_model(&model), usage);
+    let body = prompt.body.clone();
+    let request = UpstreamRequest { permit, operation, path: operation.path, body };
+    let reply = client.send(session, exchange, candidates, &request).await?;
+    if operation.shape == Shape::Responses {
+        responses.remember(reply.head.buffered(), || ResponseOwner {
+            model: model.as_str().into(),
+            endpoint: Arc::clone(&reply.picked.endpoint.name),
+            identity: principal.identity(),
+        });
     }
-
-    /// The table in force now, if it still knows the caller.
-    fn still(&self, principal: &Principal, before: &Snapshot) -> Result<Arc<Snapshot>, Rejection> {
-        let now = self.tables.snapshot();
-        let known = match principal {
-            Principal::Key(entry) if !std::ptr::eq(&*now, before) => {
-                now.keys.get(&entry.record.id).is_some_and(|it| Arc::ptr_eq(it, entry))
-            }
-            Principal::Key(_) | Principal::Token(_) => true,
-        };
-        if known { Ok(now) } else { Err(Rejection::Unauthenticated) }
-    }
-
-    /// The endpoints that may answer: all of the route, or the one that keeps the response which
-    /// this one continues. Only whoever made that one may continue it.
-    fn choice(
-        &self,
-        operation: &Operation,
-        route: &Arc<RouteEntry>,
-        scan: &Scan,
-        principal: &Principal,
-    ) -> Result<Choice, Rejection> {
-        if operation.shape != Shape::Responses {
-            return Ok(Choice::new(Arc::clone(route)));
-        }
-        if scan.background {
-            let message = "`background` is not supported: what it uses could not be counted";
-            return Err(Rejection::BadPrompt {
-                message: message.to_owned(),
-                param: Some("background"),
-            });
-        }
-        let Some(id) = &scan.previous else {
-            return Ok(Choice::new(Arc::clone(route)));
-        };
-        let home = self.home(id, principal)?;
-        at_home(id, &home, route)
-    }
-
-    /// Where a response is, if this caller made it.
-    fn home(&self, id: &str, principal: &Principal) -> Result<Home, Rejection> {
-        self.responses.home(id, &principal.identity()).ok_or_else(|| unknown(id))
-    }
-
-    /// Asks for a stored response, where it was made.
-    ///
-    /// # Errors
-    /// If it is refused, its endpoint does not answer, or the client goes away.
-    pub(crate) async fn ask_home(
-        &self,
-        session: &mut ServerSession,
-        exchange: &mut Exchange,
-        tables: &Snapshot,
-        principal: &Principal,
-        operation: &'static Operation,
-        id: &str,
-    ) -> Result<End, Halt> {
-        exchange.operation = Some(operation);
-        let prompt = Prompt::read(session, operation, &self.limits.read, &self.held).await?;
-        let home = self.home(id, principal)?;
-        let route = resolve::route(tables, &home.model, operation, principal)?;
-        exchange.route = Some(Arc::clone(&route));
-        let permit = authorize::permit(principal, &route, &home.model)?;
-        let _lease = reserve::lease(&permit)?;
-        let path = operation.path.replace("{id}", id);
-        let outgoing =
-            Outgoing { permit: &permit, operation, path: &path, body: prompt.body.clone() };
-        let choice = at_home(id, &home, &route)?;
-        let answered = self.attempt(session, exchange, choice, &outgoing).await?;
-        self.relay(session, exchange, answered, Hide::Nothing).await
-    }
-
-    async fn relay(
-        &self,
-        session: &mut ServerSession,
-        exchange: &mut Exchange,
-        answered: Answered,
-        hide: Hide,
-    ) -> Result<End, Halt> {
-        let Answered { picked, connection, first } = answered;
-        let deadline = exchange.received_at + picked.endpoint.timeouts.request;
-        let late = pin!(sleep_until(deadline.into()));
-        let stop = Stop { late, cut: &self.cut };
-        exchange.reply.begin(&first, clock::now().duration_since(exchange.received_at));
-        match first {
-            First::Refusal(refusal) => {
-                self.connector.release(connection).await;
-                let (header, body) = refusal.answer(&picked.endpoint, &exchange.stamp)?;
-                exchange.reply.status = Some(header.status);
-                Box::pin(writer::send(session, header, body)).await?;
-                Ok(End::Complete)
-            }
-            First::Stream(held) => {
-                let relay = Relay { session, connection, exchange, stop };
-                Ok(relay.stream(held, hide, &self.connector).await)
-            }
-            First::Whole(held) => {
-                let relay = Relay { session, connection, exchange, stop };
-                Ok(relay.whole(held, &self.connector).await)
-            }
-        }
-    }
+    reply.relay(session, exchange, hide, client).await
 }
 
-fn unknown(id: &str) -> Rejection {
-    Rejection::UnknownResponse { id: id.to_owned() }
+/// The tables in force now, if they still hold the caller's key.
+fn reauthenticate(
+    principal: &Principal,
+    before: &Snapshot,
+    tables: &Tables,
+) -> Result<Arc<Snapshot>, Rejection> {
+    let now = tables.snapshot();
+    let is_known = match principal {
+        Principal::Key(entry) if !std::ptr::eq(&*now, before) => {
+            now.keys.get(&entry.record.id).is_some_and(|it| Arc::ptr_eq(it, entry))
+        }
+        Principal::Key(_) | Principal::Token(_) => true,
+    };
+    if is_known { Ok(now) } else { Err(Rejection::Unauthenticated) }
 }
 
-/// The one endpoint that keeps a response. It may have gone, and its address may be somebody
-/// else's by now.
-fn at_home(id: &str, home: &Home, route: &Arc<RouteEntry>) -> Result<Choice, Rejection> {
-    let endpoint = route.endpoints.iter().find(|it| it.name == home.endpoint);
-    Ok(Choice::only(Arc::clone(route), endpoint.ok_or_else(|| unknown(id))?))
-}
-
-fn home(permit: &Permit, model: &str, answered: &Answered) -> Home {
-    Home {
-        model: model.into(),
-        endpoint: Arc::clone(&answered.picked.endpoint.name),
-        identity: permit.principal().identity(),
+/// All endpoints of the route, or the one that has the response which this one continues. Only
+/// its owner may continue it.
+fn candidates<'a>(
+    operation: &Operation,
+    route: &'a RouteEntry,
+    scan: &Scan,
+    principal: &Principal,
+    responses: &StoredResponses,
+) -> Result<Candidates<'a>, Rejection> {
+    if operation.shape != Shape::Responses {
+        return Ok(Candidates::all(route));
+    }
+    if scan.background {
+        let message = "`background` is not supported, since its usage could not be counted";
+        let (message, param) = (message.to_owned(), Some("background"));
+        return Err(Rejection::InvalidBody { message, param });
+    }
+    match &scan.previous {
+        Some(id) => responses.owned(id, principal)?.pinned_endpoint(id, route),
+        None => Ok(Candidates::all(route)),
     }
 }

@@ -1,16 +1,16 @@
-//! `GET /v1/models` and `GET /v1/models/{id}`: what this caller may use.
+//! `GET /v1/models` and `GET /v1/models/{id}`.
 
 use crate::{
-    response::rejection::Rejection,
-    stage::{accept::Dialect, authenticate::Principal, authorize},
+    response::{dialect::Dialect, rejection::Rejection},
+    stage::{authenticate::Principal, authorize},
     tables::{RouteEntry, Snapshot},
 };
 use jiff::Timestamp;
 use llm_contract::RouteMatch;
 use serde_json::{Value, json};
 
-/// The models this caller may use, in the caller's dialect. A catch-all is not listed: nobody
-/// knows what it serves.
+/// The models this caller may use, in the caller's dialect. A catch-all is not listed, since what
+/// it serves is unknown.
 pub fn list(
     tables: &Snapshot,
     principal: &Principal,
@@ -19,7 +19,7 @@ pub fn list(
 ) -> String {
     let models: Vec<Value> = tables
         .listed()
-        .filter(|entry| authorize::is_allowed(principal, entry, &entry.label))
+        .filter(|entry| authorize::permit(principal, entry, &entry.label).is_ok())
         .map(|entry| show(entry, &entry.label, dialect, created))
         .collect();
     match dialect {
@@ -34,10 +34,7 @@ pub fn list(
     .to_string()
 }
 
-/// One model, if this caller may use it; otherwise it does not exist for them.
-///
-/// # Errors
-/// [`Rejection::UnknownModel`].
+/// One model. One that this caller may not use does not exist for them.
 pub fn one(
     tables: &Snapshot,
     principal: &Principal,
@@ -47,8 +44,8 @@ pub fn one(
 ) -> Result<String, Rejection> {
     let unknown = || Rejection::UnknownModel { model: id.to_owned() };
     let entry = tables.route(id).ok_or_else(unknown)?;
-    let named = !matches!(entry.route.matches, RouteMatch::CatchAll);
-    if named && authorize::is_allowed(principal, entry, id) {
+    let is_named = !matches!(entry.route.matches, RouteMatch::CatchAll);
+    if is_named && authorize::permit(principal, entry, id).is_ok() {
         Ok(show(entry, id, dialect, created).to_string())
     } else {
         Err(unknown())

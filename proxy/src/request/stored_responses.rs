@@ -1,70 +1,130 @@
-//! Where stored responses were made, so that asking for one, or cancelling it, goes there.
+//! Stored responses: retrieved and cancelled at the endpoint that created them.
 
+use super::{
+    call::Call,
+    exchange::ExchangeOutcome,
+    upstream_attempts::{UpstreamClient, UpstreamRequest},
+};
+use crate::{
+    response::{rejection::Rejection, request_error::RequestError},
+    stage::{
+        authenticate::Principal,
+        authorize,
+        pick::Candidates,
+        read::{BodyBudget, Prompt},
+        reserve, resolve,
+    },
+    tables::RouteEntry,
+    usage::Hide,
+};
 use bytes::Bytes;
 use memchr::memmem;
+use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// Responses that are remembered; the oldest is forgotten first.
 const REMEMBERED_MAX: usize = 10_000;
-/// How far into a reply its id is looked for.
-const LOOKED_AT_BYTES_MAX: usize = 16 * 1024;
+/// How far into a reply its id is searched.
+const SEARCHED_BYTES_MAX: usize = 16 * 1024;
 /// The longest id that is remembered, in bytes.
 const ID_BYTES_MAX: usize = 128;
 
-/// Where responses were made, and for whom.
+/// The owners of stored responses, by their ids.
 #[derive(Default)]
-pub struct Responses(Mutex<Remembered>);
+pub struct StoredResponses(Mutex<Remembered>);
 
 #[derive(Default)]
 struct Remembered {
-    homes: HashMap<String, Home>,
+    owners: HashMap<String, ResponseOwner>,
     order: VecDeque<String>,
 }
 
-/// Where a response was made, and for whom.
 #[derive(Clone)]
-pub struct Home {
-    /// The model as the client wrote it: a catch-all has no id to decide access by.
+pub struct ResponseOwner {
+    /// As the client wrote it: a catch-all has no id to decide access by.
     pub model: Arc<str>,
-    /// The name of the endpoint that keeps it: its credential may change in the meantime.
+    /// The endpoint's name, since its credential may change meanwhile.
     pub endpoint: Arc<str>,
-    /// The only caller who may ask for it: see [`crate::stage::authenticate::Principal::identity`].
+    /// The only caller who may use it, as [`Principal::identity`].
     pub identity: String,
 }
 
-impl Responses {
-    /// Remembers where a response was made, if the reply says its id. An id that is known stays
-    /// whose it is: some servers let clients choose it.
-    pub fn remember(&self, reply: &[Bytes], home: impl FnOnce() -> Home) {
+/// Retrieves or cancels a stored response.
+pub async fn stored_response(
+    call: Call<'_>,
+    id: &str,
+    bodies: &BodyBudget,
+    responses: &StoredResponses,
+    client: &UpstreamClient,
+) -> Result<ExchangeOutcome, RequestError> {
+    let Call { session, exchange, snapshot, principal, operation } = call;
+    exchange.operation = Some(operation);
+    let prompt = Prompt::read(session, operation, bodies).await?;
+    let owner = responses.owned(id, principal)?;
+    let route = resolve::route_for(operation, snapshot, &owner.model, principal);
+    let route = route.map_err(|error| error.rejection(&owner.model))?;
+    exchange.route = Some(Arc::clone(route));
+    let permit = authorize::permit(principal, route, &owner.model).map_err(|it| it.rejection())?;
+    let _lease = reserve::lease(permit)?;
+    let path = operation.path.replace("{id}", id);
+    let request = UpstreamRequest { permit, operation, path: &path, body: prompt.body.clone() };
+    let candidates = owner.pinned_endpoint(id, route)?;
+    let reply = client.send(session, exchange, candidates, &request).await?;
+    reply.relay(session, exchange, Hide::Nothing, client).await
+}
+
+impl StoredResponses {
+    /// Remembers the owner of a response, if the reply has an id. The first owner of an id stays
+    /// its owner: some servers let clients choose ids.
+    pub fn remember(&self, reply: &[Bytes], owner: impl FnOnce() -> ResponseOwner) {
         let Some(id) = reply.first().and_then(|bytes| id(bytes)) else {
             return;
         };
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.homes.contains_key(&id) {
+        let mut remembered = self.0.lock();
+        if remembered.owners.contains_key(&id) {
             return;
         }
-        remembered.homes.insert(id.clone(), home());
+        remembered.owners.insert(id.clone(), owner());
         remembered.order.push_back(id);
         if REMEMBERED_MAX < remembered.order.len()
             && let Some(oldest) = remembered.order.pop_front()
         {
-            remembered.homes.remove(&oldest);
+            remembered.owners.remove(&oldest);
         }
     }
 
-    /// Where a response was made, if this caller made it.
-    pub fn home(&self, id: &str, identity: &str) -> Option<Home> {
-        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.homes.get(id).filter(|home| home.identity == identity).cloned()
+    /// The owner of a response, if it is this caller.
+    pub fn owned(&self, id: &str, principal: &Principal) -> Result<ResponseOwner, Rejection> {
+        self.owned_by(id, &principal.identity()).ok_or_else(|| unknown(id))
+    }
+
+    fn owned_by(&self, id: &str, identity: &str) -> Option<ResponseOwner> {
+        self.0.lock().owners.get(id).filter(|owner| owner.identity == identity).cloned()
     }
 }
 
-/// The first `"id": "resp_.."`: nothing a client wrote stands before it. OpenAI writes the space.
+impl ResponseOwner {
+    /// The endpoint that has the response. It may be gone, and its address in other use by now.
+    pub fn pinned_endpoint<'a>(
+        &self,
+        id: &str,
+        route: &'a RouteEntry,
+    ) -> Result<Candidates<'a>, Rejection> {
+        let endpoint = route.endpoints.iter().find(|it| it.name == self.endpoint);
+        Ok(Candidates::pinned(route, endpoint.ok_or_else(|| unknown(id))?))
+    }
+}
+
+fn unknown(id: &str) -> Rejection {
+    Rejection::UnknownResponse { id: id.to_owned() }
+}
+
+/// The first `"id": "resp_.."`: nothing a client wrote precedes it. OpenAI writes the space.
 fn id(reply: &[u8]) -> Option<String> {
-    let reply = reply.get(..LOOKED_AT_BYTES_MAX).unwrap_or(reply);
+    let reply = reply.get(..SEARCHED_BYTES_MAX).unwrap_or(reply);
     let is_id = |quote: &usize| {
         let key = reply.get(..*quote).and_then(|it| it.trim_ascii_end().strip_suffix(b":"));
         key.is_some_and(|key| key.trim_ascii_end().ends_with(br#""id""#))
@@ -93,17 +153,17 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_known_stays_whose_it_is() {
-        let responses = Responses::default();
-        let home = |identity: &str| Home {
+    fn the_first_owner_of_an_id_stays_its_owner() {
+        let responses = StoredResponses::default();
+        let owner = |identity: &str| ResponseOwner {
             model: "m".into(),
             endpoint: "http://10.0.0.1:8000".into(),
             identity: identity.to_owned(),
         };
         let reply = [Bytes::from_static(br#"{"id":"resp_1a"}"#)];
-        responses.remember(&reply, || home("key one"));
-        responses.remember(&reply, || home("key two"));
-        assert!(responses.home("resp_1a", "key one").is_some());
-        assert!(responses.home("resp_1a", "key two").is_none());
+        responses.remember(&reply, || owner("key one"));
+        responses.remember(&reply, || owner("key two"));
+        assert!(responses.owned_by("resp_1a", "key one").is_some());
+        assert!(responses.owned_by("resp_1a", "key two").is_none());
     }
 }

@@ -1,160 +1,212 @@
-//! Asking endpoints, one after the other, until one answers.
+//! Sends a request to one endpoint after the other, until one replies; relays its reply.
 
+use super::exchange::{Exchange, ExchangeOutcome};
 use crate::{
     clock,
-    gateway::Shared,
-    metrics::RouteLabels,
-    request::exchange::Exchange,
-    response::{rejection::Rejection, request_error::Halt},
+    metrics::{Metrics, RouteLabels},
+    response::{rejection::Rejection, request_error::RequestError, writer},
     stage::{
         accept::Operation,
         authorize::Permit,
-        forward,
-        pick::{Choice, Picked},
-        relay::{self, First},
+        forward::UpstreamHead,
+        pick::{Candidates, PickedEndpoint},
+        relay::{self, Relay, ReplyHead},
+        retry::{self, AttemptOutcome, FinalResponse},
     },
     upstream::{
-        address_policy::NoAddress,
-        connection::{Connection, Failure},
+        Endpoint, UpstreamError,
+        address_policy::ResolveError,
+        connection::{Connection, Connector},
     },
+    usage::Hide,
 };
 use bytes::{Bytes, BytesMut};
 use llm_contract::Chain;
 use pingora_core::protocols::http::ServerSession;
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
 
-/// A request as it goes to whichever endpoint takes it.
-pub struct Outgoing<'a> {
-    /// Proof that it may.
-    pub permit: &'a Permit,
-    /// What is asked.
+/// What requests to upstreams share.
+pub struct UpstreamClient {
+    pub connector: Connector,
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when running requests are cut off.
+    pub cut: CancellationToken,
+}
+
+/// A request, for whichever endpoint takes it.
+pub struct UpstreamRequest<'a> {
+    pub permit: Permit<'a>,
     pub operation: &'static Operation,
-    /// The path as upstreams know it.
+    /// Without its prefix at the endpoint.
     pub path: &'a str,
-    /// The body as upstreams see it.
     pub body: Bytes,
 }
 
-/// An endpoint that answered.
-pub struct Answered {
-    /// Counts as running there until dropped.
-    pub picked: Picked,
-    /// Where the rest of the answer comes from.
+pub struct UpstreamReply<'a> {
+    pub picked: PickedEndpoint<'a>,
     pub connection: Connection,
-    /// What it turned out to be.
-    pub first: First,
+    pub head: ReplyHead,
 }
 
-impl Shared {
-    /// Sends a request to one endpoint after the other, until one answers. The client has been
-    /// told nothing yet.
-    ///
-    /// # Errors
-    /// If none does, or the client goes away.
-    pub async fn attempt(
+impl UpstreamClient {
+    /// Tries candidates until one replies. The client has been sent nothing yet.
+    pub async fn send<'a>(
         &self,
         session: &mut ServerSession,
         exchange: &mut Exchange,
-        mut choice: Choice,
-        outgoing: &Outgoing<'_>,
-    ) -> Result<Answered, Halt> {
-        let mut busy = None;
+        mut candidates: Candidates<'a>,
+        request: &UpstreamRequest<'_>,
+    ) -> Result<UpstreamReply<'a>, RequestError> {
+        let mut earlier = None;
+        let mut picked = candidates.pick(&mut rand::rng())?;
         loop {
-            let picked = match choice.next(&mut rand::rng()) {
-                Ok(picked) => picked,
-                // What a busy one says helps the client more than that the others failed.
-                Err(none) => return busy.ok_or_else(|| none.into()),
-            };
-            exchange.endpoint = Some(Arc::clone(&picked.endpoint));
-            exchange.attempts = choice.attempts();
-            let head = head(session, exchange, &picked, outgoing);
-            let deadline = exchange.received_at + picked.endpoint.timeouts.request;
-            let answered = tokio::select! {
+            let endpoint = picked.endpoint;
+            exchange.endpoint = Some(Arc::clone(endpoint));
+            exchange.attempts = candidates.attempts();
+            let head = head(session, exchange, endpoint, request);
+            let deadline = exchange.received_at + endpoint.timeouts.request;
+            let result = tokio::select! {
                 biased;
-                answered = self.ask(&head, &picked, outgoing) => answered,
-                gone = session.read_body_or_idle(true) => return Err(Halt::left(gone)),
-                () = self.cut.cancelled() => return Err(Rejection::Saturated.into()),
-                () = sleep_until(deadline.into()) => return Err(Rejection::UpstreamTooSlow.into()),
-            };
-            let failure = match answered {
-                Ok((connection, first)) => {
-                    picked.endpoint.state.health.succeeded();
-                    let answered = Answered { picked, connection, first };
-                    if !answered.first.is_busy() {
-                        return Ok(answered);
-                    }
-                    choice.sent();
-                    busy = Some(answered);
-                    continue;
+                result = self.attempt(endpoint, &head, &request.body) => result,
+                idle = session.read_body_or_idle(true) => {
+                    return Err(RequestError::client_gone(idle));
                 }
-                Err(failure) => failure,
+                () = self.cut.cancelled() => return Err(Rejection::Overloaded.into()),
+                () = sleep_until(deadline.into()) => return Err(Rejection::UpstreamTimeout.into()),
             };
-            self.note(&failure, &picked, outgoing.permit);
-            if failure.is_timeout() && !(failure.is_before_sending() && choice.has_more()) {
-                return Err(Rejection::UpstreamTooSlow.into());
+            let outcome = match &result {
+                Ok((_, head)) => AttemptOutcome::Reply(head.status()),
+                Err(error) => error.into(),
+            };
+            if outcome.is_healthy() {
+                endpoint.state.health.record_success();
+            } else {
+                endpoint.state.health.record_failure(clock::now());
             }
-            if !failure.is_before_sending() {
-                choice.sent();
+            let reply = match result {
+                Ok((connection, head)) => Some(UpstreamReply { picked, connection, head }),
+                Err(error) => {
+                    self.report(&error, endpoint, request.permit);
+                    None
+                }
+            };
+            let Some(next) = candidates.pick_next(outcome, &mut rand::rng()) else {
+                return self.conclude(exchange, outcome, reply, earlier).await;
+            };
+            earlier = reply.or(earlier);
+            picked = next;
+        }
+    }
+
+    async fn conclude<'a>(
+        &self,
+        exchange: &mut Exchange,
+        outcome: AttemptOutcome,
+        reply: Option<UpstreamReply<'a>>,
+        earlier: Option<UpstreamReply<'a>>,
+    ) -> Result<UpstreamReply<'a>, RequestError> {
+        match outcome.final_response() {
+            FinalResponse::Reply => reply.ok_or_else(|| Rejection::Internal.into()),
+            FinalResponse::EarlierReplyOr(rejection) => earlier.ok_or_else(|| rejection.into()),
+            FinalResponse::Rejection(rejection) => {
+                if let Some(reply) = reply {
+                    reply.record_head(exchange);
+                    Box::pin(self.connector.release(reply.connection)).await;
+                }
+                Err(rejection.into())
             }
         }
     }
 
-    /// Asks one endpoint. A connection that had been idle may have been closed in the meantime;
-    /// that says nothing about the endpoint, which is asked once more on a fresh one.
-    async fn ask(
+    /// Sends a request to one endpoint, again on a fresh connection if a pooled one was stale.
+    async fn attempt(
         &self,
+        endpoint: &Endpoint,
         head: &[u8],
-        picked: &Picked,
-        outgoing: &Outgoing<'_>,
-    ) -> Result<(Connection, First), Failure> {
+        body: &Bytes,
+    ) -> Result<(Connection, ReplyHead), UpstreamError> {
         let mut fresh = false;
         loop {
-            let request = (head, &outgoing.body);
-            let mut connection =
-                self.connector.send(&picked.endpoint, request, fresh, clock::now()).await?;
-            match relay::look(&mut connection).await {
-                Err(Failure::Broken(_) | Failure::Nonsense) if connection.may_be_stale() => {
+            let now = clock::now();
+            let mut connection = self.connector.send(endpoint, (head, body), fresh, now).await?;
+            match relay::peek(&mut connection).await {
+                Err(error) if retry::needs_fresh_connection(&error, connection.may_be_stale()) => {
                     fresh = true;
                 }
-                looked => return looked.map(|first| (connection, first)),
+                peeked => return peeked.map(|head| (connection, head)),
             }
         }
     }
 
-    fn note(&self, failure: &Failure, picked: &Picked, permit: &Permit) {
-        picked.endpoint.state.health.failed(clock::now());
-        let route = Arc::clone(&permit.route().label);
-        let labels = RouteLabels { route };
+    fn report(&self, error: &UpstreamError, endpoint: &Endpoint, permit: Permit<'_>) {
+        let labels = RouteLabels { route: Arc::clone(&permit.route().label) };
         self.metrics.failed_attempts.get_or_create(&labels).inc();
-        if matches!(failure, Failure::Address(NoAddress::Near { .. })) {
+        if matches!(error, UpstreamError::Resolve(ResolveError::Denied { .. })) {
             self.metrics.addresses_refused.get_or_create(&labels).inc();
         }
         tracing::warn!(
-            server.address = &*picked.endpoint.name,
-            gen_ai.request.model = &*permit.route().label,
-            error = %Chain(failure),
-            "an endpoint failed"
+            server.address = &*endpoint.name,
+            gen_ai.request.model = &*labels.route,
+            error = %Chain(error),
+            "an attempt at an endpoint failed"
         );
+    }
+}
+
+impl UpstreamReply<'_> {
+    pub async fn relay(
+        self,
+        session: &mut ServerSession,
+        exchange: &mut Exchange,
+        hide: Hide,
+        client: &UpstreamClient,
+    ) -> Result<ExchangeOutcome, RequestError> {
+        self.record_head(exchange);
+        let Self { picked, connection, head } = self;
+        let UpstreamClient { connector, cut, .. } = client;
+        let deadline = exchange.received_at + picked.endpoint.timeouts.request;
+        let deadline = pin!(sleep_until(deadline.into()));
+        match head {
+            ReplyHead::Error(error) => {
+                connector.release(connection).await;
+                let (header, body) = error.response(picked.endpoint, &exchange.context)?;
+                exchange.reply.status = Some(header.status);
+                Box::pin(writer::send(session, header, body)).await?;
+                Ok(ExchangeOutcome::Complete)
+            }
+            ReplyHead::Stream(buffered) => {
+                let relay = Relay { session, connection, exchange, deadline, cut };
+                Ok(relay.stream(buffered, hide, connector).await)
+            }
+            ReplyHead::Whole(buffered) => {
+                let relay = Relay { session, connection, exchange, deadline, cut };
+                Ok(relay.whole(buffered, connector).await)
+            }
+        }
+    }
+
+    fn record_head(&self, exchange: &mut Exchange) {
+        exchange.reply.is_event_stream = matches!(self.head, ReplyHead::Stream(_));
+        exchange.reply.first_byte_after = Some(clock::now().duration_since(exchange.received_at));
     }
 }
 
 fn head(
     session: &ServerSession,
     exchange: &Exchange,
-    picked: &Picked,
-    outgoing: &Outgoing<'_>,
+    endpoint: &Endpoint,
+    request: &UpstreamRequest<'_>,
 ) -> BytesMut {
     let client = session.req_header();
-    let line = forward::Line {
-        operation: outgoing.operation,
-        path: outgoing.path,
+    let head = UpstreamHead {
+        operation: request.operation,
+        path: request.path,
         query: client.uri.query(),
-        body_bytes: outgoing.body.len(),
+        body_bytes: request.body.len(),
+        client_id: &request.permit.principal().client_id(),
+        request_id: &exchange.context.request_id,
     };
-    let identity = forward::Identity {
-        client_id: &outgoing.permit.principal().client_id(),
-        request_id: &exchange.stamp.request_id,
-    };
-    forward::head(&line, &client.headers, &picked.endpoint, &identity)
+    head.to_bytes(&client.headers, endpoint)
 }

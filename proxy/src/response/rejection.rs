@@ -1,282 +1,147 @@
-//! Every answer the gateway gives by itself to say no, in the dialect of the path.
+//! Every error response of the gateway itself: status, code and body.
 
-use crate::{
-    response::writer::{self, Stamp},
-    stage::accept::Dialect,
-};
+use super::dialect::{Dialect, ErrorBody};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use pingora_core::protocols::http::ServerSession;
-use serde_json::json;
 use std::time::Duration;
 
-/// Why we refuse, or could not do, what was asked.
+/// Why the gateway does not serve a request. Models are named as the client wrote them.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
     /// No credential, or one that is unknown, expired, suspended or revoked: the same text for
-    /// all, so that nobody can find out which.
+    /// all, so that none of them can be told from another.
     #[error("the API key or token is missing or not valid")]
     Unauthenticated,
-    /// Known, but not for this model.
     #[error("you may not use the model `{model}`")]
-    ModelNotAllowed {
-        /// As the client wrote it.
-        model: String,
-    },
-    /// No route serves it.
+    ModelNotAllowed { model: String },
     #[error("the model `{model}` does not exist")]
-    UnknownModel {
-        /// As the client wrote it.
-        model: String,
-    },
-    /// The route's upstream does not know the operation.
+    UnknownModel { model: String },
     #[error("the model `{model}` does not support this operation")]
-    UnsupportedOperation {
-        /// As the client wrote it.
-        model: String,
-    },
-    /// A response that was not made here, or not by this caller.
+    UnsupportedOperation { model: String },
+    /// Not created here, or not by this caller.
     #[error("the response `{id}` does not exist")]
-    UnknownResponse {
-        /// As the client wrote it.
-        id: String,
-    },
-    /// Not on the list of operations.
+    UnknownResponse { id: String },
     #[error("this path does not exist")]
     UnknownPath,
-    /// On the list, with another method.
-    #[error("this path answers to {allowed} only")]
-    WrongMethod {
-        /// The one that works.
-        allowed: Method,
-    },
+    #[error("this path only supports {allowed}")]
+    MethodNotAllowed { allowed: Method },
     /// Parsers would differ about where the request ends.
     #[error("the request's framing is not accepted: {0}")]
-    Framing(&'static str),
-    /// The body does not say what we need.
+    InvalidFraming(&'static str),
+    /// The message names the field and the shape of its value.
     #[error("{message}")]
-    BadPrompt {
-        /// Names the field and the shape of its value.
-        message: String,
-        /// The field.
-        param: Option<&'static str>,
-    },
+    InvalidBody { message: String, param: Option<&'static str> },
     /// More than `limits.bodyBytes`.
     #[error("the body is larger than {bytes_max} bytes")]
-    BodyTooLarge {
-        /// The limit in force.
-        bytes_max: usize,
-    },
+    BodyTooLarge { bytes_max: usize },
     /// More than `limits.headerBytes`.
     #[error("the header is larger than {bytes_max} bytes")]
-    HeaderTooLarge {
-        /// The limit in force.
-        bytes_max: usize,
-    },
-    /// The body did not arrive in time.
-    #[error("the body did not arrive within {} s", wait.as_secs())]
-    BodyTooSlow {
-        /// The limit in force.
-        wait: Duration,
-    },
-    /// The key's or the model's concurrency is used up.
-    #[error("{subject} has {limit} requests running, which is its limit; try again when one ends")]
-    TooManyAtOnce {
-        /// `this key` or `this model`.
-        subject: &'static str,
-        /// The limit in force.
-        limit: u32,
-    },
-    /// We cannot take more just now.
-    #[error("the service is saturated; try again shortly")]
-    Saturated,
-    /// Whom we would know, and what they may use, is not known yet.
+    HeaderTooLarge { bytes_max: usize },
+    #[error("the body did not arrive within {} s", timeout.as_secs())]
+    BodyTimeout { timeout: Duration },
+    /// `subject` is `this key` or `this model`.
+    #[error(
+        "{subject} has {limit} requests running, which is its limit; try again when one has finished"
+    )]
+    ConcurrencyLimited { subject: &'static str, limit: u32 },
+    #[error("the service is overloaded; try again shortly")]
+    Overloaded,
+    /// No table yet, so neither keys nor models are known.
     #[error("the gateway has just started and knows no model yet; try again shortly")]
-    NoTable,
+    NotReady,
     /// The issuer's keys could not be fetched yet.
     #[error("the identity provider cannot be reached; try again shortly")]
     IssuerUnavailable,
-    /// No endpoint of the model is ready.
     #[error("no server of the model `{model}` is ready; try again shortly")]
-    NoEndpoint {
-        /// The route's name.
-        model: String,
-    },
-    /// Every endpoint that was tried refused, or broke before the first byte.
-    #[error("the model's server could not be reached or broke off before answering")]
+    NoReadyEndpoint { model: String },
+    /// Every endpoint tried failed before the first byte of its reply.
+    #[error("the model's server could not be reached, or disconnected before it replied")]
     UpstreamFailed,
-    /// It did not answer in time.
     #[error("the model's server did not answer in time")]
-    UpstreamTooSlow,
+    UpstreamTimeout,
     /// It does not accept the gateway's own credential.
-    #[error("the model's server refuses the gateway's credential; tell the administrator")]
-    UpstreamCredential,
-    /// Something that should not happen did.
-    #[error("a defect in the gateway; the request id helps to find it")]
-    Defect,
+    #[error("the model's server rejects the gateway's credential; contact the administrator")]
+    UpstreamUnauthorized,
+    #[error("an internal error; the request id helps to find it")]
+    Internal,
 }
 
-/// How a refusal is classified: OpenAI's `type` and `code`, Anthropic's `type`.
-struct Class {
-    status: StatusCode,
-    openai_type: &'static str,
-    openai_code: Option<&'static str>,
-    anthropic_type: &'static str,
-}
-
-const fn class(
-    status: StatusCode,
-    openai_type: &'static str,
-    openai_code: &'static str,
-    anthropic_type: &'static str,
-) -> Class {
-    Class { status, openai_type, openai_code: Some(openai_code), anthropic_type }
-}
-
-const INVALID: &str = "invalid_request_error";
-/// Seconds after which a client may try again what was refused for want of room.
+/// In metrics and logs only: OpenAI gives no code for what the message explains.
+const NO_CODE: &str = "invalid_request";
+/// Seconds after which a client may retry what was rejected for lack of capacity.
 const RETRY_AFTER_SECONDS: u32 = 1;
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-/// Anthropic's status for "overloaded".
-const ANTHROPIC_OVERLOADED: u16 = 529;
 
 impl Rejection {
-    fn class(&self) -> Class {
+    fn class(&self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
-            Self::Unauthenticated => {
-                class(S::UNAUTHORIZED, INVALID, "invalid_api_key", "authentication_error")
-            }
-            Self::ModelNotAllowed { .. } => {
-                class(S::FORBIDDEN, INVALID, "model_not_allowed", "permission_error")
-            }
-            Self::UnknownModel { .. } => {
-                class(S::NOT_FOUND, INVALID, "model_not_found", "not_found_error")
-            }
-            Self::UnsupportedOperation { .. } | Self::UnknownPath => {
-                class(S::NOT_FOUND, INVALID, "unknown_url", "not_found_error")
-            }
-            Self::UnknownResponse { .. } => {
-                class(S::NOT_FOUND, INVALID, "response_not_found", "not_found_error")
-            }
-            Self::WrongMethod { .. } => {
-                class(S::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed", INVALID)
-            }
-            Self::Framing(_) | Self::BadPrompt { .. } => Class {
-                status: S::BAD_REQUEST,
-                openai_type: INVALID,
-                openai_code: None,
-                anthropic_type: INVALID,
-            },
-            Self::BodyTooLarge { .. } => {
-                class(S::PAYLOAD_TOO_LARGE, INVALID, "request_too_large", "request_too_large")
-            }
-            Self::HeaderTooLarge { .. } => class(
-                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                INVALID,
-                "header_too_large",
-                "request_too_large",
-            ),
-            Self::BodyTooSlow { .. } => {
-                class(S::REQUEST_TIMEOUT, INVALID, "request_timeout", INVALID)
-            }
-            Self::TooManyAtOnce { .. } => {
-                class(S::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", "rate_limit_error")
-            }
-            Self::Saturated | Self::NoTable | Self::IssuerUnavailable | Self::NoEndpoint { .. } => {
-                class(
-                    S::SERVICE_UNAVAILABLE,
-                    "server_error",
-                    "service_unavailable",
-                    "overloaded_error",
-                )
-            }
-            Self::UpstreamFailed | Self::UpstreamCredential => {
-                class(S::BAD_GATEWAY, "server_error", "upstream_error", "api_error")
-            }
-            Self::UpstreamTooSlow => {
-                class(S::GATEWAY_TIMEOUT, "server_error", "upstream_timeout", "api_error")
-            }
-            Self::Defect => {
-                class(S::INTERNAL_SERVER_ERROR, "server_error", "internal_error", "api_error")
-            }
+            Self::Unauthenticated => (S::UNAUTHORIZED, "invalid_api_key"),
+            Self::ModelNotAllowed { .. } => (S::FORBIDDEN, "model_not_allowed"),
+            Self::UnknownModel { .. } => (S::NOT_FOUND, "model_not_found"),
+            Self::UnsupportedOperation { .. } | Self::UnknownPath => (S::NOT_FOUND, "unknown_url"),
+            Self::UnknownResponse { .. } => (S::NOT_FOUND, "response_not_found"),
+            Self::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::InvalidFraming(_) | Self::InvalidBody { .. } => (S::BAD_REQUEST, NO_CODE),
+            Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "request_too_large"),
+            Self::HeaderTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_large"),
+            Self::BodyTimeout { .. } => (S::REQUEST_TIMEOUT, "request_timeout"),
+            Self::ConcurrencyLimited { .. } => (S::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+            Self::Overloaded
+            | Self::NotReady
+            | Self::IssuerUnavailable
+            | Self::NoReadyEndpoint { .. } => (S::SERVICE_UNAVAILABLE, "service_unavailable"),
+            Self::UpstreamFailed | Self::UpstreamUnauthorized => (S::BAD_GATEWAY, "upstream_error"),
+            Self::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "upstream_timeout"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal_error"),
         }
     }
 
-    /// The status in this dialect. Anthropic's clients know 529 for what others call 503.
     pub fn status(&self, dialect: Dialect) -> StatusCode {
-        let status = self.class().status;
-        if dialect == Dialect::Anthropic && status == StatusCode::SERVICE_UNAVAILABLE {
-            return StatusCode::from_u16(ANTHROPIC_OVERLOADED).unwrap_or(status);
-        }
-        status
+        dialect.status(self.class().0)
     }
 
     /// A bounded name for metrics and logs.
     pub fn code(&self) -> &'static str {
-        self.class().openai_code.unwrap_or("invalid_request")
+        self.class().1
     }
 
-    /// The body, as JSON.
-    pub fn body(&self, dialect: Dialect, request_id: &str) -> String {
-        let Class { openai_type, openai_code, anthropic_type, .. } = self.class();
-        let message = self.to_string();
-        match dialect {
-            Dialect::OpenAi => json!({ "error": {
-                "message": message, "type": openai_type, "param": self.param(), "code": openai_code,
-            }}),
-            Dialect::Anthropic => json!({
-                "type": "error",
-                "error": { "type": anthropic_type, "message": message },
-                "request_id": request_id,
-            }),
-        }
-        .to_string()
+    pub fn body(&self, dialect: Dialect, request_id: &HeaderValue) -> String {
+        let (status, code) = self.class();
+        let is_limit = matches!(self, Self::ConcurrencyLimited { .. });
+        let error = ErrorBody {
+            status,
+            message: &self.to_string(),
+            openai_type: is_limit.then_some("requests"),
+            param: self.param(),
+            code: (code != NO_CODE).then_some(code),
+        };
+        dialect.error_body(&error, request_id)
     }
 
     fn param(&self) -> Option<&'static str> {
-        if let Self::BadPrompt { param, .. } = self {
+        if let Self::InvalidBody { param, .. } = self {
             return *param;
         }
         let is_model = matches!(self, Self::UnknownModel { .. } | Self::ModelNotAllowed { .. });
         is_model.then_some("model")
     }
 
-    /// The headers that go with it, beside content type and length.
-    fn headers(&self, status: StatusCode) -> Vec<(HeaderName, HeaderValue)> {
-        if let Self::WrongMethod { allowed } = self {
+    /// The headers besides content type and length.
+    pub(super) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        if let Self::MethodNotAllowed { allowed } = self {
             let allowed = HeaderValue::from_str(allowed.as_str());
             return allowed.map(|allowed| vec![(header::ALLOW, allowed)]).unwrap_or_default();
         }
-        match status.as_u16() {
-            401 => vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))],
-            429 | 503 | ANTHROPIC_OVERLOADED => vec![
+        match self.class().0 {
+            StatusCode::UNAUTHORIZED => {
+                vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))]
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => vec![
                 (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)),
                 (RETRY_AFTER_MS, HeaderValue::from(RETRY_AFTER_SECONDS * 1000)),
             ],
             _ => Vec::new(),
         }
-    }
-
-    /// Writes the refusal.
-    ///
-    /// # Errors
-    /// If the client is gone.
-    pub async fn send(
-        &self,
-        session: &mut ServerSession,
-        stamp: &Stamp,
-    ) -> pingora_core::Result<()> {
-        let status = self.status(stamp.dialect);
-        let body = self.body(stamp.dialect, stamp.request_id.to_str().unwrap_or_default());
-        let mut header = writer::json_header(status, body.len(), stamp)?;
-        for (name, value) in self.headers(status) {
-            header.insert_header(name, value)?;
-        }
-        if let Self::Framing(_) = self {
-            // Nobody knows where the next request would begin.
-            session.set_keepalive(None);
-        }
-        writer::send(session, header, body.into()).await
     }
 }
 
@@ -284,8 +149,12 @@ impl Rejection {
 mod tests {
     use super::*;
 
+    fn id() -> HeaderValue {
+        HeaderValue::from_static("id")
+    }
+
     #[test]
-    fn each_refusal_has_its_status_and_code_in_both_dialects() {
+    fn every_rejection_has_its_status_and_code_in_both_dialects() {
         let model = || "m".to_owned();
         for (rejection, openai, anthropic) in [
             (Rejection::Unauthenticated, (401, "invalid_api_key"), (401, "authentication_error")),
@@ -301,9 +170,9 @@ mod tests {
             ),
             (Rejection::UnknownPath, (404, "unknown_url"), (404, "not_found_error")),
             (
-                Rejection::WrongMethod { allowed: Method::GET },
+                Rejection::MethodNotAllowed { allowed: Method::GET },
                 (405, "method_not_allowed"),
-                (405, INVALID),
+                (405, "invalid_request_error"),
             ),
             (
                 Rejection::BodyTooLarge { bytes_max: 1 },
@@ -311,28 +180,28 @@ mod tests {
                 (413, "request_too_large"),
             ),
             (
-                Rejection::TooManyAtOnce { subject: "this key", limit: 1 },
+                Rejection::ConcurrencyLimited { subject: "this key", limit: 1 },
                 (429, "rate_limit_exceeded"),
                 (429, "rate_limit_error"),
             ),
-            (Rejection::Saturated, (503, "service_unavailable"), (529, "overloaded_error")),
+            (Rejection::Overloaded, (503, "service_unavailable"), (529, "overloaded_error")),
             (Rejection::UpstreamFailed, (502, "upstream_error"), (502, "api_error")),
-            (Rejection::UpstreamTooSlow, (504, "upstream_timeout"), (504, "api_error")),
+            (Rejection::UpstreamTimeout, (504, "upstream_timeout"), (504, "api_error")),
         ] {
             assert_eq!(rejection.status(Dialect::OpenAi), openai.0, "{rejection}");
-            let body = rejection.body(Dialect::OpenAi, "id");
+            let body = rejection.body(Dialect::OpenAi, &id());
             assert!(body.contains(&format!(r#""code":"{}""#, openai.1)), "{body}");
             assert_eq!(rejection.status(Dialect::Anthropic), anthropic.0, "{rejection}");
-            let body = rejection.body(Dialect::Anthropic, "id");
+            let body = rejection.body(Dialect::Anthropic, &id());
             assert!(body.contains(&format!(r#""type":"{}""#, anthropic.1)), "{body}");
         }
     }
 
     #[test]
-    fn a_bad_prompt_names_its_field_and_has_no_code() {
-        let rejection = Rejection::BadPrompt { message: "no".into(), param: Some("model") };
+    fn an_invalid_body_names_its_field_and_has_no_code() {
+        let rejection = Rejection::InvalidBody { message: "no".into(), param: Some("model") };
         assert_eq!(
-            rejection.body(Dialect::OpenAi, "id"),
+            rejection.body(Dialect::OpenAi, &id()),
             r#"{"error":{"code":null,"message":"no","param":"model","type":"invalid_request_error"}}"#,
         );
     }

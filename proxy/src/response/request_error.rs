@@ -1,28 +1,26 @@
-//! Why a request stops before it is answered by an upstream.
+//! Why a request ends without a reply from an upstream.
 
-use crate::response::rejection::Rejection;
+use super::rejection::Rejection;
 use pingora_core::{Error, ErrorType};
 
-/// Why a request stops.
 #[derive(Debug, thiserror::Error)]
-pub enum Halt {
-    /// We refuse it, and say why.
+pub enum RequestError {
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The client went away, or does not speak HTTP.
+    /// The client disconnected, or does not speak HTTP.
     #[error("the client is gone")]
-    Gone(#[source] Box<Error>),
+    ClientGone(#[source] Box<Error>),
 }
 
-impl Halt {
-    /// What Pingora says when a client that should only wait does anything else.
-    pub fn left<T>(idle: pingora_core::Result<T>) -> Self {
-        Self::Gone(idle.err().unwrap_or_else(|| Error::new(ErrorType::ConnectionClosed)))
+impl RequestError {
+    /// From reading an idle client: whatever it does but wait ends the request.
+    pub fn client_gone<T>(idle: pingora_core::Result<T>) -> Self {
+        Self::ClientGone(idle.err().unwrap_or_else(|| Error::new(ErrorType::ConnectionClosed)))
     }
 }
 
-impl From<Box<Error>> for Halt {
+impl From<Box<Error>> for RequestError {
     fn from(error: Box<Error>) -> Self {
-        Self::Gone(error)
+        Self::ClientGone(error)
     }
 }

@@ -1,7 +1,7 @@
 //! Which operation, through which entry?
 //!
-//! The list below is the whole of what can be asked for. A path is compared byte for byte and
-//! never normalised: whatever is not on the list, in exactly this spelling, does not exist.
+//! [`OPERATIONS`] is the whole of what can be asked of a model. Paths are compared byte for byte
+//! and never normalised: what is not in the table, in exactly this spelling, does not exist.
 
 use crate::{response::rejection::Rejection, usage::Shape};
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -9,88 +9,59 @@ use http::{HeaderMap, HeaderValue, Method, header};
 /// One of the two public faces; decided by the listener, never by a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Entry {
-    /// For programs outside, with an API key.
+    /// For programs outside the cluster, with API keys.
     External,
-    /// For programs inside, with the token they already have.
+    /// For programs inside the cluster, with the tokens they already have.
     Internal,
-}
-
-/// Whose protocol a path belongs to; errors are written in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// `{"error": {..}}`.
-    OpenAi,
-    /// `{"type": "error", "error": {..}}`.
-    Anthropic,
 }
 
 /// What a client wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Something of a model.
-    Ask(&'static Operation),
-    /// A stored response, or that it be cancelled: goes where the response was made.
-    Stored {
-        /// The operation as upstreams know it.
+    Infer(&'static Operation),
+    /// Goes to the endpoint that created the response.
+    StoredResponse {
         operation: &'static Operation,
-        /// The response's id.
         id: String,
     },
-    /// The models this caller may use.
     ListModels,
-    /// One of them.
     ShowModel(String),
-    /// What a browser asks before it calls.
     Preflight,
 }
 
-/// Something that can be asked of a model.
+/// A row of [`OPERATIONS`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Operation {
     /// In logs and metrics.
     pub name: &'static str,
-    /// The path, here and at the upstream.
+    pub method: Method,
+    /// Here and at the upstream; `{id}` stands for the id of a stored response.
     pub path: &'static str,
-    /// Where the request says which model it means.
-    pub body: Body,
-    /// How the reply says what was used.
+    pub body: BodyFormat,
+    /// How the reply reports its usage.
     pub shape: Shape,
-    /// Which upstreams know it.
     pub upstreams: Upstreams,
 }
 
-/// The form of a request's body.
+/// Where the request names its model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// A JSON object.
+pub enum BodyFormat {
     Json,
     /// `multipart/form-data`.
     Form,
-    /// None: the path says it all.
+    /// Nowhere: the path names a stored response.
     Empty,
 }
 
-/// Which kinds of upstream know an operation.
+/// Which kinds of upstream support an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstreams {
-    /// Model servers and providers.
     All,
-    /// Model servers only.
     Served,
-    /// Providers only.
     Provider,
 }
 
-const fn json(name: &'static str, path: &'static str, shape: Shape) -> Operation {
-    Operation { name, path, body: Body::Json, shape, upstreams: Upstreams::All }
-}
-
-const fn form(name: &'static str, path: &'static str) -> Operation {
-    Operation { name, path, body: Body::Form, shape: Shape::Audio, upstreams: Upstreams::All }
-}
-
-/// Everything that can be asked of a model with POST.
-pub static OPERATIONS: [Operation; 20] = [
+pub static OPERATIONS: &[Operation] = &[
     json("chat", "/v1/chat/completions", Shape::Chat),
     json("completions", "/v1/completions", Shape::Completions),
     json("responses", "/v1/responses", Shape::Responses),
@@ -104,81 +75,76 @@ pub static OPERATIONS: [Operation; 20] = [
     json("score", "/score", Shape::Embeddings),
     json("pooling", "/pooling", Shape::Embeddings),
     json("classify", "/classify", Shape::Embeddings),
-    Operation { upstreams: Upstreams::Served, ..json("tokenize", "/tokenize", Shape::None) },
-    Operation { upstreams: Upstreams::Served, ..json("detokenize", "/detokenize", Shape::None) },
+    json("tokenize", "/tokenize", Shape::None).only(Upstreams::Served),
+    json("detokenize", "/detokenize", Shape::None).only(Upstreams::Served),
     form("transcriptions", "/v1/audio/transcriptions"),
     form("translations", "/v1/audio/translations"),
-    Operation {
-        upstreams: Upstreams::Provider,
-        ..json("images", "/v1/images/generations", Shape::Images)
-    },
-    Operation { body: Body::Empty, ..json("response", "/v1/responses/{id}", Shape::None) },
-    Operation {
-        body: Body::Empty,
-        ..json("cancel_response", "/v1/responses/{id}/cancel", Shape::None)
-    },
+    json("images", "/v1/images/generations", Shape::Images).only(Upstreams::Provider),
+    stored(Method::GET, "response", "/v1/responses/{id}"),
+    stored(Method::POST, "cancel_response", "/v1/responses/{id}/cancel"),
 ];
 
-impl Operation {
-    /// Whether it is asked for with GET.
-    pub fn is_get(&self) -> bool {
-        self == RESPONSE
-    }
+const fn json(name: &'static str, path: &'static str, shape: Shape) -> Operation {
+    let (method, body, upstreams) = (Method::POST, BodyFormat::Json, Upstreams::All);
+    Operation { name, method, path, body, shape, upstreams }
 }
 
-const RESPONSE: &Operation = &OPERATIONS[18];
-const CANCEL_RESPONSE: &Operation = &OPERATIONS[19];
+const fn form(name: &'static str, path: &'static str) -> Operation {
+    let (method, body, upstreams) = (Method::POST, BodyFormat::Form, Upstreams::All);
+    Operation { name, method, path, body, shape: Shape::Audio, upstreams }
+}
+
+const fn stored(method: Method, name: &'static str, path: &'static str) -> Operation {
+    let (body, shape, upstreams) = (BodyFormat::Empty, Shape::None, Upstreams::All);
+    Operation { name, method, path, body, shape, upstreams }
+}
+
+impl Operation {
+    const fn only(mut self, upstreams: Upstreams) -> Self {
+        self.upstreams = upstreams;
+        self
+    }
+
+    fn at(&'static self, path: &str) -> Option<Request> {
+        if self.body != BodyFormat::Empty {
+            return (self.path == path).then_some(Request::Infer(self));
+        }
+        let (prefix, suffix) = self.path.split_once("{id}")?;
+        let id = path.strip_prefix(prefix)?.strip_suffix(suffix)?;
+        is_response_id(id).then(|| Request::StoredResponse { operation: self, id: id.to_owned() })
+    }
+}
 
 /// The longest id of a stored response, in bytes.
 const RESPONSE_ID_BYTES_MAX: usize = 128;
 
-impl Dialect {
-    /// The dialect of a path. Listing models is done in both; Anthropic's clients name their
-    /// version.
-    pub fn of(path: &str, headers: &HeaderMap) -> Self {
-        let under = |prefix: &str| {
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let lists = under("/v1/models") && headers.contains_key("anthropic-version");
-        if under("/v1/messages") || lists { Self::Anthropic } else { Self::OpenAi }
-    }
-}
-
 /// Finds what a method and a path ask for.
-///
-/// # Errors
-/// [`Rejection::UnknownPath`] or [`Rejection::WrongMethod`].
 pub fn request(method: &Method, path: &str, headers: &HeaderMap) -> Result<Request, Rejection> {
-    let preflight = *method == Method::OPTIONS
+    let is_preflight = *method == Method::OPTIONS
         && headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let (allowed, request) = find(path).ok_or(Rejection::UnknownPath)?;
-    if preflight {
-        return Ok(Request::Preflight);
+    let mut allowed = None;
+    for (wanted, request) in at(path) {
+        if is_preflight {
+            return Ok(Request::Preflight);
+        }
+        if wanted == method {
+            return Ok(request);
+        }
+        allowed = Some(wanted.clone());
     }
-    if *method != allowed {
-        return Err(Rejection::WrongMethod { allowed });
-    }
-    Ok(request)
+    Err(allowed.map_or(Rejection::UnknownPath, |allowed| Rejection::MethodNotAllowed { allowed }))
 }
 
-fn find(path: &str) -> Option<(Method, Request)> {
-    if path == "/v1/models" {
-        return Some((Method::GET, Request::ListModels));
-    }
-    if let Some(id) = path.strip_prefix("/v1/models/") {
-        return Some((Method::GET, Request::ShowModel(decode(id)?)));
-    }
-    if let Some(rest) = path.strip_prefix("/v1/responses/") {
-        let (method, operation, id) = match rest.strip_suffix("/cancel") {
-            Some(id) => (Method::POST, CANCEL_RESPONSE, id),
-            None => (Method::GET, RESPONSE, rest),
-        };
-        return is_response_id(id)
-            .then(|| (method, Request::Stored { operation, id: id.to_owned() }));
-    }
-    let operation = OPERATIONS.iter().find(|operation| operation.path == path)?;
-    (operation.body != Body::Empty).then_some((Method::POST, Request::Ask(operation)))
+/// What a path stands for, with each method.
+fn at(path: &str) -> impl Iterator<Item = (&'static Method, Request)> {
+    let models = match path.strip_prefix("/v1/models") {
+        Some("") => Some(Request::ListModels),
+        Some(rest) => rest.strip_prefix('/').and_then(decode).map(Request::ShowModel),
+        None => None,
+    };
+    let operations = OPERATIONS.iter().filter_map(move |it| Some((&it.method, it.at(path)?)));
+    models.map(|models| (&Method::GET, models)).into_iter().chain(operations)
 }
 
 fn is_response_id(id: &str) -> bool {
@@ -186,7 +152,7 @@ fn is_response_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= RESPONSE_ID_BYTES_MAX && id.bytes().all(plain)
 }
 
-/// A model's id in a path: SDKs write a `/` in it as it is or as `%2F`. It is only compared with
+/// A model's id in a path: SDKs send a `/` in it as it is or as `%2F`. It is only compared with
 /// our own ids and goes nowhere, so that decoding it is safe.
 fn decode(id: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(id.len());
@@ -203,14 +169,10 @@ fn decode(id: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|id| !id.is_empty())
 }
 
-/// Refuses what different parsers read differently: that difference is how one request is
-/// smuggled inside another.
+/// Rejects what parsers read differently: such differences make request smuggling possible.
 ///
-/// `raw` is the header as it came over HTTP/1, empty over HTTP/2. Pingora drops a
-/// `Content-Length` that stands beside a `Transfer-Encoding`, so only `raw` still shows it.
-///
-/// # Errors
-/// [`Rejection::Framing`] naming what is wrong.
+/// `raw` is the header as received over HTTP/1, empty over HTTP/2. Pingora drops a
+/// `Content-Length` beside a `Transfer-Encoding`, so only `raw` still shows it.
 pub fn framing(headers: &HeaderMap, raw: &[u8]) -> Result<(), Rejection> {
     for (name, twice) in [
         (header::CONTENT_LENGTH, "more than one Content-Length"),
@@ -218,36 +180,36 @@ pub fn framing(headers: &HeaderMap, raw: &[u8]) -> Result<(), Rejection> {
         (header::HOST, "more than one Host"),
     ] {
         if 1 < headers.get_all(name).iter().count() {
-            return Err(Rejection::Framing(twice));
+            return Err(Rejection::InvalidFraming(twice));
         }
     }
     let length = headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
     if length.is_some_and(|it| !it.iter().all(u8::is_ascii_digit)) {
-        return Err(Rejection::Framing("a Content-Length that is not a number"));
+        return Err(Rejection::InvalidFraming("a Content-Length that is not a number"));
     }
     let encodings = headers.get_all(header::TRANSFER_ENCODING);
     let mut encodings = encodings.iter();
     if let Some(encoding) = encodings.next() {
         if encodings.next().is_some() || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return Err(Rejection::Framing("a Transfer-Encoding other than chunked"));
+            return Err(Rejection::InvalidFraming("a Transfer-Encoding other than chunked"));
         }
         if has_line(raw, b"content-length") {
-            return Err(Rejection::Framing("both Content-Length and Transfer-Encoding"));
+            return Err(Rejection::InvalidFraming("both Content-Length and Transfer-Encoding"));
         }
     }
-    // Java's client offers `h2c` with every request in clear text; nobody has to take it up.
+    // Java's client offers `h2c` with every request in clear text; a server may ignore it.
     if headers.get_all(header::UPGRADE).iter().any(|it| !it.as_bytes().eq_ignore_ascii_case(b"h2c"))
     {
-        return Err(Rejection::Framing("Upgrade: this service speaks no other protocol"));
+        return Err(Rejection::InvalidFraming("Upgrade: this service speaks no other protocol"));
     }
     let folds = |end: usize| matches!(raw.get(end + 1), Some(b' ' | b'\t'));
     if memchr::memchr_iter(b'\n', raw).any(folds) {
-        return Err(Rejection::Framing("a folded header line"));
+        return Err(Rejection::InvalidFraming("a folded header line"));
     }
     Ok(())
 }
 
-/// Whether a raw header has a line of this name; names end at a colon, maybe after white space.
+/// Whether a raw header has a line of this name, maybe with white space before the colon.
 fn has_line(raw: &[u8], name: &[u8]) -> bool {
     raw.split(|byte| *byte == b'\n').any(|line| {
         line.split_at_checked(name.len()).is_some_and(|(start, rest)| {

@@ -12,7 +12,7 @@ use crate::{
 use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
-use llm_contract::{Entries, KeyState, SecretKey};
+use llm_contract::{Entries, KeyId, KeyState, SecretKey};
 use std::{fmt::Write, sync::Arc};
 
 /// Who asks, after authentication.
@@ -42,7 +42,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`Rejection::Unauthenticated`] whatever is wrong with the credential;
-    /// [`Rejection::Saturated`], [`Rejection::IssuerUnavailable`] or [`Rejection::NoTable`] if it
+    /// [`Rejection::Overloaded`], [`Rejection::IssuerUnavailable`] or [`Rejection::NotReady`] if it
     /// could not be looked at.
     pub async fn principal(
         &self,
@@ -52,8 +52,8 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Principal, Rejection> {
         let credential = credential(headers).ok_or(Rejection::Unauthenticated)?;
-        if !tables.has_come {
-            return Err(Rejection::NoTable);
+        if !tables.is_loaded {
+            return Err(Rejection::NotReady);
         }
         match entry {
             Entry::External => self.by_key(credential, tables, now).await.map(Principal::Key),
@@ -70,17 +70,17 @@ impl Authenticator {
         let Ok(key) = SecretKey::parse(credential) else {
             return Err(Rejection::Unauthenticated);
         };
-        let entry = tables.keys.get(&key.id()).ok_or(Rejection::Unauthenticated)?;
-        if entry.record.state(now) != KeyState::Active {
-            return Err(Rejection::Unauthenticated);
-        }
+        let entry = active_key(tables, &key.id(), now).map_err(|error| {
+            tracing::debug!(reason = %error, "API key rejected");
+            error.rejection()
+        })?;
         match self.keyring.verify(&key, entry).await {
             Ok(()) => {
                 self.keyring.note_use(entry, now);
                 Ok(Arc::clone(entry))
             }
             Err(NotVerified::Wrong) => Err(Rejection::Unauthenticated),
-            Err(NotVerified::Busy) => Err(Rejection::Saturated),
+            Err(NotVerified::Busy) => Err(Rejection::Overloaded),
         }
     }
 
@@ -93,6 +93,50 @@ impl Authenticator {
                 Rejection::Unauthenticated
             }
         })
+    }
+}
+
+/// Why an id is not that of an active key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("no table is in force yet")]
+    NotReady,
+    #[error("no key of this id is in force here")]
+    Unknown,
+    #[error("the key is not valid yet")]
+    NotYetValid,
+    #[error("the key has expired")]
+    Expired,
+    #[error("the key is suspended")]
+    Suspended,
+}
+
+impl KeyError {
+    pub fn rejection(&self) -> Rejection {
+        match self {
+            Self::NotReady => Rejection::NotReady,
+            Self::Unknown | Self::NotYetValid | Self::Expired | Self::Suspended => {
+                Rejection::Unauthenticated
+            }
+        }
+    }
+}
+
+/// The active key of an id.
+pub fn active_key<'a>(
+    tables: &'a Snapshot,
+    id: &KeyId,
+    now: Timestamp,
+) -> Result<&'a Arc<KeyEntry>, KeyError> {
+    if !tables.is_loaded {
+        return Err(KeyError::NotReady);
+    }
+    let entry = tables.keys.get(id).ok_or(KeyError::Unknown)?;
+    match entry.record.state(now) {
+        KeyState::Active => Ok(entry),
+        KeyState::NotYetValid => Err(KeyError::NotYetValid),
+        KeyState::Expired => Err(KeyError::Expired),
+        KeyState::Suspended => Err(KeyError::Suspended),
     }
 }
 

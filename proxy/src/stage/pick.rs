@@ -1,81 +1,95 @@
-//! Which endpoint? Asked again after a failed attempt.
+//! Which endpoint? Asked again after each failed attempt.
 
+use super::retry::{AttemptOutcome, RETRIES_AFTER_SENDING_MAX};
 use crate::{
-    limit::concurrency::Running,
+    limit::concurrency::ConcurrencyPermit,
     response::rejection::Rejection,
     tables::RouteEntry,
-    upstream::{self, Endpoint},
+    upstream::{Endpoint, balance},
 };
 use rand::Rng;
-use std::sync::Arc;
+use std::{fmt, slice, sync::Arc};
 
-/// Attempts after the first that got as far as sending the request. A request that kills its
-/// server must not go through all of them. Refused connections do not count.
-pub const RETRIES_AFTER_SENDING_MAX: usize = 2;
-
-/// The endpoints of a route, each tried once.
-pub struct Choice {
-    route: Arc<RouteEntry>,
-    endpoints: Vec<Arc<Endpoint>>,
-    tried: Vec<Arc<Endpoint>>,
+/// The endpoints that may serve a request, each tried once.
+pub struct Candidates<'a> {
+    route: &'a RouteEntry,
+    endpoints: &'a [Arc<Endpoint>],
+    tried: Vec<&'a Arc<Endpoint>>,
     sent: usize,
 }
 
-/// An endpoint, and the place it holds there.
-pub struct Picked {
-    /// Where to go.
-    pub endpoint: Arc<Endpoint>,
-    /// Counts as running there until dropped.
-    pub running: Running,
+/// An endpoint, with a request in flight there until dropped.
+pub struct PickedEndpoint<'a> {
+    pub endpoint: &'a Arc<Endpoint>,
+    _running: ConcurrencyPermit,
 }
 
-impl Choice {
-    /// All of a route's endpoints.
-    pub fn new(route: Arc<RouteEntry>) -> Self {
-        Self { endpoints: route.endpoints.clone(), route, tried: Vec::new(), sent: 0 }
+/// How many endpoints are ready.
+pub struct Readiness<'a> {
+    route: &'a RouteEntry,
+    ready: usize,
+    total: usize,
+}
+
+impl<'a> Candidates<'a> {
+    /// All endpoints of a route.
+    pub fn all(route: &'a RouteEntry) -> Self {
+        Self { endpoints: &route.endpoints, route, tried: Vec::new(), sent: 0 }
     }
 
-    /// One endpoint and no other: a stored response is where it was made.
-    pub fn only(route: Arc<RouteEntry>, endpoint: &Arc<Endpoint>) -> Self {
-        Self { endpoints: vec![Arc::clone(endpoint)], ..Self::new(route) }
+    /// The only endpoint that has a stored response.
+    pub fn pinned(route: &'a RouteEntry, endpoint: &'a Arc<Endpoint>) -> Self {
+        Self { endpoints: slice::from_ref(endpoint), ..Self::all(route) }
     }
 
-    /// The next to try.
-    ///
-    /// # Errors
-    /// [`Rejection::NoEndpoint`] if none was ready, [`Rejection::UpstreamFailed`] if those that
-    /// were have failed.
-    pub fn next(&mut self, random: &mut impl Rng) -> Result<Picked, Rejection> {
-        let spent = RETRIES_AFTER_SENDING_MAX < self.sent;
-        let chosen = upstream::choose(&self.endpoints, &self.tried, random);
-        match chosen {
-            Some(endpoint) if !spent => {
-                self.tried.push(Arc::clone(&endpoint));
-                let running = endpoint.state.running.enter(None);
-                running
-                    .map(|running| Picked { endpoint, running })
-                    .map_err(|_full| Rejection::Saturated)
-            }
-            None if self.tried.is_empty() => {
-                Err(Rejection::NoEndpoint { model: self.route.label.to_string() })
-            }
-            Some(_) | None => Err(Rejection::UpstreamFailed),
-        }
+    pub fn pick(&mut self, random: &mut impl Rng) -> Result<PickedEndpoint<'a>, Rejection> {
+        self.pick_untried(random).ok_or_else(|| {
+            let readiness = self.readiness();
+            tracing::debug!(reason = %readiness, "no endpoint to pick");
+            readiness.rejection()
+        })
     }
 
-    /// The request has been sent to the endpoint last picked.
-    pub fn sent(&mut self) {
-        self.sent += 1;
+    /// The endpoint to try after such an attempt, if any.
+    pub fn pick_next(
+        &mut self,
+        outcome: AttemptOutcome,
+        random: &mut impl Rng,
+    ) -> Option<PickedEndpoint<'a>> {
+        self.sent += usize::from(outcome.is_sent());
+        let may_retry = outcome.is_retryable() && self.sent <= RETRIES_AFTER_SENDING_MAX;
+        if may_retry { self.pick_untried(random) } else { None }
     }
 
-    /// Whether there is another to try.
-    pub fn has_more(&self) -> bool {
-        let mut rest = upstream::available(&self.endpoints, &self.tried);
-        self.sent <= RETRIES_AFTER_SENDING_MAX && rest.next().is_some()
+    fn pick_untried(&mut self, random: &mut impl Rng) -> Option<PickedEndpoint<'a>> {
+        let endpoint = balance::least_busy(self.endpoints, &self.tried, random)?;
+        self.tried.push(endpoint);
+        Some(PickedEndpoint { endpoint, _running: endpoint.state.running.acquire() })
     }
 
     /// How many were tried.
     pub fn attempts(&self) -> usize {
         self.tried.len()
+    }
+
+    pub fn readiness(&self) -> Readiness<'a> {
+        let ready = self.endpoints.iter().filter(|it| it.state.health.is_ready()).count();
+        Readiness { route: self.route, ready, total: self.endpoints.len() }
+    }
+}
+
+impl Readiness<'_> {
+    pub fn passes(&self) -> bool {
+        0 < self.ready
+    }
+
+    pub fn rejection(&self) -> Rejection {
+        Rejection::NoReadyEndpoint { model: self.route.label.to_string() }
+    }
+}
+
+impl fmt::Display for Readiness<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} endpoints are ready", self.ready, self.total)
     }
 }

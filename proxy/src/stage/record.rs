@@ -1,9 +1,10 @@
-//! What is left to say: metrics, one line in the log, one usage event.
+//! What is recorded? Metrics, one line in the log, one usage event.
 
 use crate::{
+    clock,
     metrics::{Metrics, RejectionLabels, RequestLabels},
-    random_id,
-    request::exchange::{End, Exchange},
+    random_id::random_id,
+    request::exchange::{Exchange, ExchangeOutcome},
 };
 use jiff::Timestamp;
 use llm_contract::Upstream;
@@ -11,68 +12,67 @@ use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
-/// What one exchange cost, and whom.
+/// A line of the usage ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageEvent {
-    /// Of this event alone: a ledger that sees it twice counts it once.
+    /// Of this event alone, so that a ledger which gets it twice counts it once.
     pub id: String,
     /// The request id, which a client may choose.
     pub request: String,
-    /// When it ended.
+    /// When the exchange ended.
     pub time: Timestamp,
     /// The key's public part, for a request made with a key.
     pub key: Option<String>,
-    /// The key's owner, or the user of the token.
+    /// The key's owner, or the token's user.
     pub owner: String,
     /// The route's id, or `*`.
     pub model: String,
     /// `served` or `provider`.
     pub upstream: String,
-    /// What was asked.
     pub operation: String,
-    /// What the client was told.
+    /// What the client was sent.
     pub status: u16,
-    /// Tokens read.
     pub input_tokens: u64,
-    /// Tokens written.
     pub output_tokens: u64,
-    /// Of those read, found in a cache.
+    /// Part of the input tokens.
     pub cached_tokens: u64,
-    /// Whether the upstream did not say, so that we counted.
+    /// Whether we counted because the upstream did not report it.
     pub estimated: bool,
-    /// From the header to the last byte.
+    /// From the request's header to the reply's last byte.
     pub duration_ms: u64,
-    /// From the header to the first byte of the reply.
+    /// From the request's header to the reply's first byte.
     pub first_byte_ms: Option<u64>,
 }
 
-/// Records exchanges.
 pub struct Recorder {
-    /// Where they are counted.
     pub metrics: Arc<Metrics>,
     events: mpsc::Sender<UsageEvent>,
 }
 
+/// An exchange that is recorded when dropped: once, however it ended.
+pub struct Recorded<'a> {
+    pub exchange: Exchange,
+    recorder: &'a Recorder,
+}
+
 impl Recorder {
-    /// A recorder that hands usage events on. The channel's capacity is how many may wait; when
-    /// it is full, events are counted as lost.
+    /// When the channel of usage events is full, they are counted as lost.
     pub fn new(metrics: Arc<Metrics>, events: mpsc::Sender<UsageEvent>) -> Self {
         Self { metrics, events }
     }
 
-    /// An exchange begins.
-    pub fn begin(&self) {
+    pub fn start(&self, exchange: Exchange) -> Recorded<'_> {
         self.metrics.running.inc();
+        Recorded { exchange, recorder: self }
     }
 
-    /// An exchange ended, one way or another.
-    pub fn end(&self, exchange: &Exchange) {
+    fn record(&self, exchange: &Exchange) {
         self.metrics.running.dec();
-        let elapsed = crate::clock::now().duration_since(exchange.received_at);
+        let elapsed = clock::now().duration_since(exchange.received_at);
         self.count(exchange, elapsed);
         log(exchange, elapsed);
-        if let Some(event) = event(exchange, elapsed, crate::clock::wall())
+        if let Some(event) = event(exchange, elapsed, clock::wall())
             && self.events.try_send(event).is_err()
         {
             self.metrics.usage_events_lost.inc();
@@ -84,24 +84,30 @@ impl Recorder {
             route: exchange.route.as_ref().map(|it| Arc::clone(&it.label)).unwrap_or_default(),
             operation: exchange.operation.map_or("", |operation| operation.name),
             status: status(exchange),
-            end: exchange.end.name(),
+            end: exchange.outcome.name(),
         };
         self.metrics.requests.get_or_create(&labels).inc();
-        if let End::Rejected(code) = exchange.end {
+        if let ExchangeOutcome::Rejected(code) = exchange.outcome {
             self.metrics.rejections.get_or_create(&RejectionLabels { code }).inc();
         }
         let (Some(route), Some(first_byte)) = (&exchange.route, exchange.reply.first_byte_after)
         else {
             return;
         };
-        let meters = route.meters.get_or_init(|| self.metrics.of_route(&route.label));
-        meters.first_byte.observe(first_byte.as_secs_f64());
-        meters.duration.observe(elapsed.as_secs_f64());
+        let metrics = route.metrics.get_or_init(|| self.metrics.route(&route.label));
+        metrics.first_byte.observe(first_byte.as_secs_f64());
+        metrics.duration.observe(elapsed.as_secs_f64());
         if let Some(usage) = exchange.reply.usage {
-            meters.input.inc_by(usage.input_tokens);
-            meters.output.inc_by(usage.output_tokens);
-            meters.cached.inc_by(usage.cached_tokens);
+            metrics.input.inc_by(usage.input_tokens);
+            metrics.output.inc_by(usage.output_tokens);
+            metrics.cached.inc_by(usage.cached_tokens);
         }
+    }
+}
+
+impl Drop for Recorded<'_> {
+    fn drop(&mut self) {
+        self.recorder.record(&self.exchange);
     }
 }
 
@@ -111,14 +117,15 @@ fn status(exchange: &Exchange) -> u16 {
 
 fn log(exchange: &Exchange, elapsed: Duration) {
     let usage = exchange.reply.usage;
-    let rejection = if let End::Rejected(code) = exchange.end { Some(code) } else { None };
+    let rejection =
+        if let ExchangeOutcome::Rejected(code) = exchange.outcome { Some(code) } else { None };
     tracing::info!(
-        request.id = exchange.stamp.request_id.to_str().unwrap_or_default(),
+        request.id = exchange.context.request_id.to_str().unwrap_or_default(),
         entry = ?exchange.entry,
         gen_ai.operation.name = exchange.operation.map(|operation| operation.name),
         gen_ai.request.model = exchange.route.as_ref().map(|route| &*route.label),
         http.response.status_code = status(exchange),
-        end = exchange.end.name(),
+        end = exchange.outcome.name(),
         rejection,
         key.id = exchange.principal.as_ref().and_then(|it| it.key_id()),
         user.name = exchange.principal.as_ref().map(|it| it.name()),
@@ -133,14 +140,14 @@ fn log(exchange: &Exchange, elapsed: Duration) {
     );
 }
 
-/// The event of an exchange that reached an upstream; others cost nothing.
+/// The event of an exchange with a reply of an upstream; others cost nothing.
 fn event(exchange: &Exchange, elapsed: Duration, now: Timestamp) -> Option<UsageEvent> {
     let (route, principal) = (exchange.route.as_ref()?, exchange.principal.as_ref()?);
     exchange.reply.first_byte_after?;
     let usage = exchange.reply.usage.unwrap_or_default();
     Some(UsageEvent {
-        id: random_id::fresh(""),
-        request: exchange.stamp.request_id.to_str().unwrap_or_default().to_owned(),
+        id: random_id(""),
+        request: exchange.context.request_id.to_str().unwrap_or_default().to_owned(),
         time: now,
         key: principal.key_id().map(str::to_owned),
         owner: principal.name().to_owned(),

@@ -1,16 +1,14 @@
-//! What came back? Looked at before the client is told anything, then passed on as it comes.
+//! What did the upstream reply? Peeked at before the client is sent anything, then passed on.
 //!
-//! A model server may answer 200 and refuse in the first event of the stream. So the first event
-//! is awaited before the status goes out: a refusal becomes the right status, or another
-//! endpoint is asked. After that bytes go on as they come, whatever they are.
+//! A model server may send 200 and an error in the first event of the stream. So the first event
+//! is awaited before the status is sent: an error becomes the right status, or another endpoint is
+//! tried. After that, bytes are passed on as they arrive.
 
-mod first;
-mod header;
-mod hiding;
-mod refusal;
-mod run;
+mod body;
+mod error_reply;
+mod reply_head;
+mod response_header;
 
-pub use first::{First, look};
-pub use hiding::hiding;
-pub use refusal::Refusal;
-pub use run::{Relay, Stop};
+pub use body::Relay;
+pub use error_reply::ErrorReply;
+pub use reply_head::{ReplyHead, peek};

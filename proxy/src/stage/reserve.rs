@@ -1,30 +1,27 @@
-//! Is there room?
+//! Is there capacity?
 
 use super::{authenticate::Principal, authorize::Permit};
-use crate::{limit::concurrency::Running, response::rejection::Rejection};
+use crate::{limit::concurrency::ConcurrencyPermit, response::rejection::Rejection};
 
-/// The room a request holds until it ends, however it ends.
+/// The capacity a request holds until it ends.
 #[derive(Debug)]
 pub struct Lease {
-    _key: Option<Running>,
-    _model: Running,
+    _key: Option<ConcurrencyPermit>,
+    _model: ConcurrencyPermit,
 }
 
-/// Takes room for a request: of its key and of its model.
-///
-/// # Errors
-/// [`Rejection::TooManyAtOnce`] naming which of the two is full.
-pub fn lease(permit: &Permit) -> Result<Lease, Rejection> {
-    let full = |subject| move |limit| Rejection::TooManyAtOnce { subject, limit };
+/// Reserves capacity of the key and of the model.
+pub fn lease(permit: Permit<'_>) -> Result<Lease, Rejection> {
+    let full = |subject| move |limit| Rejection::ConcurrencyLimited { subject, limit };
     let key = match permit.principal() {
         Principal::Key(entry) => {
             let limit = entry.record.limits.concurrency;
-            Some(entry.running.enter(limit).map_err(full("this key"))?)
+            Some(entry.running.try_acquire(limit).map_err(full("this key"))?)
         }
         Principal::Token(_) => None,
     };
     let route = permit.route();
     let limit = route.route.limits.concurrency;
-    let model = route.running.enter(limit).map_err(full("this model"))?;
+    let model = route.running.try_acquire(limit).map_err(full("this model"))?;
     Ok(Lease { _key: key, _model: model })
 }

@@ -1,10 +1,10 @@
 //! One address of an upstream.
 
 use super::{
-    address_policy::{NoAddress, Reach},
+    address_policy::{AddressPolicy, ResolveError},
     health::Health,
 };
-use crate::limit::concurrency::Gauge;
+use crate::limit::concurrency::ConcurrencyLimit;
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
 use llm_contract::{Authorities, Credential, Provider, Served, Timeouts};
@@ -23,186 +23,157 @@ use url::{Host, Url};
 
 /// How long an address found by name is used before the name is looked up again.
 const ADDRESS_TTL: Duration = Duration::from_secs(30);
-/// How long a connection may wait for its next request.
+/// How long a pooled connection may wait for its next request.
 const KEEPALIVE: Duration = Duration::from_secs(55);
 
-/// One address of an upstream.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Scheme, host and port: in logs.
     pub name: Arc<str>,
-    /// The `Host` it is called by.
+    /// The `Host` header.
     pub host: HeaderValue,
-    /// What stands before the path of an operation.
-    pub prefix: Prefix,
-    /// What it wants to see.
+    /// Replaces `/v1` in paths; without a trailing slash.
+    prefix: Option<Box<str>>,
     pub credential: Option<Credential>,
-    /// What it wants to see beside, instead of what a client sends under that name.
+    /// Sent instead of a client's headers of the same names.
     pub headers: Arc<[(HeaderName, HeaderValue)]>,
-    /// How long to wait for it.
     pub timeouts: Timeouts,
-    /// How it is doing; shared with the endpoint of the same name in the table before.
-    pub state: Arc<State>,
-    target: Target,
-}
-
-/// What stands before the path of an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Prefix {
-    /// The path stays as it is.
-    None,
-    /// Instead of `/v1`; without a slash at the end.
-    InsteadOfV1(Box<str>),
-}
-
-/// How an endpoint is doing.
-#[derive(Debug, Default)]
-pub struct State {
-    /// The requests that run there.
-    pub running: Gauge,
-    /// Whether it takes more.
-    pub health: Health,
-}
-
-#[derive(Debug)]
-struct Target {
-    host: Host<String>,
+    /// Shared with the endpoint of the same name in the previous table.
+    pub state: Arc<EndpointState>,
+    server: Host<String>,
     port: u16,
     tls: bool,
     authorities: Option<Arc<[WrappedX509]>>,
     /// Connections are never lent to an endpoint with other authorities.
-    group: u64,
-    connect: Duration,
-    peer: ArcSwapOption<Resolved>,
+    connection_group: u64,
+    resolved: ArcSwapOption<ResolvedPeer>,
+}
+
+#[derive(Debug, Default)]
+pub struct EndpointState {
+    pub running: ConcurrencyLimit,
+    pub health: Health,
 }
 
 #[derive(Debug)]
-struct Resolved {
+struct ResolvedPeer {
     peer: Arc<HttpPeer>,
-    until: Option<Instant>,
+    /// `None` for an address that was not looked up.
+    expires_at: Option<Instant>,
 }
 
 impl Endpoint {
-    /// A model server of our own.
-    pub fn served(url: &Url, served: &Served, state: Arc<State>) -> Option<Self> {
-        Self::new(url, Prefix::None, served.credential.clone(), served.timeouts, None, state)
+    pub fn served(url: &Url, served: &Served, state: Arc<EndpointState>) -> Option<Self> {
+        Self::new(url, served.credential.clone(), served.timeouts, None, state)
     }
 
-    /// An external service.
-    pub fn provider(provider: &Provider, state: Arc<State>) -> Option<Self> {
-        let prefix = match provider.url.path().trim_end_matches('/') {
-            "" => Prefix::None,
-            path => Prefix::InsteadOfV1(path.into()),
-        };
+    pub fn provider(provider: &Provider, state: Arc<EndpointState>) -> Option<Self> {
         let (credential, timeouts) = (provider.credential.clone(), provider.timeouts);
         let authorities = provider.authorities.as_ref();
-        let endpoint = Self::new(&provider.url, prefix, credential, timeouts, authorities, state)?;
-        Some(Self { headers: Arc::clone(&provider.headers), ..endpoint })
+        let path = provider.url.path().trim_end_matches('/');
+        Some(Self {
+            prefix: (!path.is_empty()).then(|| path.into()),
+            headers: Arc::clone(&provider.headers),
+            ..Self::new(&provider.url, credential, timeouts, authorities, state)?
+        })
     }
 
     /// `None` for a URL without a host, which no checked table holds.
     fn new(
         url: &Url,
-        prefix: Prefix,
         credential: Option<Credential>,
         timeouts: Timeouts,
         authorities: Option<&Authorities>,
-        state: Arc<State>,
+        state: Arc<EndpointState>,
     ) -> Option<Self> {
-        let host = url.host()?.to_owned();
-        let port = url.port_or_known_default()?;
-        let authority = url.port().map_or_else(|| host.to_string(), |it| format!("{host}:{it}"));
-        let mut group = DefaultHasher::new();
-        (authorities, url.scheme()).hash(&mut group);
-        let target = Target {
-            host,
-            port,
-            tls: url.scheme() == "https",
-            authorities: authorities.map(wrap),
-            group: group.finish(),
-            connect: timeouts.connect,
-            peer: ArcSwapOption::empty(),
-        };
+        let server = url.host()?.to_owned();
+        let host = url.port().map_or_else(|| server.to_string(), |it| format!("{server}:{it}"));
+        let mut connection_group = DefaultHasher::new();
+        (authorities, url.scheme()).hash(&mut connection_group);
         Some(Self {
             name: name(url).into(),
-            host: HeaderValue::from_str(&authority).ok()?,
-            prefix,
+            host: HeaderValue::from_str(&host).ok()?,
+            prefix: None,
             credential,
             headers: Arc::default(),
             timeouts,
             state,
-            target,
+            server,
+            port: url.port_or_known_default()?,
+            tls: url.scheme() == "https",
+            authorities: authorities.map(wrap),
+            connection_group: connection_group.finish(),
+            resolved: ArcSwapOption::empty(),
         })
     }
 
-    /// Whether it is always sent this header.
-    pub fn sets(&self, header: &HeaderName) -> bool {
+    /// Whether a client's header of this name is replaced.
+    pub fn overrides(&self, header: &HeaderName) -> bool {
         self.headers.iter().any(|(name, _)| name == header)
     }
 
-    /// Where to connect to. A name is looked up at most once in [`ADDRESS_TTL`]; when it cannot
-    /// be looked up, the last address found goes on being used.
-    ///
-    /// # Errors
-    /// If the name was never found, or leads only to where upstreams may not be.
-    pub async fn peer(&self, reach: Reach, now: Instant) -> Result<Arc<HttpPeer>, NoAddress> {
-        let last = self.target.peer.load_full();
+    /// Where to connect to. A name is looked up at most once in [`ADDRESS_TTL`]; when the lookup
+    /// fails, the last address found stays in use.
+    pub async fn peer(
+        &self,
+        policy: AddressPolicy,
+        now: Instant,
+    ) -> Result<Arc<HttpPeer>, ResolveError> {
+        let last = self.resolved.load_full();
         if let Some(resolved) = &last
-            && resolved.until.is_none_or(|until| now < until)
+            && resolved.expires_at.is_none_or(|at| now < at)
         {
             return Ok(Arc::clone(&resolved.peer));
         }
-        match (Box::pin(self.target.resolve(reach)).await, last) {
-            (Ok((address, fixed)), _) => {
-                let until = (!fixed).then_some(now + ADDRESS_TTL);
-                let peer = Arc::new(self.target.peer(address));
-                let resolved = Resolved { peer: Arc::clone(&peer), until };
-                self.target.peer.store(Some(Arc::new(resolved)));
+        match (Box::pin(self.resolve(policy)).await, last) {
+            (Ok((address, is_fixed)), _) => {
+                let peer = Arc::new(self.peer_at(address));
+                let expires_at = (!is_fixed).then_some(now + ADDRESS_TTL);
+                let resolved = ResolvedPeer { peer: Arc::clone(&peer), expires_at };
+                self.resolved.store(Some(Arc::new(resolved)));
                 Ok(peer)
             }
-            (Err(NoAddress::Lookup(_)), Some(last)) => Ok(Arc::clone(&last.peer)),
+            (Err(ResolveError::Lookup(_)), Some(last)) => Ok(Arc::clone(&last.peer)),
             (Err(error), _) => Err(error),
         }
     }
 
-    /// The path of an operation at this endpoint.
-    pub fn path(&self, path: &str) -> (&str, usize) {
+    /// The path of an operation at this endpoint, in two parts.
+    pub fn path<'a>(&'a self, path: &'a str) -> (&'a str, &'a str) {
         match &self.prefix {
-            Prefix::None => ("", 0),
-            Prefix::InsteadOfV1(prefix) if path.starts_with("/v1/") => (prefix, "/v1".len()),
-            Prefix::InsteadOfV1(prefix) => (prefix, 0),
+            None => ("", path),
+            Some(prefix) => match path.strip_prefix("/v1") {
+                Some(rest) if rest.starts_with('/') => (prefix, rest),
+                Some(_) | None => (prefix, path),
+            },
         }
     }
-}
 
-impl Target {
-    async fn resolve(&self, reach: Reach) -> Result<(SocketAddr, bool), NoAddress> {
-        let fixed = |address| {
-            let address = reach.choose([SocketAddr::new(address, self.port)])?;
-            Ok((address, true))
-        };
-        match &self.host {
-            Host::Ipv4(address) => fixed(IpAddr::V4(*address)),
-            Host::Ipv6(address) => fixed(IpAddr::V6(*address)),
+    /// An address, and whether it is fixed: written in the URL, not looked up.
+    async fn resolve(&self, policy: AddressPolicy) -> Result<(SocketAddr, bool), ResolveError> {
+        let address: IpAddr = match &self.server {
+            Host::Ipv4(address) => (*address).into(),
+            Host::Ipv6(address) => (*address).into(),
             Host::Domain(name) => {
                 let found = tokio::net::lookup_host((name.as_str(), self.port)).await;
-                Ok((reach.choose(found.map_err(NoAddress::Lookup)?)?, false))
+                return Ok((policy.choose(found.map_err(ResolveError::Lookup)?)?, false));
             }
-        }
+        };
+        Ok((policy.choose([SocketAddr::new(address, self.port)])?, true))
     }
 
-    fn peer(&self, address: SocketAddr) -> HttpPeer {
+    fn peer_at(&self, address: SocketAddr) -> HttpPeer {
         // Pingora does not verify a certificate when the name is empty. It never is here.
-        let server_name = match &self.host {
+        let server_name = match &self.server {
             Host::Domain(name) => name.clone(),
             Host::Ipv4(address) => address.to_string(),
             Host::Ipv6(address) => address.to_string(),
         };
         let mut peer = HttpPeer::new(address, self.tls, server_name);
-        peer.group_key = self.group;
+        peer.group_key = self.connection_group;
         peer.options.alpn = ALPN::H1;
         peer.options.ca.clone_from(&self.authorities);
-        peer.options.total_connection_timeout = Some(self.connect);
+        peer.options.total_connection_timeout = Some(self.timeouts.connect);
         peer.options.idle_timeout = Some(KEEPALIVE);
         peer
     }
@@ -213,7 +184,7 @@ pub fn name(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// The contract has read each of them as X.509 already.
+/// The contract has parsed each of them as X.509 already.
 fn wrap(authorities: &Authorities) -> Arc<[WrappedX509]> {
     authorities.certificates().map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect()
 }

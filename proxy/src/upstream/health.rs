@@ -1,4 +1,4 @@
-//! Endpoints that fail are left alone until a probe finds them well.
+//! Passive health checks: endpoints that keep failing are ejected until a probe succeeds.
 
 use std::{
     sync::{
@@ -8,24 +8,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Failures in a row after which an endpoint is left alone.
+/// Failures in a row after which an endpoint is ejected.
 pub const FAILURES_MAX: u32 = 3;
-/// How long until the first probe; doubled with each that fails.
+/// Delay of the first probe; doubled with each that fails.
 pub const PROBE_AFTER: Duration = Duration::from_millis(500);
-/// The longest time between two probes.
 pub const PROBE_AFTER_MAX: Duration = Duration::from_secs(15);
 
-/// Whether an endpoint takes requests.
 #[derive(Debug)]
 pub struct Health {
     ready: AtomicBool,
-    /// Nothing has failed since the last success: nearly always, and known without the lock.
-    spotless: AtomicBool,
-    state: Mutex<State>,
+    /// No failure since the last success: nearly always, and known without the lock.
+    failure_free: AtomicBool,
+    state: Mutex<HealthState>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum HealthState {
     Ready { failures: u32 },
     Ejected { probe_at: Instant, wait: Duration },
 }
@@ -34,82 +32,78 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             ready: AtomicBool::new(true),
-            spotless: AtomicBool::new(true),
-            state: Mutex::new(State::Ready { failures: 0 }),
+            failure_free: AtomicBool::new(true),
+            state: Mutex::new(HealthState::Ready { failures: 0 }),
         }
     }
 }
 
 impl Health {
-    /// Whether it takes requests.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// A request was answered, or a probe.
-    pub fn succeeded(&self) {
-        if !self.spotless.load(Ordering::Acquire) {
-            self.change(|_| State::Ready { failures: 0 });
+    pub fn record_success(&self) {
+        if !self.failure_free.load(Ordering::Acquire) {
+            self.update(|_| HealthState::Ready { failures: 0 });
         }
     }
 
-    /// A connection was refused, or broke before the first byte. What was under way when the
-    /// endpoint was left alone says nothing new: many that fail at once count as one failure.
-    pub fn failed(&self, now: Instant) {
-        self.change(|state| match state {
-            State::Ready { failures } if failures + 1 < FAILURES_MAX => {
-                State::Ready { failures: failures + 1 }
+    /// Requests in flight when the endpoint was ejected say nothing new: many that fail at once
+    /// do not delay its probe.
+    pub fn record_failure(&self, now: Instant) {
+        self.update(|state| match state {
+            HealthState::Ready { failures } if failures + 1 < FAILURES_MAX => {
+                HealthState::Ready { failures: failures + 1 }
             }
-            State::Ready { .. } => {
-                State::Ejected { probe_at: now + PROBE_AFTER, wait: PROBE_AFTER }
+            HealthState::Ready { .. } => {
+                HealthState::Ejected { probe_at: now + PROBE_AFTER, wait: PROBE_AFTER }
             }
-            State::Ejected { .. } => state,
+            HealthState::Ejected { .. } => state,
         });
     }
 
-    /// A probe was not answered.
-    pub fn probe_failed(&self, now: Instant) {
-        self.change(|state| match state {
-            State::Ready { .. } => state,
-            State::Ejected { wait, .. } => {
+    pub fn record_probe_failure(&self, now: Instant) {
+        self.update(|state| match state {
+            HealthState::Ready { .. } => state,
+            HealthState::Ejected { wait, .. } => {
                 let wait = (wait * 2).min(PROBE_AFTER_MAX);
-                State::Ejected { probe_at: now + wait, wait }
+                HealthState::Ejected { probe_at: now + wait, wait }
             }
         });
     }
 
-    /// Whether it is time to probe.
-    pub fn wants_probe(&self, now: Instant) -> bool {
+    pub fn is_probe_due(&self, now: Instant) -> bool {
         if self.is_ready() {
             return false;
         }
         let state = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(state, State::Ejected { probe_at, .. } if probe_at <= now)
+        matches!(state, HealthState::Ejected { probe_at, .. } if probe_at <= now)
     }
 
-    fn change(&self, next: impl FnOnce(State) -> State) {
+    fn update(&self, next: impl FnOnce(HealthState) -> HealthState) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = next(*state);
-        self.spotless.store(*state == State::Ready { failures: 0 }, Ordering::Release);
-        self.ready.store(matches!(*state, State::Ready { .. }), Ordering::Release);
+        self.failure_free.store(*state == HealthState::Ready { failures: 0 }, Ordering::Release);
+        self.ready.store(matches!(*state, HealthState::Ready { .. }), Ordering::Release);
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+#[expect(clippy::disallowed_methods, reason = "tests need a start time")]
 mod tests {
     use super::*;
 
     #[test]
     fn three_failures_in_a_row_eject_and_a_success_between_them_does_not() {
         let (health, now) = (Health::default(), Instant::now());
-        health.failed(now);
-        health.failed(now);
-        health.succeeded();
-        health.failed(now);
-        health.failed(now);
+        health.record_failure(now);
+        health.record_failure(now);
+        health.record_success();
+        health.record_failure(now);
+        health.record_failure(now);
         assert!(health.is_ready());
-        health.failed(now);
+        health.record_failure(now);
         assert!(!health.is_ready());
     }
 
@@ -117,15 +111,15 @@ mod tests {
     fn an_ejected_endpoint_comes_back_only_by_a_probe_that_succeeds() {
         let (health, now) = (Health::default(), Instant::now());
         for _ in 0..FAILURES_MAX {
-            health.failed(now);
+            health.record_failure(now);
         }
-        assert!(!health.wants_probe(now));
-        health.failed(now);
-        assert!(health.wants_probe(now + PROBE_AFTER));
-        health.probe_failed(now + PROBE_AFTER);
-        assert!(!health.wants_probe(now + PROBE_AFTER * 2));
-        assert!(health.wants_probe(now + PROBE_AFTER * 3));
-        health.succeeded();
+        assert!(!health.is_probe_due(now));
+        health.record_failure(now);
+        assert!(health.is_probe_due(now + PROBE_AFTER));
+        health.record_probe_failure(now + PROBE_AFTER);
+        assert!(!health.is_probe_due(now + PROBE_AFTER * 2));
+        assert!(health.is_probe_due(now + PROBE_AFTER * 3));
+        health.record_success();
         assert!(health.is_ready());
     }
 }

@@ -1,27 +1,25 @@
-//! Looks after endpoints that were left alone: they come back when they answer again.
+//! Active health checks: ejected endpoints return when a probe succeeds.
 
-use super::Endpoint;
-use crate::{clock, tables::Tables, upstream::connection::Connector};
+use super::{Endpoint, connection::Connector};
+use crate::{clock, tables::Tables};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::HeaderValue;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-/// How often to look whether a probe is due.
-const ROUND: Duration = Duration::from_millis(250);
-/// How long a probe may take.
-const WAIT: Duration = Duration::from_secs(5);
-/// Probes at a time.
+/// How often to check for probes that are due.
+const INTERVAL: Duration = Duration::from_millis(250);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 const PARALLEL_MAX: usize = 16;
 
-/// Probes endpoints that were left alone, until the task is dropped.
+/// Probes ejected endpoints until the task is dropped.
 pub async fn run(tables: &Tables, connector: &Connector) {
-    let mut rounds = tokio::time::interval(ROUND);
+    let mut interval = tokio::time::interval(INTERVAL);
     loop {
-        rounds.tick().await;
+        interval.tick().await;
         let tables = tables.snapshot();
         let now = clock::now();
-        let due = tables.endpoints().filter(|endpoint| endpoint.state.health.wants_probe(now));
+        let due = tables.endpoints().filter(|endpoint| endpoint.state.health.is_probe_due(now));
         // Many routes may lead to one address.
         let mut seen = HashSet::new();
         let due = due.filter(|endpoint| seen.insert(Arc::clone(&endpoint.name)));
@@ -32,20 +30,19 @@ pub async fn run(tables: &Tables, connector: &Connector) {
 }
 
 async fn probe(endpoint: &Arc<Endpoint>, connector: &Connector) {
-    let answered = tokio::time::timeout(WAIT, ask(endpoint, connector)).await;
-    if answered == Ok(true) {
-        endpoint.state.health.succeeded();
-        tracing::info!(server.address = &*endpoint.name, "an endpoint is back");
+    let healthy = tokio::time::timeout(PROBE_TIMEOUT, is_healthy(endpoint, connector)).await;
+    if healthy == Ok(true) {
+        endpoint.state.health.record_success();
+        tracing::info!(server.address = &*endpoint.name, "endpoint is healthy again");
     } else {
-        endpoint.state.health.probe_failed(clock::now());
+        endpoint.state.health.record_probe_failure(clock::now());
     }
 }
 
-/// A model server that lists its models can serve them; its `/health` says less. Of a provider
-/// any answer will do that is not a server error: it may not list models to everyone.
-async fn ask(endpoint: &Endpoint, connector: &Connector) -> bool {
-    let (prefix, skipped) = endpoint.path("/v1/models");
-    let path = "/v1/models".get(skipped..).unwrap_or_default();
+/// A model server that lists its models can serve them; its `/health` says less. A provider may
+/// not list models to everyone: any reply but a server error will do.
+async fn is_healthy(endpoint: &Endpoint, connector: &Connector) -> bool {
+    let (prefix, path) = endpoint.path("/v1/models");
     let host = endpoint.host.to_str().unwrap_or_default();
     let credential = endpoint.credential.as_ref().map(|it| (it.header.name(), &it.value));
     let headers = endpoint.headers.iter().map(|(name, value)| (name.as_str(), value));

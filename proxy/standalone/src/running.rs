@@ -13,10 +13,10 @@ use llm_proxy::{
     admin,
     app::servers::{self, EVENTS_MAX, Servers},
     clock,
-    gateway::Shared,
+    gateway::Gateway,
     stage::accept::Entry,
     tls::Certificate,
-    upstream::Reach,
+    upstream::AddressPolicy,
 };
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -46,7 +46,7 @@ pub struct RunningGateway {
     pub listen: Listen,
     pub is_tls: bool,
     pub keys: FileStore,
-    shared: Arc<Shared>,
+    shared: Arc<Gateway>,
     servers: Servers,
     certificate: Option<Certificate>,
     /// Held as long as the process runs, so that no second gateway uses the folder.
@@ -62,7 +62,7 @@ impl RunningGateway {
         let authenticator = servers::authenticator(None)?;
         let ListenerLimits { header_bytes_max, body_bytes_max, connections_max } = config.limits;
         let limits = servers::limits(header_bytes_max, body_bytes_max, connections_max);
-        let shared = Shared::new(authenticator, limits, Reach::Anywhere, events);
+        let shared = Gateway::new(authenticator, limits, AddressPolicy::AllowAll, events);
         shared.update(table(config, &Keys::default(), 0)?)?;
         let Listen { external, internal, admin } = config.listen;
         let bind =
@@ -175,7 +175,7 @@ fn table(config: &Config, keys: &Keys, revision: u64) -> Result<Table, CliError>
     Ok(Table::try_from(config.table(keys.documents(), revision))?)
 }
 
-fn apply(shared: &Shared, config: &Config, keys: &Keys, revision: u64) -> Result<(), CliError> {
+fn apply(shared: &Gateway, config: &Config, keys: &Keys, revision: u64) -> Result<(), CliError> {
     shared.update(table(config, keys, revision)?)?;
     let snapshot = shared.tables.snapshot();
     let (models, keys) = (snapshot.listed().len(), snapshot.keys.len());

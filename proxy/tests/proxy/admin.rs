@@ -8,10 +8,10 @@ use llm_contract::Table;
 use llm_proxy::{
     admin,
     auth::{key_verifier::Keyring, oidc::Issuers},
-    gateway::Shared,
+    gateway::Gateway,
     request::explain::Explanation,
     stage::authenticate::Authenticator,
-    upstream::Reach,
+    upstream::AddressPolicy,
 };
 use llm_sim::Config;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ struct Admin {
 }
 
 impl Admin {
-    async fn of(shared: &Arc<Shared>) -> Self {
+    async fn of(shared: &Arc<Gateway>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut serving = JoinSet::new();
@@ -47,10 +47,10 @@ impl Admin {
     }
 }
 
-fn empty() -> Arc<Shared> {
+fn empty() -> Arc<Gateway> {
     let authenticator =
         Authenticator { keyring: Keyring::new(&[7; _], None), issuers: Issuers::new(1000) };
-    Shared::new(authenticator, LIMITS, Reach::Anywhere, mpsc::channel(1).0)
+    Gateway::new(authenticator, LIMITS, AddressPolicy::AllowAll, mpsc::channel(1).0)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -134,7 +134,7 @@ async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn until_a_table_has_come_nobody_is_told_that_their_credential_is_wrong() {
+async fn before_the_first_table_no_credential_is_rejected_as_wrong() {
     let sim = sim().await;
     let proxy = Proxy::without_table(LIMITS);
     for address in [proxy.external, proxy.internal] {
@@ -192,7 +192,7 @@ async fn a_rotated_key_ends_the_old_secret_and_begins_the_new_one() {
 
 #[test]
 fn a_verification_under_way_does_not_put_an_old_record_back_in_force() {
-    // Of one thread, which the test keeps busy as long as the verification is to be under way.
+    // Of one thread, which the test keeps busy while the verification runs.
     let runtime = Builder::new_multi_thread().enable_all().max_blocking_threads(1).build();
     runtime.unwrap().block_on(async {
         let sim = sim().await;

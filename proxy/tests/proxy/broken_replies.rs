@@ -1,5 +1,5 @@
 //! Replies that break: a stream ends in an error that the client's SDK raises, anything else is
-//! seen to be incomplete, and what came before is counted.
+//! seen to be incomplete, and what arrived before is counted.
 
 use crate::{
     actors::{
@@ -194,7 +194,7 @@ async fn a_whole_reply_that_breaks_is_seen_to_be_incomplete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_behind_a_reply_s_content_length_reach_nobody() {
+async fn bytes_beyond_a_reply_s_content_length_are_dropped() {
     let (behind, _direct, proxy) = twins(Config::default()).await;
     behind.inject(Injection::times(Fault::ShortContentLength, 1));
     for _ in 0..3 {

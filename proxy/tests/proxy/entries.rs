@@ -6,7 +6,7 @@ use crate::{
 };
 use llm_proxy::{
     clock,
-    server::{Listening, Server},
+    server::{Listener, Server},
     stage::accept::Entry,
     tls::Certificate,
 };
@@ -227,7 +227,7 @@ fn certificate() -> (String, String) {
 async fn with_tls(certificate: Certificate, table: Value) -> (SocketAddr, Proxy, Server) {
     let proxy = Proxy::start(table).await;
     let any = ([127, 0, 0, 1], 0).into();
-    let listening = Listening::bind(any, Entry::External, Some(certificate)).unwrap();
+    let listening = Listener::bind(any, Entry::External, Some(certificate)).unwrap();
     let at = listening.address;
     let server = Server::start(Arc::clone(&proxy.shared), vec![listening]);
     (at, proxy, server)
@@ -360,7 +360,7 @@ fn percentiles(mut times: Vec<Duration>) -> (Duration, Duration) {
     (at(50), at(90))
 }
 
-/// Holds that nobody waits for acknowledgements: then nearly all would, each time.
+/// Checks that no write waits for an acknowledgement: otherwise nearly all would, each time.
 fn assert_some_within(limits: (Duration, Duration), measured: &[(Duration, Duration)], what: &str) {
     let within = |it: &(Duration, Duration)| it.0 < limits.0 && it.1 < limits.1;
     assert!(measured.iter().any(within), "{what}: median and nine of ten {measured:?}");

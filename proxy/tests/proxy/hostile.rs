@@ -6,7 +6,7 @@ mod rows;
 use crate::support::{
     LIMITS, ME, PATIENCE, Proxy, THEIRS, bearer, chat, eventually, key, nowhere, served, table,
 };
-use llm_proxy::{gateway::Limits, stage::read};
+use llm_proxy::{gateway::ServerLimits, stage::read::BodyLimits};
 use llm_sim::{Config, Sim};
 use rows::{CANARY, Row, post, rows, with_length};
 use serde_json::{Value, json};
@@ -84,8 +84,8 @@ async fn every_hostile_request_gets_its_answer_and_goes_no_further() {
     let mut route = served(MODEL, &[sim.url()]);
     route["upstream"]["served"]["apiKey"] = THEIRS.into();
     let body_wait = Duration::from_secs(2);
-    let read = read::Limits { body_bytes: 100_000, body_wait, ..LIMITS.read };
-    let proxy = Proxy::with_limits(table(json!([route])), Limits { read, ..LIMITS }).await;
+    let body = BodyLimits { body_bytes: 100_000, body_wait, ..LIMITS.body };
+    let proxy = Proxy::with_limits(table(json!([route])), ServerLimits { body, ..LIMITS }).await;
     let mut complaints = Vec::new();
     for row in &rows() {
         sim.clear_received();
@@ -104,7 +104,7 @@ async fn every_hostile_request_gets_its_answer_and_goes_no_further() {
         }
         let good = exchange(proxy.external, &with_length(CHAT, chat(MODEL, false))).await;
         if !good.is_some_and(|answer| answer.starts_with(b"HTTP/1.1 200 ")) {
-            complaints.push(format!("{}: and then nobody is served", row.what));
+            complaints.push(format!("{}: and then no other client is served", row.what));
         }
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
@@ -149,7 +149,7 @@ async fn a_header_that_drips_in_does_not_hold_a_connection_for_long() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_drips_in_is_too_slow_and_gives_its_place_back() {
     let body_wait = Duration::from_millis(200);
-    let limits = Limits { read: read::Limits { body_wait, ..LIMITS.read }, ..LIMITS };
+    let limits = ServerLimits { body: BodyLimits { body_wait, ..LIMITS.body }, ..LIMITS };
     let proxy = Proxy::with_limits(table(json!([served(MODEL, &[nowhere()])])), limits).await;
     for (headers, start) in
         [("content-length: 90000\r\n", "{"), ("transfer-encoding: chunked\r\n", "fff\r\n{")]

@@ -10,8 +10,8 @@ use serde_json::json;
 const MODEL: &str = "tiny";
 const CHAT: &str = "/v1/chat/completions";
 const CANARY: &str = "canary";
-/// Whoever an upstream believes these about is whoever a client says; each is tried as it is
-/// and in other spellings.
+/// Headers by which an upstream may identify a caller; each is tried as it is and in other
+/// spellings.
 const SPOOFED: [&str; 46] = [
     "Cookie",
     "Cookie2",
@@ -60,7 +60,7 @@ const SPOOFED: [&str; 46] = [
     "Keep-Alive",
     "Proxy-Connection",
 ];
-/// All that an upstream is told, beside its credential.
+/// All that an upstream gets, besides its credential.
 const TOLD: [&str; 8] = [
     "host",
     "content-type",

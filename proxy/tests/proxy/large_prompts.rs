@@ -4,7 +4,7 @@ use crate::support::{
     LIMITS, PATIENCE, Proxy, bearer, chat, eventually, nowhere, raw, served, table,
 };
 use bytes::Bytes;
-use llm_proxy::{gateway::Limits, stage::read};
+use llm_proxy::{gateway::ServerLimits, stage::read::BodyLimits};
 use llm_sim::{Config, Fault, Injection, Sim};
 use reqwest::{Body, Client, RequestBuilder};
 use serde_json::json;
@@ -154,8 +154,9 @@ fn failed_attempts(proxy: &Proxy) -> u64 {
 }
 
 async fn small() -> Proxy {
-    let read = read::Limits { body_bytes: 100_000, ..LIMITS.read };
-    Proxy::with_limits(table(json!([served(MODEL, &[nowhere()])])), Limits { read, ..LIMITS }).await
+    let body = BodyLimits { body_bytes: 100_000, ..LIMITS.body };
+    Proxy::with_limits(table(json!([served(MODEL, &[nowhere()])])), ServerLimits { body, ..LIMITS })
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,9 +182,9 @@ async fn a_prompt_over_the_limit_is_refused_and_the_client_learns_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_at_the_limit_is_not_over_it() {
-    let (sim, read) = (sim().await, read::Limits { body_bytes: 100_000, ..LIMITS.read });
+    let (sim, body) = (sim().await, BodyLimits { body_bytes: 100_000, ..LIMITS.body });
     let table = table(json!([served(MODEL, &[sim.url()])]));
-    let proxy = Proxy::with_limits(table, Limits { read, ..LIMITS }).await;
+    let proxy = Proxy::with_limits(table, ServerLimits { body, ..LIMITS }).await;
     let prompt = prompt(Model::First, 100_000);
     assert_eq!(prompt.len(), 100_000);
     for body in [prompt.clone().into(), chunked(&prompt)] {
@@ -274,9 +275,9 @@ async fn a_client_that_waits_to_continue_is_served_over_http_2_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_prompts_together_have_a_limit() {
-    let (sim, read) = (sim().await, read::Limits { bodies_bytes: MIB, ..LIMITS.read });
+    let (sim, body) = (sim().await, BodyLimits { bodies_bytes: MIB, ..LIMITS.body });
     let table = table(json!([served(MODEL, &[sim.url()])]));
-    let proxy = Proxy::with_limits(table, Limits { read, ..LIMITS }).await;
+    let proxy = Proxy::with_limits(table, ServerLimits { body, ..LIMITS }).await;
     let client = Client::new();
     sim.inject(Injection::times(Fault::StallBeforeHeaders, 1));
     let large = || post(&client, &proxy).body(prompt(Model::First, 600_000)).send();

@@ -2,7 +2,7 @@
 
 use crate::support::{LIMITS, ME, Proxy, bearer, chat, eventually, raw, record, served, table};
 use llm_contract::KeyId;
-use llm_proxy::{gateway::Limits, stage::read};
+use llm_proxy::{gateway::ServerLimits, stage::read::BodyLimits};
 use llm_sim::{Config, Fault, Sim};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -32,9 +32,9 @@ fn limited(sim: &Sim, key: Option<u32>, model: Option<u32>) -> Value {
 
 fn running(proxy: &Proxy) -> (u32, u32, u32) {
     let tables = proxy.shared.tables.snapshot();
-    let key = tables.keys[&KeyId::parse(ME).unwrap()].running.running();
+    let key = tables.keys[&KeyId::parse(ME).unwrap()].running.in_flight();
     let route = tables.route(MODEL).unwrap();
-    (key, route.running.running(), route.endpoints[0].state.running.running())
+    (key, route.running.in_flight(), route.endpoints[0].state.running.in_flight())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,8 +132,8 @@ async fn a_client_that_leaves_gives_its_place_back_and_stops_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_refused_takes_no_place() {
     let sim = sim().await;
-    let read = read::Limits { body_wait: Duration::from_secs(2), ..LIMITS.read };
-    let limits = Limits { read, ..LIMITS };
+    let body = BodyLimits { body_wait: Duration::from_secs(2), ..LIMITS.body };
+    let limits = ServerLimits { body, ..LIMITS };
     let proxy = Proxy::with_limits(limited(&sim, Some(1), Some(1)), limits).await;
     for (body, status) in
         [("{".to_owned(), 400), (chat("unknown", false), 404), (String::new(), 400)]

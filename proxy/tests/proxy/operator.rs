@@ -1,4 +1,4 @@
-//! An operator that says what a test tells it to, over TLS and HTTP/2 as the real one does.
+//! A scripted operator, over TLS and HTTP/2 like the real one.
 
 use crate::support::{PATIENCE, eventually};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
@@ -6,7 +6,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use llm_contract::push::{
     Change, Digest, Documents, Kind, Name,
     wire::{
-        self, InForce, Report, Update,
+        self, Applied, Report, Update,
         push_server::{self, PushServer},
         report,
     },
@@ -33,12 +33,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming, codegen::Service as _};
 
-/// What is in the certificate.
+/// The name in the certificate.
 pub(crate) const NAME: &str = "llm-operator.llm.svc";
-/// What proxies have to show, unless a test says otherwise.
+/// The accepted token, unless a test changes it.
 pub(crate) const TOKEN: &str = "token-canary";
 
-/// A certificate authority, and whom it vouches for.
+/// A certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -75,54 +75,54 @@ pub(crate) struct Operator {
     _serving: JoinSet<()>,
 }
 
-/// What happened on one stream.
+/// A log of one stream.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct StreamLog {
     pub(crate) hello: wire::Hello,
-    /// How many whole tables were sent.
-    pub(crate) wholes: usize,
-    /// How many updates of either kind.
+    /// Snapshots sent.
+    pub(crate) snapshots: usize,
+    /// Snapshots and deltas sent.
     pub(crate) updates: usize,
-    pub(crate) reports: Vec<InForce>,
-    /// Keys that were said to be used.
+    pub(crate) reports: Vec<Applied>,
+    /// Keys that were reported as used.
     pub(crate) used: Vec<wire::KeyUse>,
 }
 
 struct Shared {
     documents: Mutex<Documents>,
-    /// What was compiled at some time.
+    /// All former tables.
     history: Mutex<Vec<Documents>>,
     changed: watch::Sender<usize>,
-    /// Sent as they are to whoever follows.
-    odd: watch::Sender<Vec<Update>>,
+    /// Sent verbatim to the subscriber.
+    raw: watch::Sender<Vec<Update>>,
     token: Mutex<String>,
-    streams: Mutex<Vec<Seen>>,
+    streams: Mutex<Vec<StreamLog>>,
     refused: Mutex<usize>,
     cut: Mutex<CancellationToken>,
-    /// Documents in one part.
-    part: usize,
+    /// Documents in one chunk.
+    chunk: usize,
     tasks: TaskTracker,
 }
 
 impl Operator {
     pub(crate) async fn start(authority: &Authority) -> Self {
-        Self::with_parts(authority, 100).await
+        Self::with_chunks(authority, 100).await
     }
 
-    /// Sends so many documents in one part.
-    pub(crate) async fn with_parts(authority: &Authority, part: usize) -> Self {
+    /// Sends this many documents in one chunk.
+    pub(crate) async fn with_chunks(authority: &Authority, chunk: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             documents: Mutex::default(),
             history: Mutex::new(vec![Documents::default()]),
             changed: watch::channel(0).0,
-            odd: watch::channel(Vec::new()).0,
+            raw: watch::channel(Vec::new()).0,
             token: Mutex::new(TOKEN.to_owned()),
             streams: Mutex::default(),
             refused: Mutex::default(),
             cut: Mutex::default(),
-            part,
+            chunk,
             tasks: TaskTracker::new(),
         });
         let mut serving = JoinSet::new();
@@ -137,7 +137,7 @@ impl Operator {
         Self { address, shared, _serving: serving }
     }
 
-    /// Compiles these changes.
+    /// Publishes a change.
     pub(crate) fn publish(&self, change: Change) {
         let mut documents = self.shared.documents.lock().unwrap();
         documents.apply(change);
@@ -160,9 +160,9 @@ impl Operator {
         self.shared.documents.lock().unwrap().clone()
     }
 
-    /// Sends these messages as they are, instead of what was compiled.
-    pub(crate) fn say(&self, updates: Vec<Update>) {
-        self.shared.odd.send_replace(updates);
+    /// Sends these messages verbatim.
+    pub(crate) fn send_raw(&self, updates: Vec<Update>) {
+        self.shared.raw.send_replace(updates);
     }
 
     pub(crate) fn expect_token(&self, token: &str) {
@@ -174,22 +174,22 @@ impl Operator {
         std::mem::take(&mut *self.shared.cut.lock().unwrap()).cancel();
     }
 
-    /// What happened on all streams so far.
-    pub(crate) fn streams(&self) -> Vec<Seen> {
+    /// The logs of all streams so far.
+    pub(crate) fn streams(&self) -> Vec<StreamLog> {
         self.shared.streams.lock().unwrap().clone()
     }
 
-    /// Streams that showed no good token.
+    /// Streams without an accepted token.
     pub(crate) fn refused(&self) -> usize {
         *self.shared.refused.lock().unwrap()
     }
 
-    pub(crate) fn last_report(&self) -> Option<InForce> {
+    pub(crate) fn last_report(&self) -> Option<Applied> {
         self.streams().iter().rev().find_map(|seen| seen.reports.last().cloned())
     }
 
-    /// Waits until a proxy says that it has all of it.
-    pub(crate) async fn until_in_force(&self) {
+    /// Waits until a proxy reports the current table.
+    pub(crate) async fn until_applied(&self) {
         let expected = self.documents().digest().to_vec();
         eventually(|| self.last_report().is_some_and(|report| report.digest == expected)).await;
     }
@@ -202,7 +202,7 @@ impl Operator {
 async fn connection(shared: Arc<Shared>, acceptor: TlsAcceptor, socket: TcpStream) {
     let Ok(tls) = acceptor.accept(socket).await else { return };
     let refused = CancellationToken::new();
-    let push = PushServer::new(Door { shared, refused: refused.clone() });
+    let push = PushServer::new(PushService { shared, refused: refused.clone() });
     let service = service_fn(move |request: http::Request<Incoming>| {
         let mut push = push.clone();
         async move { push.call(request).await }
@@ -217,14 +217,14 @@ async fn connection(shared: Arc<Shared>, acceptor: TlsAcceptor, socket: TcpStrea
     let _ended = serving.await;
 }
 
-struct Door {
+struct PushService {
     shared: Arc<Shared>,
-    /// Cancelled when the connection is to end, as it does with an operator that refuses a token.
+    /// Closes the connection, as the operator does after it rejected a token.
     refused: CancellationToken,
 }
 
 #[tonic::async_trait]
-impl push_server::Push for Door {
+impl push_server::Push for PushService {
     type FollowStream = ReceiverStream<Result<Update, Status>>;
 
     async fn follow(
@@ -240,41 +240,41 @@ impl push_server::Push for Door {
             return Err(Status::unauthenticated("the token is not valid"));
         }
         let mut reports = request.into_inner();
-        // As a handler would that reads before it answers.
+        // Reads before it responds, as a handler may.
         let hello = tokio::time::timeout(PATIENCE, reports.message()).await.unwrap()?;
         let Some(report::Report::Hello(hello)) = hello.and_then(|it| it.report) else {
             return Err(Status::invalid_argument("no hello"));
         };
         let number = {
             let mut streams = shared.streams.lock().unwrap();
-            streams.push(Seen { hello: hello.clone(), ..Seen::default() });
+            streams.push(StreamLog { hello: hello.clone(), ..StreamLog::default() });
             streams.len() - 1
         };
         let (updates, messages) = mpsc::channel(4);
         let cut = shared.cut.lock().unwrap().clone();
         let tasks = shared.tasks.clone();
         tasks.spawn(async move {
-            let (heard, says) = (Arc::clone(&shared), Arc::clone(&shared));
-            let hear = async move {
+            let (receiver, sender) = (Arc::clone(&shared), Arc::clone(&shared));
+            let receive = async move {
                 while let Ok(Some(report)) = reports.message().await {
-                    let seen = &mut heard.streams.lock().unwrap()[number];
+                    let seen = &mut receiver.streams.lock().unwrap()[number];
                     match report.report {
-                        Some(report::Report::InForce(report)) => seen.reports.push(report),
-                        Some(report::Report::Used(used)) => seen.used.extend(used.keys),
+                        Some(report::Report::Applied(report)) => seen.reports.push(report),
+                        Some(report::Report::KeyUsage(used)) => seen.used.extend(used.keys),
                         Some(report::Report::Hello(_)) | None => {}
                     }
                 }
             };
-            let say = async move {
+            let send = async move {
                 if hello.follow {
-                    says.say(number, &hello, updates).await;
+                    sender.send_updates(number, &hello, updates).await;
                 } else {
                     updates.closed().await;
                 }
             };
             tokio::select! {
-                () = hear => {}
-                () = say => {}
+                () = receive => {}
+                () = send => {}
                 () = cut.cancelled() => {}
             }
         });
@@ -283,23 +283,23 @@ impl push_server::Push for Door {
 }
 
 impl Shared {
-    async fn say(
+    async fn send_updates(
         &self,
         number: usize,
         hello: &wire::Hello,
         updates: mpsc::Sender<Result<Update, Status>>,
     ) {
-        let (mut changed, mut odd) = (self.changed.subscribe(), self.odd.subscribe());
+        let (mut changed, mut raw) = (self.changed.subscribe(), self.raw.subscribe());
         let mut sent = Digest::parse(&hello.digest).unwrap();
         let mut sequence = 0;
-        // Nothing is said before anything was compiled.
+        // Nothing is sent before the first publish.
         let _ = changed.wait_for(|count| 0 < *count).await;
         loop {
             let documents = self.documents.lock().unwrap().clone();
             if sent != Some(documents.digest()) {
                 sequence += 1;
-                for part in self.parts(number, sequence, sent, &documents) {
-                    if updates.send(Ok(part)).await.is_err() {
+                for chunk in self.chunks(number, sequence, sent, &documents) {
+                    if updates.send(Ok(chunk)).await.is_err() {
                         return;
                     }
                 }
@@ -307,9 +307,9 @@ impl Shared {
             }
             tokio::select! {
                 _ = changed.changed() => {}
-                _ = odd.changed() => {
-                    let said = odd.borrow().clone();
-                    for update in said {
+                _ = raw.changed() => {
+                    let messages_raw = raw.borrow().clone();
+                    for update in messages_raw {
                         if updates.send(Ok(update)).await.is_err() {
                             return;
                         }
@@ -320,7 +320,7 @@ impl Shared {
         }
     }
 
-    fn parts(
+    fn chunks(
         &self,
         number: usize,
         sequence: u64,
@@ -333,10 +333,10 @@ impl Shared {
         let mut streams = self.streams.lock().unwrap();
         let seen = &mut streams[number];
         seen.updates += 1;
-        seen.wholes += usize::from(before.is_none());
-        let mut parts = Vec::new();
+        seen.snapshots += usize::from(before.is_none());
+        let mut chunks = Vec::new();
         loop {
-            let rest = change.upserts.split_off(change.upserts.len().min(self.part));
+            let rest = change.upserts.split_off(change.upserts.len().min(self.chunk));
             let update = Update {
                 sequence,
                 from: before.map_or_else(Vec::new, |it| it.digest().to_vec()),
@@ -345,16 +345,16 @@ impl Shared {
                 ..message(change)
             };
             let more = update.more;
-            parts.push(update);
+            chunks.push(update);
             if !more {
-                return parts;
+                return chunks;
             }
             change = Change { upserts: rest, removals: Vec::new() };
         }
     }
 }
 
-/// A change as a message; digests and sequence are to be filled in.
+/// A change as a message without digests and sequence.
 pub(crate) fn message(change: Change) -> Update {
     let kind = |name: &Name| name.kind.to_wire().into();
     let upserts = change.upserts.into_iter().map(|(name, document)| wire::Resource {
@@ -369,12 +369,10 @@ pub(crate) fn message(change: Change) -> Update {
     Update { upserts: upserts.collect(), removals: removals.collect(), ..Update::default() }
 }
 
-/// The name of a custom resource's routes.
 pub(crate) fn routes(name: &str) -> Name {
     Name::new(Kind::Routes, format!("models/{name}"))
 }
 
-/// The name of a key's record.
 pub(crate) fn key_name(id: &str) -> Name {
     Name::new(Kind::Key, id)
 }

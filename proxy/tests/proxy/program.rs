@@ -19,7 +19,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Between two tokens: so slow that a stream goes on while the proxy is told to stop.
+/// Between two tokens: so slow that a stream goes on while the proxy stops.
 const TOKEN_WAIT: Duration = Duration::from_millis(40);
 
 /// A folder with all that a proxy needs.
@@ -48,7 +48,7 @@ impl Home {
         self.command().args(args).output().unwrap()
     }
 
-    /// Starts a proxy that follows whoever is at this address, and has its models beside it.
+    /// Starts a proxy that follows the operator at this address, with a model server beside it.
     async fn serve(&self, operator: &str, more: &[&str]) -> Program {
         self.start(operator, &[&["--allow-local-upstreams"], more].concat()).await
     }
@@ -223,7 +223,7 @@ async fn a_provider_on_the_proxy_s_own_machine_is_out_of_reach_whatever_it_is_ca
         ["localhost", "127.1", "[::1]", "[::ffff:7f00:1]", "0x7f000001", "[64:ff9b::7f00:1]"];
     for (asked, host) in (1..).zip(hosts) {
         put(host);
-        operator.until_in_force().await;
+        operator.until_applied().await;
         let answer = program.ask(false).await;
         assert_eq!(answer.status(), 502, "{host}");
         let body: Value = answer.json().await.unwrap();
@@ -239,7 +239,7 @@ async fn a_provider_on_the_proxy_s_own_machine_is_out_of_reach_whatever_it_is_ca
     put("localhost");
     let program = home.serve(&at(&operator), &[]).await;
     // It is ready before, with what was kept.
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(program.ask(false).await.status(), 200, "{}", program.log());
 }
 
@@ -250,7 +250,7 @@ async fn an_operator_that_refuses_the_token_has_its_reason_in_the_log() {
     operator.expect_token("another");
     let home = Home::new(&authority);
     let program = home.serve(&at(&operator), &[]).await;
-    eventually(|| program.log().contains("the operator says: the token is not valid")).await;
+    eventually(|| program.log().contains("the operator responded: the token is not valid")).await;
     eventually(|| 3 < operator.refused()).await;
     assert!(!program.log().contains("the operator ended the stream"), "{}", program.log());
 }
@@ -288,7 +288,7 @@ async fn a_secret_is_in_no_log_metric_or_answer() {
         |words: &[&str]| told.lines().any(|it| it.split_whitespace().eq(words.iter().copied()));
     assert!(row(&["REFUSED", "NAME", "REASON"]) && told.contains(&sim.url()), "{told}");
     // Lines are gathered before they are written.
-    for line in ["table in force", "a document is refused", "request ended"] {
+    for line in ["table applied", "a document was rejected", "request ended"] {
         eventually(|| program.log().contains(line)).await;
     }
     told.push_str(&home.all_text());

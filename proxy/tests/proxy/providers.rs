@@ -81,7 +81,7 @@ async fn assert_hidden(answer: Response) {
     assert_eq!(answer.status(), 502);
     assert!(!answer.headers().contains_key("www-authenticate"));
     let body = answer.text().await.unwrap();
-    assert!(body.contains("the model's server refuses the gateway's credential"), "{body}");
+    assert!(body.contains("the model's server rejects the gateway's credential"), "{body}");
     assert!(!body.contains(THEIRS) && !body.contains("canary"), "{body}");
 }
 

@@ -1,4 +1,4 @@
-//! What an operator pushes is in force, whatever happens to the stream it comes by.
+//! The table that an operator pushes is applied, whatever happens to its stream.
 
 use crate::{
     actors::{CHAT, MODEL, Speaks, ask, sim},
@@ -11,8 +11,8 @@ use llm_contract::{
     push::{Change, Digest, Name, wire},
 };
 use llm_proxy::control_plane::{
-    Feed,
-    control::{self, Control, Waits},
+    TableApplier, client,
+    config::{ControlConfig, ControlTimeouts},
 };
 use llm_sim::{Config, Sim};
 use serde_json::{Value, json};
@@ -32,23 +32,23 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-/// Waits that tests can reach.
-pub(crate) const WAITS: Waits = Waits {
+/// ControlTimeouts that tests can reach.
+pub(crate) const TIMEOUTS: ControlTimeouts = ControlTimeouts {
     connect: PATIENCE,
-    answer: PATIENCE,
-    retry_min: Duration::from_millis(5),
-    retry_max: Duration::from_millis(50),
-    settled: Duration::from_millis(20),
+    response: PATIENCE,
+    backoff_min: Duration::from_millis(5),
+    backoff_max: Duration::from_millis(50),
+    backoff_reset: Duration::from_millis(20),
     ping: PATIENCE,
-    silence: Duration::from_secs(3600),
-    resolve: Duration::from_millis(20),
-    uses: Duration::from_millis(20),
+    update: Duration::from_secs(3600),
+    resolve_interval: Duration::from_millis(20),
+    key_usage_interval: Duration::from_millis(20),
 };
 
-/// A proxy that follows an operator, until the test ends.
+/// A proxy with a control plane client.
 pub(crate) struct Following {
     pub(crate) proxy: Proxy,
-    pub(crate) feed: Arc<Feed>,
+    pub(crate) applier: Arc<TableApplier>,
     replicas: Arc<Mutex<BTreeSet<SocketAddr>>>,
     files: TempDir,
 }
@@ -59,23 +59,23 @@ impl Following {
         Self::with(&authority.pem(), addresses.collect(), |_| {}).await
     }
 
-    /// Starts with the copy of the table in this folder.
-    pub(crate) async fn kept_in(
+    /// Starts with the cached table of this folder.
+    pub(crate) async fn cached_in(
         authority: &Authority,
         operators: &[&Operator],
         folder: &Path,
     ) -> Self {
         let addresses = operators.iter().map(|it| it.address);
-        let nothing = |_: &mut Control| {};
+        let nothing = |_: &mut ControlConfig| {};
         Self::begin(&authority.pem(), addresses.collect(), nothing, Some(folder)).await
     }
 
-    /// Stops the proxy; what was to be written is.
+    /// Stops the proxy after pending writes.
     pub(crate) async fn end(self) {
-        let Self { proxy, feed, .. } = self;
+        let Self { proxy, applier, .. } = self;
         let Proxy { shared, server, .. } = proxy;
         server.stop(Duration::ZERO).await;
-        drop(feed);
+        drop(applier);
         shared.background.close();
         tokio::time::timeout(PATIENCE, shared.background.wait()).await.unwrap();
     }
@@ -83,7 +83,7 @@ impl Following {
     async fn with(
         authority: &str,
         addresses: BTreeSet<SocketAddr>,
-        change: impl FnOnce(&mut Control),
+        change: impl FnOnce(&mut ControlConfig),
     ) -> Self {
         Self::begin(authority, addresses, change, None).await
     }
@@ -92,8 +92,8 @@ impl Following {
     async fn begin(
         authority: &str,
         addresses: BTreeSet<SocketAddr>,
-        change: impl FnOnce(&mut Control),
-        kept_in: Option<&Path>,
+        change: impl FnOnce(&mut ControlConfig),
+        cached_in: Option<&Path>,
     ) -> Self {
         let proxy = Proxy::without_table(LIMITS);
         let files = tempfile::tempdir().unwrap();
@@ -102,14 +102,14 @@ impl Following {
         let replicas = Arc::new(Mutex::new(addresses));
         let mut control = control(files.path(), Arc::clone(&replicas));
         change(&mut control);
-        let feed = Feed::new(Arc::clone(&proxy.shared), control.bytes_max);
-        if let Some(folder) = kept_in {
-            feed.keep_in(folder).unwrap();
+        let applier = TableApplier::new(Arc::clone(&proxy.shared), control.bytes_max);
+        if let Some(folder) = cached_in {
+            applier.enable_cache(folder).unwrap();
         }
-        let following = control::follow(Arc::clone(&feed), control);
+        let following = client::run(Arc::clone(&applier), control);
         let drain = proxy.shared.drain.clone();
         proxy.shared.background.spawn(drain.run_until_cancelled_owned(following));
-        Self { proxy, feed, replicas, files }
+        Self { proxy, applier, replicas, files }
     }
 
     fn metric(&self, line: &str) -> bool {
@@ -117,7 +117,7 @@ impl Following {
     }
 }
 
-/// Callers who ask without end, each of whom is answered.
+/// Clients that send requests in a loop and expect each to succeed.
 pub(crate) struct Load {
     done: CancellationToken,
     clients: JoinSet<()>,
@@ -149,7 +149,7 @@ impl Load {
         Self { clients: (0..clients).map(client).collect(), done, answered }
     }
 
-    /// Waits until so many requests more were answered.
+    /// ControlTimeouts until so many requests more were answered.
     pub(crate) async fn until_more(&self, more: usize) {
         let enough = self.answered.load(Ordering::Relaxed) + more;
         eventually(|| enough <= self.answered.load(Ordering::Relaxed)).await;
@@ -164,15 +164,15 @@ impl Load {
     }
 }
 
-fn control(files: &Path, replicas: Arc<Mutex<BTreeSet<SocketAddr>>>) -> Control {
-    Control {
+fn control(files: &Path, replicas: Arc<Mutex<BTreeSet<SocketAddr>>>) -> ControlConfig {
+    ControlConfig {
         address: format!("https://{NAME}:9443").parse().unwrap(),
-        replicas: Arc::new(move || ready(Ok(replicas.lock().unwrap().clone())).boxed()),
+        resolver: Arc::new(move || ready(Ok(replicas.lock().unwrap().clone())).boxed()),
         server_name: NAME.try_into().unwrap(),
         authorities: Some(files.join("ca.crt")),
         token: Some(files.join("token")),
         proxy: "llm-proxy-0".to_owned(),
-        waits: WAITS,
+        timeouts: TIMEOUTS,
         bytes_max: Table::BYTES_MAX,
     }
 }
@@ -182,19 +182,19 @@ pub(crate) fn model(name: &str, sim: &Sim) -> (Name, Value) {
     (routes(name), json!({ "routes": [served(name, &[sim.url()])] }))
 }
 
-/// The document of the key that callers show.
+/// The record of the callers' key.
 pub(crate) fn me() -> (Name, Value) {
     (key_name(ME), record(ME, &["ml-team"]))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whole_table_and_then_a_change_of_it_are_served() {
+async fn a_snapshot_and_then_a_delta_are_applied() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let operator = Operator::start(&authority).await;
     let following = Following::start(&authority, &[&operator]).await;
-    assert!(following.proxy.shared.tables.is_empty());
+    assert!(!following.proxy.shared.tables.is_loaded());
     operator.put([me(), model(MODEL, &sim)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
     assert_eq!(following.proxy.chat("other").await.status(), 404);
     operator.put([(
@@ -204,17 +204,17 @@ async fn a_whole_table_and_then_a_change_of_it_are_served() {
         "upstream": { "served": { "endpoints": [sim.url()], "model": MODEL } },
     }] }),
     )]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(following.proxy.chat("other").await.status(), 200);
     operator.remove(routes(MODEL));
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(following.proxy.chat(MODEL).await.status(), 404);
     let [stream] = &operator.streams()[..] else { panic!("one stream") };
-    assert_eq!((stream.wholes, stream.updates), (1, 3));
+    assert_eq!((stream.snapshots, stream.updates), (1, 3));
     assert_eq!(stream.hello.proxy, "llm-proxy-0");
     assert!(stream.hello.digest.is_empty() && stream.hello.follow);
     let numbers: Vec<_> = stream.reports.iter().map(|it| it.sequence).collect();
-    assert_eq!(numbers, [0, 1, 2, 3], "what is in force, and an answer to each update");
+    assert_eq!(numbers, [0, 1, 2, 3], "the initial report, and an acknowledgement of each update");
     assert!(following.metric("control_connected 1") && following.metric("control_updates_total 3"));
     for line in [r#"kind="routes"} 1"#, r#"kind="key"} 1"#, r#"kind="issuers"} 0"#] {
         assert!(following.metric(&format!("table_resources{{{line}")), "{line}");
@@ -222,24 +222,24 @@ async fn a_whole_table_and_then_a_change_of_it_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_in_parts_is_in_force_when_its_last_part_has_come() {
+async fn a_chunked_table_is_applied_after_its_last_chunk() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
-    let operator = Operator::with_parts(&authority, 1).await;
+    let operator = Operator::with_chunks(&authority, 1).await;
     let following = Following::start(&authority, &[&operator]).await;
     operator.put([me(), model(MODEL, &sim), model("b", &sim), model("c", &sim)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
     let reports = operator.streams()[0].reports.len();
-    assert_eq!(reports, 2, "there was nothing to say of the parts before the last");
+    assert_eq!(reports, 2, "earlier chunks are not acknowledged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_valid_as_long_as_the_operator_says() {
+async fn a_key_is_valid_until_the_operator_suspends_or_removes_it() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let operator = Operator::start(&authority).await;
     let following = Following::start(&authority, &[&operator]).await;
     operator.put([me(), model(MODEL, &sim)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
     let mut suspended = record(ME, &["ml-team"]);
     suspended["suspended"] = true.into();
@@ -248,61 +248,61 @@ async fn a_key_is_valid_as_long_as_the_operator_says() {
             Some(document) => operator.put([(key_name(ME), document)]),
             None => operator.remove(key_name(ME)),
         }
-        operator.until_in_force().await;
+        operator.until_applied().await;
         assert_eq!(following.proxy.chat(MODEL).await.status(), 401);
         operator.put([me()]);
-        operator.until_in_force().await;
+        operator.until_applied().await;
         assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_document_that_is_refused_leaves_the_last_good_one_and_the_reason_is_told() {
+async fn a_rejected_document_leaves_the_last_good_one_and_its_reason_is_reported() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let operator = Operator::start(&authority).await;
     let following = Following::start(&authority, &[&operator]).await;
     operator.put([me(), model(MODEL, &sim)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     let good = operator.documents().hash(&routes(MODEL)).unwrap();
     let access = json!({ "routes": [{ "model": MODEL, "access": {}, "upstream":
         { "served": { "endpoints": [sim.url()] } } }] });
     operator.put([(routes(MODEL), access)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
     let report = operator.last_report().unwrap();
     let refused = operator.documents().hash(&routes(MODEL)).unwrap();
-    assert_eq!(report.refusals[0].hash, refused.get());
+    assert_eq!(report.rejected[0].hash, refused.get());
     let reason = r#"route "tiny": `access`: say who may use it: `groups: [..]` or `public: true`"#;
-    assert_eq!(report.refusals[0].reason, reason);
+    assert_eq!(report.rejected[0].reason, reason);
     assert_eq!(report.routes[0].hash, good.get());
     assert!(following.metric("control_resources_refused 1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_is_taken_names_whose_it_is() {
+async fn a_rejection_names_the_owner_of_a_model() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let operator = Operator::start(&authority).await;
     let following = Following::start(&authority, &[&operator]).await;
     operator.put([me(), model(MODEL, &sim)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     operator.put([(routes("second"), model(MODEL, &sim).1)]);
-    operator.until_in_force().await;
-    let refusal = operator.last_report().unwrap().refusals.remove(0);
+    operator.until_applied().await;
+    let refusal = operator.last_report().unwrap().rejected.remove(0);
     assert_eq!(refusal.name, "models/second");
     assert_eq!(refusal.reason, r#"the model "tiny" is taken by models/tiny"#);
     operator.remove(routes(MODEL));
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
     assert!(following.metric("control_resources_refused 0"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_is_cut_again_and_again_fails_no_request_and_costs_no_table() {
+async fn repeated_disconnects_fail_no_request_and_cause_no_snapshot() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let operator = Operator::start(&authority).await;
     let following = Following::start(&authority, &[&operator]).await;
     operator.put([me(), model(MODEL, &sim)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     let load = Load::on(&following.proxy.url(CHAT), 4);
     let mut rounds = tokio::time::interval(Duration::from_millis(50));
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -315,11 +315,11 @@ async fn a_stream_that_is_cut_again_and_again_fails_no_request_and_costs_no_tabl
             operator.until_streams(2 + round / 4).await;
         }
     }
-    operator.until_in_force().await;
+    operator.until_applied().await;
     load.until_more(20).await;
     load.end().await;
     let streams = operator.streams();
-    assert_eq!(streams.iter().map(|it| it.wholes).sum::<usize>(), 1);
+    assert_eq!(streams.iter().map(|it| it.snapshots).sum::<usize>(), 1);
     assert!(streams[1..].iter().all(|it| it.hello.digest.len() == Digest::BYTES));
 }
 
@@ -330,7 +330,7 @@ async fn ten_changes_a_second_fail_no_request() {
     let operator = Operator::start(&authority).await;
     let following = Following::start(&authority, &[&operator]).await;
     operator.put([me(), model(MODEL, &one)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     let load = Load::on(&following.proxy.url(CHAT), 4);
     load.until_more(20).await;
     let mut rounds = tokio::time::interval(Duration::from_millis(100));
@@ -341,7 +341,7 @@ async fn ten_changes_a_second_fail_no_request() {
         let model = model(MODEL, if round % 2 == 0 { &one } else { &two });
         operator.put([model, (key_name("otherotherot"), other.clone())]);
     }
-    operator.until_in_force().await;
+    operator.until_applied().await;
     load.until_more(20).await;
     load.end().await;
     assert!(one.wait_until(|it| 0 < it.received).now_or_never().is_some());
@@ -349,13 +349,13 @@ async fn ten_changes_a_second_fail_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_replica_is_followed_and_the_others_are_told() {
+async fn one_replica_has_the_subscription_and_the_others_get_reports() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let replicas = [Operator::start(&authority).await, Operator::start(&authority).await];
     let following = Following::start(&authority, &[&replicas[0], &replicas[1]]).await;
     replicas.iter().for_each(|it| it.put([me(), model(MODEL, &sim)]));
     for replica in &replicas {
-        replica.until_in_force().await;
+        replica.until_applied().await;
     }
     let follows = |it: &Operator| it.streams().last().unwrap().hello.follow;
     assert_ne!(follows(&replicas[0]), follows(&replicas[1]));
@@ -368,72 +368,72 @@ async fn one_replica_is_followed_and_the_others_are_told() {
     drop(dies);
     eventually(|| follows(&stays)).await;
     stays.put([model("m2", &sim)]);
-    stays.until_in_force().await;
+    stays.until_applied().await;
     assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
-    let wholes: usize = stays.streams().iter().map(|it| it.wholes).sum();
-    assert_eq!(wholes, 0, "it goes on from the table of the one that died");
+    let wholes: usize = stays.streams().iter().map(|it| it.snapshots).sum();
+    assert_eq!(wholes, 0, "it continues from the table of the former replica");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_is_no_longer_named_is_left_for_one_that_is() {
+async fn a_replica_that_is_no_longer_resolved_is_replaced() {
     let authority = Authority::new();
     let (old, new) = (Operator::start(&authority).await, Operator::start(&authority).await);
     let following = Following::start(&authority, &[&old]).await;
     [&old, &new].iter().for_each(|it| it.put([me()]));
-    old.until_in_force().await;
+    old.until_applied().await;
     *following.replicas.lock().unwrap() = [new.address].into();
     new.put([(key_name("otherotherot"), record("otherotherot", &[]))]);
-    new.until_in_force().await;
+    new.until_applied().await;
     assert!(new.streams().iter().any(|it| it.hello.follow));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_never_answers_does_not_keep_from_one_that_does() {
+async fn an_unresponsive_replica_does_not_block_others() {
     let authority = Authority::new();
     let (operator, mute) =
         (Operator::start(&authority).await, TcpListener::bind("127.0.0.1:0").await.unwrap());
     operator.put([me()]);
     let addresses = [operator.address, mute.local_addr().unwrap()].into();
     let _following = Following::with(&authority.pem(), addresses, |_| {}).await;
-    operator.until_in_force().await;
+    operator.until_applied().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_that_falls_silent_is_left() {
+async fn a_silent_operator_is_disconnected() {
     let authority = Authority::new();
     let operator = Operator::start(&authority).await;
     operator.put([me()]);
-    let silence = |control: &mut Control| control.waits.silence = Duration::from_millis(50);
-    let _following = Following::with(&authority.pem(), [operator.address].into(), silence).await;
+    let short = |control: &mut ControlConfig| control.timeouts.update = Duration::from_millis(50);
+    let _following = Following::with(&authority.pem(), [operator.address].into(), short).await;
     operator.until_streams(3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_that_does_not_come_to_what_it_says_is_refused_and_the_whole_table_asked_for() {
+async fn an_invalid_update_is_rejected_and_a_snapshot_requested() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let operator = Operator::start(&authority).await;
     let following = Following::start(&authority, &[&operator]).await;
     operator.put([me(), model(MODEL, &sim)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     let here = operator.documents().digest().to_vec();
-    let nobody = Change { upserts: Vec::new(), removals: vec![key_name(ME)] };
-    let lie = wire::Update {
+    let removal = Change { upserts: Vec::new(), removals: vec![key_name(ME)] };
+    let wrong_digest = wire::Update {
         sequence: 2,
         from: here.clone(),
         digest: vec![7; Digest::BYTES],
-        ..message(nobody.clone())
+        ..message(removal.clone())
     };
-    let stranger = wire::Update { from: vec![7; Digest::BYTES], ..lie.clone() };
-    let cut_short = wire::Update { digest: vec![7], ..lie.clone() };
-    let torn = vec![
-        wire::Update { more: true, ..lie.clone() },
-        wire::Update { sequence: 3, ..lie.clone() },
+    let unknown_base = wire::Update { from: vec![7; Digest::BYTES], ..wrong_digest.clone() };
+    let short_digest = wire::Update { digest: vec![7], ..wrong_digest.clone() };
+    let interrupted = vec![
+        wire::Update { more: true, ..wrong_digest.clone() },
+        wire::Update { sequence: 3, ..wrong_digest.clone() },
     ];
-    for said in [vec![lie], vec![stranger], vec![cut_short], torn] {
+    for messages in [vec![wrong_digest], vec![unknown_base], vec![short_digest], interrupted] {
         let before = operator.streams().len();
-        operator.say(said);
+        operator.send_raw(messages);
         operator.until_streams(before + 1).await;
-        eventually(|| operator.streams().last().unwrap().wholes == 1).await;
+        eventually(|| operator.streams().last().unwrap().snapshots == 1).await;
         assert!(operator.streams().last().unwrap().hello.digest.is_empty());
         assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
     }
@@ -441,13 +441,13 @@ async fn an_update_that_does_not_come_to_what_it_says_is_refused_and_the_whole_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_is_too_large_is_refused() {
+async fn a_table_that_is_too_large_is_rejected() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
-    let operator = Operator::with_parts(&authority, 2).await;
-    let small = |control: &mut Control| control.bytes_max = 2000;
+    let operator = Operator::with_chunks(&authority, 2).await;
+    let small = |control: &mut ControlConfig| control.bytes_max = 2000;
     let following = Following::with(&authority.pem(), [operator.address].into(), small).await;
     operator.put([me(), model(MODEL, &sim)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     let many = (0..20).map(|number| model(&format!("m{number}"), &sim));
     operator.put(many);
     operator.until_streams(3).await;
@@ -455,36 +455,36 @@ async fn a_table_that_is_too_large_is_refused() {
     assert!(!following.metric("control_updates_refused_total 0"));
     (0..20).for_each(|number| operator.remove(routes(&format!("m{number}"))));
     operator.put([model("m", &sim)]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_of_another_authority_is_not_believed() {
+async fn an_operator_of_another_authority_is_not_trusted() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     let operator = Operator::start(&theirs).await;
     operator.put([me()]);
     let addresses = BTreeSet::from([operator.address]);
     let following = Following::with(&ours.pem(), addresses, |_| {}).await;
-    // An operator that is believed is reached meanwhile, and again and again.
+    // Meanwhile a trusted operator is reached.
     let other = Operator::start(&ours).await;
     other.put([me()]);
     following.replicas.lock().unwrap().insert(other.address);
-    other.until_in_force().await;
+    other.until_applied().await;
     assert!(operator.streams().is_empty());
-    assert_eq!(operator.refused(), 0, "no token was shown to it");
-    // A bundle that vouches for both is read without a restart.
+    assert_eq!(operator.refused(), 0, "no token was sent to it");
+    // A bundle with both roots is loaded without a restart.
     let both = format!("{}{}", ours.pem(), theirs.pem());
     fs::write(following.files.path().join("ca.crt"), both).unwrap();
     operator.until_streams(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_read_anew_for_each_connection() {
+async fn a_token_is_reloaded_for_each_connection() {
     let authority = Authority::new();
     let operator = Operator::start(&authority).await;
     operator.put([me()]);
     let following = Following::start(&authority, &[&operator]).await;
-    operator.until_in_force().await;
+    operator.until_applied().await;
     operator.expect_token("next");
     operator.cut();
     eventually(|| 0 < operator.refused()).await;
@@ -496,7 +496,7 @@ async fn a_token_is_read_anew_for_each_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn issuers_and_settings_come_with_the_table() {
+async fn issuers_and_settings_are_applied() {
     let authority = Authority::new();
     let operator = Operator::start(&authority).await;
     let following = Following::start(&authority, &[&operator]).await;
@@ -505,26 +505,26 @@ async fn issuers_and_settings_come_with_the_table() {
     let issuer = json!({ "issuer": "http://127.0.0.1:1/realm", "audiences": ["llm"] });
     let origins = json!({ "corsOrigins": ["https://chat.example"] });
     operator.put([(issuers.clone(), json!([issuer])), (settings.clone(), origins.clone())]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     let cors = || following.proxy.shared.tables.snapshot().settings.cors.clone();
     assert_ne!(cors(), llm_contract::CorsOrigins::Any);
     operator.put([(issuers.clone(), json!([issuer, issuer]))]);
-    operator.until_in_force().await;
-    let refusal = operator.last_report().unwrap().refusals.remove(0);
+    operator.until_applied().await;
+    let refusal = operator.last_report().unwrap().rejected.remove(0);
     assert_eq!(refusal.reason, "the issuer is configured twice");
     operator.remove(issuers);
     operator.remove(settings);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(cors(), llm_contract::CorsOrigins::Any);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_replica_is_told_once_an_hour_which_keys_were_used() {
+async fn key_usage_is_reported_once_an_hour() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let followed = Operator::start(&authority).await;
     followed.put([me(), model(MODEL, &sim)]);
     let following = Following::start(&authority, &[&followed]).await;
-    followed.until_in_force().await;
+    followed.until_applied().await;
     for _ in 0..3 {
         assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
     }
@@ -532,8 +532,8 @@ async fn every_replica_is_told_once_an_hour_which_keys_were_used() {
     eventually(|| !used().is_empty()).await;
     assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
     followed.put([model("other", &sim)]);
-    followed.until_in_force().await;
-    // Unless the hour has just struck, once.
+    followed.until_applied().await;
+    // Once, unless a new hour has just begun.
     let used = used();
     assert!(
         used.len() <= 2 && used.iter().all(|it| it.id == ME && it.hour % 3600 == 0),
@@ -549,12 +549,12 @@ async fn a_model_without_an_external_entry_does_not_exist_for_keys() {
     inside["routes"][0]["entries"] = json!({"external": false, "internal": true});
     operator.put([me(), (name, inside)]);
     let following = Following::start(&authority, &[&operator]).await;
-    operator.until_in_force().await;
+    operator.until_applied().await;
     assert_eq!(following.proxy.chat(MODEL).await.status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_shown_of_a_table_has_no_secret() {
+async fn the_status_page_shows_no_secret() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let operator = Operator::start(&authority).await;
     let following = Following::start(&authority, &[&operator]).await;
@@ -565,11 +565,11 @@ async fn what_is_shown_of_a_table_has_no_secret() {
         (routes(MODEL), json!({ "routes": [with_secret] })),
         (routes("odd"), json!({ "routes": "sk-canary" })),
     ]);
-    operator.until_in_force().await;
+    operator.until_applied().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/table", listener.local_addr().unwrap());
     let mut serving = JoinSet::new();
-    let router = llm_proxy::control_plane::router(Arc::clone(&following.feed));
+    let router = llm_proxy::control_plane::router(Arc::clone(&following.applier));
     serving.spawn(async move { axum::serve(listener, router).await });
     let shown: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
     let names: Vec<_> =

@@ -1,12 +1,12 @@
-//! A change costs what it changes, however large the table is. What is allocated is counted: it
-//! repeats, and everything that is copied or made anew is allocated.
+//! The cost of a change is independent of the size of the table. It is measured in allocated
+//! bytes: these are reproducible, and everything copied or created is allocated.
 
 use crate::support::{LIMITS, Proxy, record, served};
 use llm_contract::{
     Table,
     push::{Change, Digest, Documents, Kind, Name},
 };
-use llm_proxy::control_plane::{Feed, parts::Update};
+use llm_proxy::control_plane::{TableApplier, reassembly::TableUpdate};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -28,13 +28,13 @@ fn key(number: usize, group: &str) -> Change {
     Change { upserts: vec![(name, document.to_string().into())], removals: Vec::new() }
 }
 
-/// What it takes to put a change in force, in bytes that are allocated.
-fn cost(feed: &Feed, operator: &mut Documents, change: Change) -> u64 {
+/// The bytes allocated to apply a change.
+fn cost(applier: &TableApplier, operator: &mut Documents, change: Change) -> u64 {
     let from: Option<Digest> = Some(operator.digest());
     operator.apply(change.clone());
-    let update = Update { sequence: 1, from, digest: operator.digest(), change };
+    let update = TableUpdate { sequence: 1, from, digest: operator.digest(), change };
     let measured = allocation_counter::measure(|| {
-        feed.take(update).unwrap();
+        applier.apply_update(update).unwrap();
     });
     measured.bytes_total
 }
@@ -44,16 +44,16 @@ async fn a_change_costs_the_same_among_a_hundred_models_and_among_five_thousand(
     let mut costs = Vec::new();
     for models in [100, 1000, 5000] {
         let proxy = Proxy::without_table(LIMITS);
-        let feed = Feed::new(Arc::clone(&proxy.shared), Table::BYTES_MAX);
+        let applier = TableApplier::new(Arc::clone(&proxy.shared), Table::BYTES_MAX);
         let mut operator = Documents::default();
         let mut whole = Change::default();
         for number in 0..models {
             whole.upserts.extend(model(number, 8000).upserts);
             whole.upserts.extend(key(number, "ml-team").upserts);
         }
-        cost(&feed, &mut operator, whole);
+        cost(&applier, &mut operator, whole);
         assert_eq!(proxy.shared.tables.snapshot().keys.len(), models);
-        let mut of = |change| cost(&feed, &mut operator, change);
+        let mut of = |change| cost(&applier, &mut operator, change);
         costs.push((models, of(model(7, 8001)), of(key(7, "others")), of(model(models, 8000))));
     }
     println!("models, bytes for another endpoint, for a key, for a new model: {costs:?}");

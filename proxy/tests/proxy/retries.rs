@@ -2,7 +2,7 @@
 
 use crate::support::{Proxy, chat, eventually, nowhere, served, table};
 use llm_proxy::{
-    clock, metrics::RouteLabels, stage::pick::RETRIES_AFTER_SENDING_MAX,
+    clock, metrics::RouteLabels, stage::retry::RETRIES_AFTER_SENDING_MAX,
     upstream::health::PROBE_AFTER,
 };
 use llm_sim::{Config, Ending, Fault, Overload, Sim};
@@ -235,7 +235,7 @@ async fn an_endpoint_that_failed_three_times_is_left_alone_until_it_listens_agai
         assert!(answer.headers().contains_key("retry-after"));
         assert_eq!(error(answer).await.0, 503);
     }
-    assert_eq!(failed_attempts(&proxy), 3, "nobody tried again");
+    assert_eq!(failed_attempts(&proxy), 3, "an ejected endpoint was tried again");
     sim.resume().await.unwrap();
     let snapshot = proxy.shared.tables.snapshot();
     let endpoint = snapshot.endpoints().next().unwrap();
@@ -254,7 +254,7 @@ async fn many_failures_at_once_do_not_keep_an_endpoint_away_for_long() {
     let endpoint = Arc::clone(proxy.shared.tables.snapshot().endpoints().next().unwrap());
     let health = &endpoint.state.health;
     // Did each of them count, the first probe would be seconds away.
-    assert!(health.wants_probe(clock::now() + PROBE_AFTER) || health.is_ready());
+    assert!(health.is_probe_due(clock::now() + PROBE_AFTER) || health.is_ready());
     eventually(|| health.is_ready()).await;
 }
 

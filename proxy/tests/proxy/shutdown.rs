@@ -1,4 +1,4 @@
-//! Stopping: what runs ends well, nothing new begins, and nobody waits for ever.
+//! Shutdown: running requests end well, no new one begins, and none waits for ever.
 
 use crate::{
     actors::{CHAT, MODEL, NEVER, Speaks, Upstream, ask, ask_stream, begun, piece, sim},

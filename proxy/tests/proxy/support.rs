@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use llm_contract::{Hashing, KeyHash, KeyId, SecretKey, Table};
 use llm_proxy::{
     auth::{key_verifier::Keyring, oidc::Issuers},
-    gateway::{Limits, Shared},
-    server::{Listening, Server},
-    stage::{accept::Entry, authenticate::Authenticator, read, record::UsageEvent},
-    upstream::Reach,
+    gateway::{Gateway, ServerLimits},
+    server::{Listener, Server},
+    stage::{accept::Entry, authenticate::Authenticator, read::BodyLimits, record::UsageEvent},
+    upstream::AddressPolicy,
 };
 use llm_sim::{Config, Role, Sim};
 use serde_json::{Value, json};
@@ -25,16 +25,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Proxy {
     pub(crate) external: SocketAddr,
     pub(crate) internal: SocketAddr,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Gateway>,
     pub(crate) events: mpsc::Receiver<UsageEvent>,
     pub(crate) server: Server,
 }
 
 /// Limits that tests can reach.
-pub(crate) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: ServerLimits = ServerLimits {
     header_bytes: 16 * 1024,
     connections: 4096,
-    read: read::Limits {
+    body: BodyLimits {
         body_bytes: 16 * 1024 * 1024,
         bodies_bytes: 256 * 1024 * 1024,
         body_wait: PATIENCE,
@@ -48,19 +48,19 @@ impl Proxy {
     }
 
     #[expect(clippy::unused_async, reason = "says that it must be called on a runtime")]
-    pub(crate) async fn with_limits(table: Value, limits: Limits) -> Self {
+    pub(crate) async fn with_limits(table: Value, limits: ServerLimits) -> Self {
         let proxy = Self::without_table(limits);
         proxy.update(table);
         proxy
     }
 
     /// Nothing is in force yet.
-    pub(crate) fn without_table(limits: Limits) -> Self {
+    pub(crate) fn without_table(limits: ServerLimits) -> Self {
         let (sender, events) = mpsc::channel(1024);
         let authenticator =
             Authenticator { keyring: Keyring::new(&[7; 64], None), issuers: Issuers::new(1000) };
-        let shared = Shared::new(authenticator, limits, Reach::Anywhere, sender);
-        let bind = |entry| Listening::bind(([127, 0, 0, 1], 0).into(), entry, None).unwrap();
+        let shared = Gateway::new(authenticator, limits, AddressPolicy::AllowAll, sender);
+        let bind = |entry| Listener::bind(([127, 0, 0, 1], 0).into(), entry, None).unwrap();
         let (external, internal) = (bind(Entry::External), bind(Entry::Internal));
         let (external_at, internal_at) = (external.address, internal.address);
         let server = Server::start(Arc::clone(&shared), vec![external, internal]);
@@ -102,7 +102,7 @@ impl Proxy {
     }
 }
 
-/// A key whose public part is `id` and whose secret is nobody's.
+/// A key whose public part is `id`, with a fixed secret.
 pub(crate) fn key(id: &str) -> SecretKey {
     SecretKey::assemble(&KeyId::parse(id).unwrap(), &[b'c'; 43])
 }

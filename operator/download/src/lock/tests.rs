@@ -1,185 +1,210 @@
-use super::*;
+use super::{acquire::try_acquire, file_lock::FileLock, heartbeat::Staleness, *};
+use crate::fs::{FsError, list};
 use std::{
+    fs::{self, File},
+    io::Write as _,
     os::unix::fs::MetadataExt as _,
+    path::Path,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
-const FLOCK: Terms = Terms { takeover_after: Duration::from_secs(600), lease_only: false };
-/// How often a test writes a beat while it is being read.
-const BEATS: u32 = 20_000;
-/// How often each of several has the lock in turn.
+const FLOCK: LockConfig =
+    LockConfig { takeover_after: Duration::from_secs(600), lease_only: false };
+const LEASE: LockConfig = LockConfig { lease_only: true, ..FLOCK };
+/// Heartbeats written while the file is being read.
+const HEARTBEATS: u64 = 20_000;
+/// How often each of several threads takes the lock.
 const TURNS: u32 = 50;
-const LEASE: Terms = Terms { lease_only: true, ..FLOCK };
 
-fn attempt_now(root: &Path, terms: Terms) -> Option<Lock> {
-    let home = token::establish(root).unwrap();
-    attempt(&home, terms, &mut Silence::default(), &Stop::default()).unwrap()
+fn acquire_now(root: &Path, config: LockConfig) -> Option<VolumeLock> {
+    try_acquire(root, config, &mut Staleness::default(), &CancellationToken::new()).unwrap()
 }
 
-/// Takes over from a holder that lives, as one does that has not heard of it for too long.
-fn take_over(holder: &Lock, terms: Terms) -> Option<Lock> {
-    let held = Token::Held(holder.id.clone());
-    Lock::take(&holder.home, &held, Flock::Unknown, terms, &Stop::default()).unwrap()
+/// Takes over from a holder that lives, as from one without a heartbeat for too long.
+fn take_over(root: &Path) -> Option<VolumeLock> {
+    acquire_now(root, LockConfig { takeover_after: Duration::ZERO, ..LEASE })
 }
 
-fn is_lost(tried: &Result<(), Failure>) -> bool {
-    matches!(tried, Err(Failure::LostLock))
+fn fence(lock: &VolumeLock) {
+    lock.fence(&CancellationToken::new()).unwrap();
+}
+
+fn is_lost(result: &Result<(), FsError>) -> bool {
+    matches!(result, Err(FsError::LostLock))
 }
 
 #[test]
-fn one_holds_the_lock_until_it_gives_it_back() {
-    for (terms, others) in [(FLOCK, FLOCK), (LEASE, LEASE), (FLOCK, LEASE), (LEASE, FLOCK)] {
+fn one_process_holds_the_lock_until_it_releases_it() {
+    for (config, others) in [(FLOCK, FLOCK), (LEASE, LEASE), (FLOCK, LEASE), (LEASE, FLOCK)] {
         let root = TempDir::new().unwrap();
-        let lock = attempt_now(root.path(), terms).unwrap();
-        assert!(attempt_now(root.path(), others).is_none(), "{terms:?} {others:?}");
+        let lock = acquire_now(root.path(), config).unwrap();
+        assert!(acquire_now(root.path(), others).is_none(), "{config:?} {others:?}");
         lock.release().unwrap();
-        assert!(attempt_now(root.path(), others).is_some(), "{terms:?} {others:?}");
+        assert!(acquire_now(root.path(), others).is_some(), "{config:?} {others:?}");
     }
 }
 
 #[test]
-fn of_two_who_take_over_one_succeeds() {
+fn of_two_processes_that_take_over_one_succeeds() {
     let root = TempDir::new().unwrap();
-    let holder = attempt_now(root.path(), LEASE).unwrap();
-    let first = take_over(&holder, LEASE).unwrap();
-    assert!(take_over(&holder, LEASE).is_none());
-    first.fence(&Stop::default()).unwrap();
-    first.check().unwrap();
+    let _holder = acquire_now(root.path(), LEASE).unwrap();
+    let config = LockConfig { takeover_after: Duration::from_millis(1), ..LEASE };
+    let (mut first, mut second) = (Staleness::default(), Staleness::default());
+    let attempt = |seen: &mut Staleness| {
+        try_acquire(root.path(), config, seen, &CancellationToken::new()).unwrap()
+    };
+    assert!(attempt(&mut first).is_none() && attempt(&mut second).is_none());
+    let new = std::iter::repeat_with(|| attempt(&mut first)).find_map(|lock| lock).unwrap();
+    assert!(attempt(&mut second).is_none());
+    fence(&new);
+    new.check().unwrap();
 }
 
 #[test]
-fn who_was_taken_over_can_neither_publish_nor_remove() {
+fn a_replaced_holder_can_neither_publish_nor_remove() {
     let root = TempDir::new().unwrap();
-    let (seen, stays) = (root.path().join("seen"), root.path().join("stays"));
-    fs::write(&stays, "stays").unwrap();
-    let old = attempt_now(root.path(), LEASE).unwrap();
-    fs::write(old.work.join("x.part"), "old").unwrap();
-    let new = take_over(&old, LEASE).unwrap();
-    new.fence(&Stop::default()).unwrap();
-    assert!(is_lost(&old.publish("x.part", &seen)));
-    assert!(is_lost(&old.publish_document(b"old", &seen)));
-    assert!(is_lost(&old.remove(&stays)));
-    assert!(is_lost(&old.remove(&seen)), "also what is not there");
-    assert!(!seen.exists() && stays.exists());
-    new.publish("x.part", &seen).unwrap();
-    new.remove(&stays).unwrap();
-    assert!(seen.exists() && !stays.exists());
+    let (published, kept) = (root.path().join("published"), root.path().join("kept"));
+    fs::write(&kept, "kept").unwrap();
+    let old = acquire_now(root.path(), LEASE).unwrap();
+    fs::write(old.part_path("x.part"), "old").unwrap();
+    let new = take_over(root.path()).unwrap();
+    fence(&new);
+    assert!(is_lost(&old.publish("x.part", &published)));
+    assert!(is_lost(&old.publish_document(b"old", &published)));
+    assert!(is_lost(&old.remove(&kept)));
+    assert!(is_lost(&old.remove(&published)), "also what does not exist");
+    assert!(!published.exists() && kept.exists());
+    new.publish("x.part", &published).unwrap();
+    new.remove(&kept).unwrap();
+    assert!(published.exists() && !kept.exists());
 }
 
 #[test]
-fn who_was_taken_over_does_not_give_back_what_is_not_his() {
+fn a_replaced_holder_does_not_release_the_lock_of_another() {
     let root = TempDir::new().unwrap();
-    let old = attempt_now(root.path(), LEASE).unwrap();
-    let new = take_over(&old, LEASE).unwrap();
-    new.fence(&Stop::default()).unwrap();
+    let old = acquire_now(root.path(), LEASE).unwrap();
+    let new = take_over(root.path()).unwrap();
+    fence(&new);
     assert!(old.release().is_err());
-    assert!(attempt_now(root.path(), LEASE).is_none());
+    assert!(acquire_now(root.path(), LEASE).is_none());
     new.release().unwrap();
 }
 
 #[test]
-fn what_a_holder_that_may_wake_was_writing_is_copied() {
+fn partial_files_of_a_holder_that_may_wake_up_are_copied() {
     let root = TempDir::new().unwrap();
-    let old = attempt_now(root.path(), LEASE).unwrap();
-    let mut open = File::create(old.work.join("x.part")).unwrap();
+    let old = acquire_now(root.path(), LEASE).unwrap();
+    let mut open = File::create(old.part_path("x.part")).unwrap();
     open.write_all(b"good").unwrap();
-    let new = take_over(&old, LEASE).unwrap();
-    new.fence(&Stop::default()).unwrap();
+    let new = take_over(root.path()).unwrap();
+    fence(&new);
     open.write_all(b"bad").unwrap();
-    assert_eq!(fs::read(new.work.join("x.part")).unwrap(), b"good");
+    assert_eq!(fs::read(new.part_path("x.part")).unwrap(), b"good");
 }
 
 #[test]
-fn what_a_dead_holder_was_writing_is_taken_as_it_is() {
-    for terms in [FLOCK, LEASE] {
+fn partial_files_of_a_dead_holder_are_moved() {
+    for config in [FLOCK, LEASE] {
         let root = TempDir::new().unwrap();
-        let old = attempt_now(root.path(), terms).unwrap();
-        fs::write(old.work.join("x.part"), "good").unwrap();
-        let before = fs::metadata(old.work.join("x.part")).unwrap().ino();
-        if terms.lease_only {
+        let old = acquire_now(root.path(), config).unwrap();
+        fs::write(old.part_path("x.part"), "good").unwrap();
+        let before = fs::metadata(old.part_path("x.part")).unwrap().ino();
+        if config.lease_only {
             old.release().unwrap();
         } else {
             // As the kernel does when a process is killed.
             drop(old);
         }
-        let new = attempt_now(root.path(), terms).unwrap();
-        new.fence(&Stop::default()).unwrap();
-        assert_eq!(fs::metadata(new.work.join("x.part")).unwrap().ino(), before);
+        let new = acquire_now(root.path(), config).unwrap();
+        fence(&new);
+        assert_eq!(fs::metadata(new.part_path("x.part")).unwrap().ino(), before);
     }
 }
 
 #[test]
 fn a_holder_under_another_kernel_is_not_taken_for_dead() {
     let root = TempDir::new().unwrap();
-    let old = attempt_now(root.path(), FLOCK).unwrap();
-    let beat = old.work.join(beat::FILE);
-    let text = fs::read_to_string(&beat).unwrap();
-    let here = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let old = acquire_now(root.path(), FLOCK).unwrap();
+    let here = old.folder.clone();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let elsewhere = here.to_str().unwrap().replace(boot.trim(), "elsewhere");
+    assert_ne!(Path::new(&elsewhere), here);
     drop(old);
-    fs::write(&beat, text.replace(here.trim(), "elsewhere")).unwrap();
-    assert!(attempt_now(root.path(), FLOCK).is_none());
-    fs::write(&beat, text).unwrap();
-    assert!(attempt_now(root.path(), FLOCK).is_some());
+    fs::rename(&here, &elsewhere).unwrap();
+    assert!(acquire_now(root.path(), FLOCK).is_none());
+    fs::rename(&elsewhere, &here).unwrap();
+    assert!(acquire_now(root.path(), FLOCK).is_some());
 }
 
 #[test]
-fn whoever_tries_at_the_same_time_gets_the_lock_or_waits_and_never_fails() {
-    for terms in [[FLOCK; 4], [LEASE; 4], [FLOCK, LEASE, FLOCK, LEASE]] {
+fn processes_that_try_at_the_same_time_get_the_lock_or_wait_and_never_fail() {
+    for configs in [[FLOCK; 4], [LEASE; 4], [FLOCK, LEASE, FLOCK, LEASE]] {
         let root = TempDir::new().unwrap();
         let holders = AtomicU32::new(0);
-        let take_turns = |terms| {
+        let with_lock = |config| {
             for _ in 0..TURNS {
-                let mut tries = std::iter::repeat_with(|| attempt_now(root.path(), terms));
-                let lock = tries.find_map(|taken| taken).unwrap();
+                let mut attempts = std::iter::repeat_with(|| acquire_now(root.path(), config));
+                let lock = attempts.find_map(|acquired| acquired).unwrap();
                 assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
-                lock.fence(&Stop::default()).unwrap();
+                fence(&lock);
+                lock.check().unwrap();
                 holders.fetch_sub(1, Ordering::SeqCst);
                 lock.release().unwrap();
             }
         };
         std::thread::scope(|threads| {
-            for terms in terms {
-                threads.spawn(move || take_turns(terms));
+            for config in configs {
+                threads.spawn(move || with_lock(config));
             }
         });
     }
 }
 
 #[test]
-fn a_beat_is_there_at_every_moment_at_which_its_writer_may_die() {
-    let work = TempDir::new().unwrap();
-    let mut beat = Beat::first(Kernel::of(&File::open(work.path()).unwrap()));
-    beat::write(work.path(), &beat, true).unwrap();
-    let file = work.path().join(beat::FILE);
-    let whole = fs::metadata(&file).unwrap().len();
+fn a_heartbeat_file_is_complete_whenever_its_writer_may_die() {
+    let folder = TempDir::new().unwrap();
+    heartbeat::create(folder.path()).unwrap();
+    let file = folder.path().join(heartbeat::FILE);
+    let complete = fs::metadata(&file).unwrap().len();
     std::thread::scope(|threads| {
         let writer = threads.spawn(|| {
-            for turn in 0..BEATS {
-                beat.released = turn % 2 == 0;
-                beat::write(work.path(), &beat, false).unwrap();
-            }
+            (0..HEARTBEATS).for_each(|count| heartbeat::write(folder.path(), count).unwrap());
         });
         while !writer.is_finished() {
-            assert_eq!(fs::metadata(&file).unwrap().len(), whole);
+            assert_eq!(fs::metadata(&file).unwrap().len(), complete);
         }
     });
-    assert!(Beat::parse(beat::read(work.path()).as_deref()).is_some());
+    assert_ne!(heartbeat::read(folder.path()), None);
 }
 
 #[tokio::test]
-async fn a_folder_without_a_token_is_called_damaged() {
+async fn a_folder_without_a_heartbeat_is_taken_over_when_it_has_been_so_for_too_long() {
     let root = TempDir::new().unwrap();
-    fs::create_dir(root.path().join(".llm-download")).unwrap();
-    let terms = Terms { takeover_after: Duration::from_millis(40), lease_only: false };
-    let taken = acquire(root.path(), terms, &Stop::default(), || false).await;
-    assert!(matches!(taken, Err(Failure::NoToken { .. })));
+    fs::create_dir_all(root.path().join(".llm-download/work-0123")).unwrap();
+    let config = LockConfig { takeover_after: Duration::from_millis(40), lease_only: false };
+    assert!(acquire_now(root.path(), config).is_none());
+    let lock =
+        acquire(root.path(), config, &CancellationToken::new(), || false).await.unwrap().unwrap();
+    assert!(lock.waited);
+    fence(&lock);
+    assert_eq!(volume_lock::folders(&lock.home).unwrap(), [lock.folder.clone()]);
 }
 
 #[test]
-fn who_dies_while_making_our_folder_leaves_nothing_for_long() {
+fn a_process_that_dies_while_taking_the_lock_leaves_nothing_for_long() {
     let root = TempDir::new().unwrap();
-    fs::create_dir(root.path().join(".llm-download-0123")).unwrap();
-    attempt_now(root.path(), FLOCK).unwrap().fence(&Stop::default()).unwrap();
-    assert_eq!(list(root.path()).unwrap().len(), 1);
+    let home = root.path().join(".llm-download");
+    fs::create_dir(&home).unwrap();
+    let file_lock = FileLock::try_acquire(&home).unwrap().unwrap();
+    let id = format!("0123{}", file_lock.scope);
+    fs::create_dir(volume_lock::folder(&home, &id)).unwrap();
+    drop(file_lock);
+    let lock = acquire_now(root.path(), FLOCK).unwrap();
+    fence(&lock);
+    lock.release().unwrap();
+    let left = list(&home).unwrap();
+    assert!(left.len() == 1 && left[0].ends_with("lock"), "{left:?}");
 }

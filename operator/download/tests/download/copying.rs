@@ -4,11 +4,11 @@ use crate::program::{Program, Volume};
 use std::os::unix::fs::symlink;
 
 fn copy(from: &Volume, to: &Volume) -> Program {
-    Program::bare().args(["copy", from.root.to_str().unwrap()]).to(&to.root)
+    Program::new().args(["copy", from.root.to_str().unwrap()]).to(&to.root)
 }
 
 #[tokio::test]
-async fn a_folder_is_copied_whole_and_only_once() {
+async fn a_folder_is_copied_completely_and_only_once() {
     let (from, to) = (Volume::new(), Volume::new());
     from.put("config.json", b"{}");
     from.put("sub/m.bin", &[7; 100_000]);
@@ -22,7 +22,7 @@ async fn a_folder_is_copied_whole_and_only_once() {
 }
 
 #[tokio::test]
-async fn what_an_image_no_longer_has_is_removed() {
+async fn files_that_an_image_no_longer_has_are_removed() {
     let (from, to) = (Volume::new(), Volume::new());
     from.put("old.bin", b"old");
     from.put("both.bin", b"1");
@@ -34,18 +34,18 @@ async fn what_an_image_no_longer_has_is_removed() {
 }
 
 #[tokio::test]
-async fn a_link_to_elsewhere_is_not_followed() {
+async fn a_link_out_of_the_folder_is_not_followed() {
     let (from, to, outside) = (Volume::new(), Volume::new(), Volume::new());
     outside.put("secret", b"secret");
     from.put("m.bin", b"m");
     symlink(outside.root.join("secret"), from.root.join("link")).unwrap();
-    let ended = copy(&from, &to).fail(65).await;
-    assert!(ended.reason.contains("link to elsewhere"), "{}", ended.reason);
+    let output = copy(&from, &to).fail(65).await;
+    assert!(output.reason.contains("link out of the folder"), "{}", output.reason);
     assert_eq!(to.files().len(), 0);
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_is_named() {
+async fn a_missing_folder_is_named_in_the_error() {
     let (from, to) = (Volume::new(), Volume::new());
     assert!(copy(&from, &to).fail(73).await.reason.contains("opening"));
 }

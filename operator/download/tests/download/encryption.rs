@@ -2,7 +2,7 @@
 
 use crate::{
     hub::{Fault, Hub, Model},
-    program::{Ended, Program, Volume},
+    program::{Output, Program, Volume},
 };
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer};
@@ -14,14 +14,14 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// Encrypts in front of a hub, with a certificate of its own.
-struct Encrypted {
+/// A TLS proxy before a hub, with a certificate of its own.
+struct TlsProxy {
     url: String,
     certificate: String,
     _server: JoinSet<()>,
 }
 
-impl Encrypted {
+impl TlsProxy {
     async fn start(hub: &Hub) -> Self {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -41,7 +41,7 @@ impl Encrypted {
             while let Ok((plain, _)) = listener.accept().await {
                 let (acceptor, to) = (acceptor.clone(), to.clone());
                 connections.spawn(async move {
-                    // A client that does not trust us hangs up.
+                    // A client that does not trust us closes the connection.
                     let Ok(mut near) = acceptor.accept(plain).await else { return };
                     let mut far = TcpStream::connect(to).await.unwrap();
                     let _ = copy_bidirectional(&mut near, &mut far).await;
@@ -54,7 +54,7 @@ impl Encrypted {
     fn fetch(&self, volume: &Volume) -> Program {
         let roots = volume.root.with_extension("pem");
         std::fs::write(&roots, &self.certificate).unwrap();
-        let program = Program::bare().env("HF_ENDPOINT", &self.url).args(["acme/tiny"]);
+        let program = Program::new().env("HF_ENDPOINT", &self.url).args(["acme/tiny"]);
         program.to(&volume.root).env("SSL_CERT_FILE", roots.to_str().unwrap())
     }
 }
@@ -64,43 +64,43 @@ fn model() -> Model {
 }
 
 #[tokio::test]
-async fn the_roots_of_a_private_mirror_are_given_in_a_file() {
+async fn ssl_cert_file_holds_the_roots_of_a_private_mirror() {
     let (model, volume) = (model(), Volume::new());
     let hub = Hub::start(&model).await;
-    Encrypted::start(&hub).await.fetch(&volume).succeed().await;
-    volume.holds(&model);
+    TlsProxy::start(&hub).await.fetch(&volume).succeed().await;
+    volume.assert_exactly(&model);
 }
 
 #[tokio::test]
-async fn a_hub_that_is_not_trusted_is_not_asked() {
+async fn an_untrusted_hub_receives_no_request() {
     let (volume, hub) = (Volume::new(), Hub::start(&model()).await);
-    let encrypted = Encrypted::start(&hub).await;
-    let program = encrypted.fetch(&volume);
+    let proxy = TlsProxy::start(&hub).await;
+    let program = proxy.fetch(&volume);
     let others = generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem();
     std::fs::write(volume.root.with_extension("pem"), others).unwrap();
-    let Ended { reason, .. } = program.args(["--retries", "0"]).fail(69).await;
+    let Output { reason, .. } = program.args(["--retries", "0"]).fail(69).await;
     assert!(reason.contains("invalid peer certificate"), "{reason}");
-    assert_eq!(hub.asked().len(), 0);
+    assert_eq!(hub.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn an_image_without_roots_says_so() {
+async fn an_image_without_roots_is_reported() {
     let (volume, hub) = (Volume::new(), Hub::start(&model()).await);
-    let encrypted = Encrypted::start(&hub).await;
-    let program = encrypted.fetch(&volume).env("SSL_CERT_FILE", "/nowhere.pem");
-    let Ended { reason, .. } = program.fail(69).await;
+    let proxy = TlsProxy::start(&hub).await;
+    let program = proxy.fetch(&volume).env("SSL_CERT_FILE", "/nowhere.pem");
+    let Output { reason, .. } = program.fail(69).await;
     assert!(reason.contains("`SSL_CERT_FILE`"), "{reason}");
 }
 
 #[tokio::test]
-async fn what_is_asked_for_in_private_is_not_answered_in_clear() {
+async fn a_redirect_from_https_to_http_is_refused() {
     let (model, volume) = (model(), Volume::new());
     let (hub, clear) = (Hub::start(&model).await, Hub::start(&model).await);
     let there = format!("{}/acme/tiny/resolve/{}/m.bin", clear.url, model.commit);
-    hub.always("m.bin", Fault::answer(302, &[("location", &there)], ""));
-    let encrypted = Encrypted::start(&hub).await;
-    let program = encrypted.fetch(&volume).args(["--retries", "0"]);
-    let Ended { reason, .. } = program.fail(69).await;
+    hub.set_fault("m.bin", Fault::answer(302, &[("location", &there)], ""));
+    let proxy = TlsProxy::start(&hub).await;
+    let program = proxy.fetch(&volume).args(["--retries", "0"]);
+    let Output { reason, .. } = program.fail(69).await;
     assert!(reason.contains("redirected from https to http"), "{reason}");
-    assert_eq!(clear.asked().len(), 0);
+    assert_eq!(clear.requests().len(), 0);
 }

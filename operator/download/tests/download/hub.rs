@@ -1,7 +1,6 @@
 //! A hub with one repository, `acme/tiny`, that misbehaves on demand.
 
 use crate::program::eventually;
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -13,6 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures::{StreamExt as _, stream};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-/// What a chunk of an answer has at most, in bytes.
+/// The largest chunk of a body.
 const CHUNK_BYTES: usize = 4096;
 
 /// A hub that serves until the test ends.
@@ -42,22 +42,22 @@ pub(crate) struct Model {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
 }
 
-/// How a request goes wrong.
+/// How a request fails.
 #[derive(Clone)]
 pub(crate) enum Fault {
-    /// Another answer.
+    /// Another response.
     Answer(StatusCode, Vec<(&'static str, String)>, Bytes),
-    /// The connection ends after so many bytes.
+    /// The connection ends after this many bytes.
     Cut(usize),
-    /// Nothing more comes after so many bytes.
+    /// The body stalls after this many bytes.
     Stall(usize),
-    /// Nothing more comes after so many bytes until the test lets it.
+    /// The body stalls after this many bytes until the gate is opened.
     Hold(usize, Gate),
-    /// A range is not a range.
+    /// A range request is answered with the whole file.
     WholeFile,
-    /// A range is another one.
+    /// A range request is answered with another range.
     OtherRange,
-    /// As long, but wrong.
+    /// Wrong bytes of the right length.
     Wrong,
     /// One byte too many.
     TooLong,
@@ -67,9 +67,9 @@ pub(crate) enum Fault {
 #[derive(Clone)]
 pub(crate) struct Gate(watch::Sender<bool>);
 
-/// What was asked.
+/// A request as the hub saw it.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RecordedRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) range: Option<String>,
@@ -83,13 +83,13 @@ struct Shared {
     /// By file name; the list of files is `""`.
     faults: Mutex<HashMap<String, VecDeque<Fault>>>,
     always: Mutex<HashMap<String, Fault>>,
-    asked: Mutex<Vec<Asked>>,
+    requests: Mutex<Vec<RecordedRequest>>,
     sent: AtomicU64,
-    /// Whether the list says only names.
-    terse: Mutex<bool>,
-    /// How long a chunk takes.
+    /// Whether the list has only names.
+    names_only: Mutex<bool>,
+    /// The time before each chunk.
     pace: Mutex<Duration>,
-    /// The list instead of the true one.
+    /// Replaces the list.
     listing: Mutex<Option<Value>>,
 }
 
@@ -120,10 +120,10 @@ impl Model {
         (false, hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, &blob).as_ref()))
     }
 
-    fn listing(&self, terse: bool) -> Value {
+    fn listing(&self, names_only: bool) -> Value {
         let sibling = |(name, bytes): (&String, &Vec<u8>)| {
             let (large, checksum) = Self::checksum(name, bytes);
-            match (terse, large) {
+            match (names_only, large) {
                 (true, _) => json!({ "rfilename": name }),
                 (false, false) => {
                     json!({ "rfilename": name, "size": bytes.len(), "blobId": checksum })
@@ -165,41 +165,40 @@ impl Hub {
         revisions.insert(model.commit.clone(), model.clone());
     }
 
-    /// The next requests for a file go wrong so, one after the other.
-    pub(crate) fn next(&self, file: &str, faults: impl IntoIterator<Item = Fault>) {
+    /// The next requests for a file fail so, one after the other.
+    pub(crate) fn queue_faults(&self, file: &str, faults: impl IntoIterator<Item = Fault>) {
         let mut queues = self.shared.faults.lock().unwrap();
         queues.entry(file.to_owned()).or_default().extend(faults);
     }
 
-    /// Every request for a file goes wrong so.
-    pub(crate) fn always(&self, file: &str, fault: Fault) {
+    /// Every request for a file fails so.
+    pub(crate) fn set_fault(&self, file: &str, fault: Fault) {
         self.shared.always.lock().unwrap().insert(file.to_owned(), fault);
     }
 
-    /// Nothing is known of the files but their names, unless one asks for each.
+    /// Lists files without sizes and checksums.
     pub(crate) fn list_names_only(&self) {
-        *self.shared.terse.lock().unwrap() = true;
+        *self.shared.names_only.lock().unwrap() = true;
     }
 
-    /// Takes so long for each chunk.
+    /// Waits before each chunk.
     pub(crate) fn pace(&self, pace: Duration) {
         *self.shared.pace.lock().unwrap() = pace;
     }
 
-    /// Lists this instead of what there is.
+    /// Replaces the list of files.
     pub(crate) fn list(&self, listing: Value) {
         *self.shared.listing.lock().unwrap() = Some(listing);
     }
 
-    /// Everything that was asked so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.shared.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
+        self.shared.requests.lock().unwrap().clone()
     }
 
-    /// What was asked for a file.
-    pub(crate) fn asked_for(&self, file: &str) -> Vec<Asked> {
+    /// The requests for a file.
+    pub(crate) fn requests_for(&self, file: &str) -> Vec<RecordedRequest> {
         let end = format!("/{file}");
-        self.asked().into_iter().filter(|asked| asked.path.ends_with(&end)).collect()
+        self.requests().into_iter().filter(|request| request.path.ends_with(&end)).collect()
     }
 
     /// How many bytes of files were sent.
@@ -236,7 +235,7 @@ impl Fault {
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-    shared.asked.lock().unwrap().push(Asked {
+    shared.requests.lock().unwrap().push(RecordedRequest {
         method: request.method().clone(),
         path: path.clone(),
         range: text(RANGE),
@@ -257,9 +256,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
                 r#"{"error":"Invalid rev id"}"#.into(),
             );
         };
-        let terse = *shared.terse.lock().unwrap();
+        let names_only = *shared.names_only.lock().unwrap();
         let listing = shared.listing.lock().unwrap().clone();
-        return axum::Json(listing.unwrap_or_else(|| model.listing(terse))).into_response();
+        return axum::Json(listing.unwrap_or_else(|| model.listing(names_only))).into_response();
     }
     let file = path.strip_prefix("/acme/tiny/resolve/").and_then(|path| path.split_once('/'));
     let Some((commit, name)) = file else { return StatusCode::NOT_FOUND.into_response() };
@@ -289,11 +288,11 @@ fn send(
     shared: Arc<Shared>,
     name: &str,
     bytes: &Bytes,
-    asked: &HeaderMap,
+    request_headers: &HeaderMap,
     fault: Option<Fault>,
 ) -> Response {
     let (size, etag) = (bytes.len(), format!("\"{}\"", Model::checksum(name, bytes).1));
-    let range = asked.get(RANGE).map(|range| range.to_str().unwrap().to_owned());
+    let range = request_headers.get(RANGE).map(|range| range.to_str().unwrap().to_owned());
     let from = range
         .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
     let mut response = Response::builder().header(ETAG, etag);
@@ -367,7 +366,7 @@ fn body(
         match end {
             None => Ok(Bytes::new()),
             Some((_, End::Cut)) => {
-                // What came before is sent now.
+                // Bytes before the cut are sent now.
                 tokio::task::yield_now().await;
                 Err(io::Error::other("cut by the test"))
             }

@@ -1,4 +1,4 @@
-//! The marker: what it says, when it counts, and what is removed because of it.
+//! The marker: its content, when it counts, and which files are removed.
 
 use crate::{
     hub::{Hub, Model},
@@ -17,7 +17,7 @@ fn two() -> Model {
 }
 
 #[tokio::test]
-async fn the_marker_names_what_is_there() {
+async fn the_marker_lists_the_files() {
     let (model, volume) = (Model::new('a', &[("a.txt", 0)]), Volume::new());
     let hub = Hub::start(&model).await;
     let program = Program::fetch(&hub, &volume).args(["--include", "*.txt", "--include", "*.bin"]);
@@ -37,20 +37,20 @@ async fn with_a_marker_of_the_commit_the_hub_is_not_asked() {
     let (model, volume) = (one(), Volume::new());
     let hub = Hub::start(&model).await;
     Program::fetch(&hub, &volume).succeed().await;
-    let asked = hub.asked().len();
+    let before = hub.requests().len();
     Program::fetch(&hub, &volume).args(["--revision", &model.commit]).succeed().await;
-    assert_eq!(hub.asked().len(), asked);
-    volume.holds(&model);
+    assert_eq!(hub.requests().len(), before);
+    volume.assert_exactly(&model);
 }
 
 #[tokio::test]
-async fn with_a_marker_of_the_branch_the_hub_is_asked_once_and_nothing_is_fetched() {
+async fn with_a_marker_of_the_branch_the_hub_is_asked_once_and_nothing_is_downloaded() {
     let (model, volume) = (one(), Volume::new());
     let hub = Hub::start(&model).await;
     Program::fetch(&hub, &volume).succeed().await;
-    let (asked, sent) = (hub.asked().len(), hub.sent());
+    let (requests, sent) = (hub.requests().len(), hub.sent());
     Program::fetch(&hub, &volume).succeed().await;
-    assert_eq!((hub.asked().len(), hub.sent()), (asked + 1, sent));
+    assert_eq!((hub.requests().len(), hub.sent()), (requests + 1, sent));
 }
 
 #[tokio::test]
@@ -58,32 +58,32 @@ async fn a_pod_restarts_while_the_hub_is_down() {
     let (model, volume) = (one(), Volume::new());
     let hub = Hub::start(&model).await;
     Program::fetch(&hub, &volume).succeed().await;
-    // Bound, and never listened at: nobody answers there, and nobody else takes the port.
-    let nobody = TcpSocket::new_v4().unwrap();
-    nobody.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let down = format!("http://{}", nobody.local_addr().unwrap());
-    let program = Program::bare().env("HF_ENDPOINT", &down).args(["acme/tiny"]).to(&volume.root);
-    let ended = program.succeed().await;
-    assert!(ended.notes.contains("warning: the hub is not available"), "{}", ended.notes);
-    let other = Program::bare().env("HF_ENDPOINT", &down).args(["acme/tiny", "--revision", "v2"]);
+    // Bound but not listening: connections are refused, and no other process gets the port.
+    let closed = TcpSocket::new_v4().unwrap();
+    closed.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let down = format!("http://{}", closed.local_addr().unwrap());
+    let program = Program::new().env("HF_ENDPOINT", &down).args(["acme/tiny"]).to(&volume.root);
+    let output = program.succeed().await;
+    assert!(output.stderr.contains("warning: the hub is not available"), "{}", output.stderr);
+    let other = Program::new().env("HF_ENDPOINT", &down).args(["acme/tiny", "--revision", "v2"]);
     other.to(&volume.root).fail(69).await;
-    volume.holds(&model);
+    volume.assert_exactly(&model);
 }
 
 #[tokio::test]
-async fn a_pod_restarts_although_the_hub_has_changed_its_mind() {
+async fn a_pod_restarts_although_the_hub_now_refuses() {
     let (model, volume) = (one(), Volume::new());
     let hub = Hub::start(&model).await;
     Program::fetch(&hub, &volume).succeed().await;
-    hub.always("", crate::hub::Fault::status(403));
-    let ended = Program::fetch(&hub, &volume).succeed().await;
-    assert!(ended.notes.contains("warning: the hub refuses acme/tiny"), "{}", ended.notes);
+    hub.set_fault("", crate::hub::Fault::status(403));
+    let output = Program::fetch(&hub, &volume).succeed().await;
+    assert!(output.stderr.contains("warning: the hub refuses acme/tiny"), "{}", output.stderr);
     Program::fetch(&hub, &volume).args(["--exclude", "a.bin"]).fail(65).await;
-    volume.holds(&model);
+    volume.assert_exactly(&model);
 }
 
 #[tokio::test]
-async fn weights_of_another_revision_take_the_place_of_the_old_ones() {
+async fn weights_of_another_revision_replace_the_old_ones() {
     let (old, new, volume) = (one(), two(), Volume::new());
     let hub = Hub::start(&old).await;
     hub.publish("v2", &new);
@@ -99,17 +99,17 @@ async fn weights_of_another_revision_take_the_place_of_the_old_ones() {
 }
 
 #[tokio::test]
-async fn what_a_change_of_mind_has_begun_is_removed_too() {
+async fn files_of_an_abandoned_download_are_removed() {
     let (first, second, volume) = (one(), two(), Volume::new());
     let hub = Hub::start(&first).await;
     hub.publish("v2", &second);
-    hub.always("config.json", crate::hub::Fault::status(404));
+    hub.set_fault("config.json", crate::hub::Fault::status(404));
     Program::fetch(&hub, &volume).args(["--max-workers", "1"]).fail(65).await;
     assert_eq!(volume.files().keys().collect::<Vec<_>>(), ["a.bin"]);
     assert_eq!(volume.marker(), None);
-    hub.always("config.json", crate::hub::Fault::WholeFile);
+    hub.set_fault("config.json", crate::hub::Fault::WholeFile);
     Program::fetch(&hub, &volume).args(["--revision", "v2"]).succeed().await;
-    volume.holds(&second);
+    volume.assert_exactly(&second);
 }
 
 #[tokio::test]
@@ -119,15 +119,15 @@ async fn a_marker_without_its_files_does_not_count() {
     Program::fetch(&hub, &volume).succeed().await;
     std::fs::remove_file(volume.root.join("a.bin")).unwrap();
     Program::fetch(&hub, &volume).args(["--revision", &model.commit]).succeed().await;
-    volume.holds(&model);
-    assert_eq!(hub.asked_for("config.json").len(), 1);
+    volume.assert_exactly(&model);
+    assert_eq!(hub.requests_for("config.json").len(), 1);
 }
 
 #[tokio::test]
-async fn a_damaged_marker_is_none() {
+async fn a_damaged_marker_is_ignored() {
     let (model, volume) = (one(), Volume::new());
     let hub = Hub::start(&model).await;
     volume.put(".llm-download.json", br#"{"files":{"../../etc/passwd":{}}}"#);
     Program::fetch(&hub, &volume).succeed().await;
-    volume.holds(&model);
+    volume.assert_exactly(&model);
 }

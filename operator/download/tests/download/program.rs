@@ -12,10 +12,10 @@ use std::{
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// How long a test waits for what should come soon.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits for an event.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A folder that stands for a volume.
+/// A folder used as a volume.
 pub(crate) struct Volume {
     pub(crate) root: PathBuf,
     _temporary: TempDir,
@@ -26,17 +26,17 @@ pub(crate) struct Program {
     command: Command,
 }
 
-/// A run under way.
+/// A running process.
 pub(crate) struct Running {
     child: Child,
 }
 
-/// How a run ended.
+/// The result of a run. `reason` is the termination message.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Output {
     pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) notes: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
     pub(crate) reason: String,
 }
 
@@ -46,7 +46,7 @@ impl Volume {
         Self { root: temporary.path().join("models"), _temporary: temporary }
     }
 
-    /// A file system of its own, of this size.
+    /// A tmpfs of this size.
     pub(crate) fn of_mib(mib: u32) -> Mounted {
         let volume = Self::new();
         std::fs::create_dir(&volume.root).unwrap();
@@ -57,7 +57,7 @@ impl Volume {
         Mounted(volume)
     }
 
-    /// All files that are not ours, and what they hold.
+    /// All files but the program's own, and their bytes.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         let mut folders = vec![self.root.clone()];
@@ -89,15 +89,15 @@ impl Volume {
         std::fs::write(path, bytes).unwrap();
     }
 
-    /// What is in our own folder, without what is always there.
+    /// The content of the program's own folder, without the lock file.
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let list = std::fs::read_dir(self.root.join(".llm-download")).into_iter().flatten();
         let names = list.map(|item| item.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name != "free" && name != "lock").collect()
+        names.filter(|name| name != "lock").collect()
     }
 
-    /// How many bytes of unfinished files there are.
-    pub(crate) fn unfinished(&self) -> u64 {
+    /// The size of all partial files.
+    pub(crate) fn partial_bytes(&self) -> u64 {
         let mut bytes = 0;
         for folder in std::fs::read_dir(self.root.join(".llm-download")).into_iter().flatten() {
             for file in std::fs::read_dir(folder.unwrap().path()).into_iter().flatten().flatten() {
@@ -109,14 +109,14 @@ impl Volume {
         bytes
     }
 
-    /// Holds exactly this, and nothing of us that is not always there.
-    pub(crate) fn holds(&self, model: &Model) {
-        self.serves(model);
+    /// Only these files are there, and no leftovers.
+    pub(crate) fn assert_exactly(&self, model: &Model) {
+        self.assert_complete(model);
         assert_eq!(self.leftovers(), [] as [String; 0]);
     }
 
-    /// Holds exactly this. Who was killed after everything was done may not have tidied up.
-    pub(crate) fn serves(&self, model: &Model) {
+    /// Only these files are there. A process killed at its very end may leave empty folders.
+    pub(crate) fn assert_complete(&self, model: &Model) {
         let (found, wanted) = (self.files(), &model.files);
         let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&found), names(wanted));
@@ -124,7 +124,7 @@ impl Volume {
             assert!(found[name] == *bytes, "{name} differs");
         }
         assert_eq!(self.marker().unwrap()["commit"], model.commit);
-        assert_eq!(self.unfinished(), 0);
+        assert_eq!(self.partial_bytes(), 0);
     }
 }
 
@@ -139,16 +139,16 @@ impl Drop for Mounted {
 
 impl Program {
     /// Without arguments.
-    pub(crate) fn bare() -> Self {
+    pub(crate) fn new() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_llm-download"));
         command.env_clear().env("NO_PROXY", "*").kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command }
     }
 
-    /// Fetches `acme/tiny`, with little patience for what fails.
+    /// Downloads `acme/tiny`, with short waits.
     pub(crate) fn fetch(hub: &Hub, volume: &Volume) -> Self {
-        Self::bare().env("HF_ENDPOINT", &hub.url).args(["acme/tiny"]).to(&volume.root)
+        Self::new().env("HF_ENDPOINT", &hub.url).args(["acme/tiny"]).to(&volume.root)
     }
 
     pub(crate) fn to(self, root: &Path) -> Self {
@@ -156,7 +156,7 @@ impl Program {
         std::fs::create_dir_all(root.parent().unwrap()).unwrap();
         std::fs::write(&log, "").unwrap();
         self.args(["--local-dir", root.to_str().unwrap(), "--retry-wait", "1ms", "--retries", "4"])
-            // Longer than a test waits: what the hub holds back is given up by no one meanwhile.
+            // Longer than a test: what a gate holds back must not time out.
             .args(["--idle-timeout", "10m"])
             .env("LLM_TERMINATION_LOG", log.to_str().unwrap())
     }
@@ -175,28 +175,28 @@ impl Program {
         Running { child: self.command.spawn().unwrap() }
     }
 
-    pub(crate) async fn run(self) -> Ended {
+    pub(crate) async fn run(self) -> Output {
         let log = self.command.as_std().get_envs().find(|(name, _)| *name == "LLM_TERMINATION_LOG");
         let log = log.and_then(|(_, path)| path.map(PathBuf::from));
-        let mut ended = self.start().end().await;
+        let mut output = self.start().end().await;
         if let Some(log) = log {
-            ended.reason = std::fs::read_to_string(log).unwrap();
+            output.reason = std::fs::read_to_string(log).unwrap();
         }
-        ended
+        output
     }
 
-    /// Runs, and must not fail.
-    pub(crate) async fn succeed(self) -> Ended {
-        let ended = self.run().await;
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        ended
+    /// Runs, and must succeed.
+    pub(crate) async fn succeed(self) -> Output {
+        let output = self.run().await;
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output
     }
 
-    /// Runs, and must fail so.
-    pub(crate) async fn fail(self, code: i32) -> Ended {
-        let ended = self.run().await;
-        assert_eq!(ended.code, Some(code), "{ended:?}");
-        ended
+    /// Runs, and must fail with this exit code.
+    pub(crate) async fn fail(self, code: i32) -> Output {
+        let output = self.run().await;
+        assert_eq!(output.code, Some(code), "{output:?}");
+        output
     }
 }
 
@@ -206,41 +206,41 @@ impl Running {
         kill_process(Pid::from_raw(id.try_into().unwrap()).unwrap(), signal).unwrap();
     }
 
-    /// How it ended, when it has. It can still be killed.
-    pub(crate) async fn ended(&mut self) -> ExitStatus {
+    /// Waits for the end. The process can still be killed.
+    pub(crate) async fn wait(&mut self) -> ExitStatus {
         self.child.wait().await.unwrap()
     }
 
-    /// Kills it, as a power cut would, unless it has ended. It is dead after that.
+    /// Kills the process, unless it has ended, and waits for its end.
     pub(crate) async fn kill(mut self) -> ExitStatus {
         let _ = self.child.start_kill();
         self.child.wait().await.unwrap()
     }
 
-    pub(crate) async fn end(self) -> Ended {
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait_with_output());
-        let ended = ended.await.expect("the program did not end").unwrap();
-        Ended {
-            code: ended.status.code(),
-            out: String::from_utf8(ended.stdout).unwrap(),
-            notes: String::from_utf8(ended.stderr).unwrap(),
+    pub(crate) async fn end(self) -> Output {
+        let output = tokio::time::timeout(TIMEOUT, self.child.wait_with_output());
+        let output = output.await.expect("the program did not end").unwrap();
+        Output {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
             reason: String::new(),
         }
     }
 }
 
-impl Ended {
-    /// What the last line of progress says.
+impl Output {
+    /// The last progress line.
     pub(crate) fn progress(&self) -> Progress {
-        self.out.lines().last().unwrap().parse().unwrap()
+        self.stdout.lines().last().and_then(Progress::from_line).unwrap()
     }
 }
 
-/// Waits until something holds.
-pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
-    let mut looks = tokio::time::interval(Duration::from_millis(2));
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(looks.tick().await < deadline, "it never came to hold");
+/// Waits for a condition.
+pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) {
+    let mut interval = tokio::time::interval(Duration::from_millis(2));
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
+    while !condition() {
+        assert!(interval.tick().await < deadline, "the condition was never met");
     }
 }

@@ -5,7 +5,7 @@ fn start() -> Timestamp {
 }
 
 fn made() -> Authority {
-    Authority::after(None, Step::Make, start()).unwrap()
+    Authority::advance(None, RotationStep::Create, start()).unwrap()
 }
 
 /// Stored and read again, as between two steps.
@@ -22,44 +22,44 @@ fn roots(authority: &Authority) -> usize {
 }
 
 #[test]
-fn what_was_stored_is_read_again() {
+fn a_stored_authority_round_trips() {
     let authority = made();
     assert_eq!(stored(&authority), authority);
-    let preparing = Authority::after(Some(authority), Step::Prepare, start()).unwrap();
+    let preparing = Authority::advance(Some(authority), RotationStep::Prepare, start()).unwrap();
     assert_eq!(stored(&preparing), preparing);
-    let promoted = Authority::after(Some(preparing), Step::Promote, start()).unwrap();
+    let promoted = Authority::advance(Some(preparing), RotationStep::Promote, start()).unwrap();
     assert_eq!(stored(&promoted), promoted);
 }
 
 #[test]
-fn an_authority_goes_through_its_steps_in_time() {
+fn an_authority_is_rotated_on_schedule() {
     let after = |time: Timestamp, hours: i64| time + SignedDuration::from_hours(hours);
-    assert_eq!(decide(None, start()), Step::Make);
+    assert_eq!(next_step(None, start()), RotationStep::Create);
     let authority = made();
-    let Step::Keep { until: prepare_at } = decide(Some(&authority), start()) else {
+    let RotationStep::Keep { until: prepare_at } = next_step(Some(&authority), start()) else {
         panic!("a new authority is kept");
     };
-    assert_eq!(prepare_at, authority.signing.anchor.made + LIFE * 2 / 3);
-    assert_eq!(decide(Some(&authority), prepare_at), Step::Prepare);
+    assert_eq!(prepare_at, authority.signing.anchor.created + VALIDITY * 2 / 3);
+    assert_eq!(next_step(Some(&authority), prepare_at), RotationStep::Prepare);
 
     let first = authority.bundle();
-    let authority = Authority::after(Some(authority), Step::Prepare, prepare_at).unwrap();
+    let authority = Authority::advance(Some(authority), RotationStep::Prepare, prepare_at).unwrap();
     assert_eq!(roots(&authority), 2);
-    let Step::Keep { until: promote_at } = decide(Some(&authority), prepare_at) else {
+    let RotationStep::Keep { until: promote_at } = next_step(Some(&authority), prepare_at) else {
         panic!("the next root waits until it has spread");
     };
     assert!(after(prepare_at, 23) < promote_at && promote_at <= after(prepare_at, 24));
-    assert_eq!(decide(Some(&authority), promote_at), Step::Promote);
+    assert_eq!(next_step(Some(&authority), promote_at), RotationStep::Promote);
 
-    let authority = Authority::after(Some(authority), Step::Promote, promote_at).unwrap();
+    let authority = Authority::advance(Some(authority), RotationStep::Promote, promote_at).unwrap();
     assert_eq!(roots(&authority), 2);
     assert!(authority.bundle().contains(&first));
-    let Step::Keep { until: retire_at } = decide(Some(&authority), promote_at) else {
+    let RotationStep::Keep { until: retire_at } = next_step(Some(&authority), promote_at) else {
         panic!("the previous root is kept until it expires");
     };
-    assert_eq!(retire_at, whole_second(start() + LIFE));
-    assert_eq!(decide(Some(&authority), retire_at), Step::Retire);
-    let authority = Authority::after(Some(authority), Step::Retire, retire_at).unwrap();
+    assert_eq!(retire_at, whole_second(start() + VALIDITY));
+    assert_eq!(next_step(Some(&authority), retire_at), RotationStep::Retire);
+    let authority = Authority::advance(Some(authority), RotationStep::Retire, retire_at).unwrap();
     assert_eq!(roots(&authority), 1);
     assert!(!authority.bundle().contains(&first));
 }
@@ -67,10 +67,10 @@ fn an_authority_goes_through_its_steps_in_time() {
 #[test]
 fn an_authority_that_expired_unseen_is_made_anew() {
     let authority = made();
-    let late = start() + LIFE;
-    assert_eq!(decide(Some(&authority), late), Step::Make);
+    let late = start() + VALIDITY;
+    assert_eq!(next_step(Some(&authority), late), RotationStep::Create);
     let bundle = authority.bundle();
-    let anew = Authority::after(Some(authority), Step::Make, late).unwrap();
+    let anew = Authority::advance(Some(authority), RotationStep::Create, late).unwrap();
     assert!(!anew.bundle().contains(&bundle));
 }
 
@@ -83,7 +83,7 @@ fn a_key_is_never_printed() {
 }
 
 #[test]
-fn stored_data_that_is_broken_is_refused_by_name() {
+fn an_error_names_the_invalid_field() {
     let (good, other) = (made().to_data(), made().to_data());
     let (certificate, key) = (good[0].1.reveal(), good[1].1.reveal());
     let other_key = other[1].1.reveal();
@@ -95,7 +95,7 @@ fn stored_data_that_is_broken_is_refused_by_name() {
         (
             Some(certificate),
             Some(other_key),
-            "the private key `tls.key` does not fit its certificate",
+            "the private key `tls.key` does not match its certificate",
         ),
     ] {
         let part = |name: &str| match name {

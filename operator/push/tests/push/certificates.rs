@@ -1,8 +1,8 @@
-//! Certificates that change while they are used.
+//! Certificates that are rotated while in use.
 
 use crate::support::{NAME, Operator, Proxy, channel, hello};
 use jiff::{SignedDuration, Timestamp};
-use llm_push::{Authority, Step};
+use llm_push::{Authority, RotationStep};
 
 /// A stream over a connection of its own, that was sent the table.
 async fn follows(operator: &Operator, bundle: &str, name: &str) -> Proxy {
@@ -39,7 +39,7 @@ async fn a_proxy_that_trusts_another_root_does_not_connect() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_for_its_names_alone() {
+async fn a_certificate_is_valid_for_its_names_only() {
     let operator = Operator::start().await;
     let issued = operator.authority.issue(&["other.svc".to_owned()], Timestamp::now()).unwrap();
     operator.certificate.replace(issued);
@@ -53,11 +53,11 @@ async fn a_proxy_connects_through_every_step_of_a_rotation_with_the_bundle_it_re
     operator.publish(&[("m/a", "1")], &[]);
     // Made a while ago, and still valid.
     let made = Timestamp::now() - SignedDuration::from_hours(400 * 24);
-    let mut authority = Authority::after(None, Step::Make, made).unwrap();
+    let mut authority = Authority::advance(None, RotationStep::Create, made).unwrap();
     serve_from(&operator, &authority);
     let mut bundle = authority.bundle();
-    for step in [Step::Prepare, Step::Promote, Step::Retire] {
-        authority = Authority::after(Some(authority), step, Timestamp::now()).unwrap();
+    for step in [RotationStep::Prepare, RotationStep::Promote, RotationStep::Retire] {
+        authority = Authority::advance(Some(authority), step, Timestamp::now()).unwrap();
         serve_from(&operator, &authority);
         follows(&operator, &bundle, "p1").await;
         bundle = authority.bundle();

@@ -1,8 +1,8 @@
-//! Peers that do not keep to the protocol, or not to any.
+//! Peers that violate the protocol.
 
 use crate::support::{Operator, PATIENCE, Proxy, hasty, hello, limits, tls};
-use llm_contract::push::wire::{Hello, InForce, RouteState, push_client::PushClient, report};
-use llm_push::Limits;
+use llm_contract::push::wire::{Applied, Hello, RouteState, push_client::PushClient, report};
+use llm_push::PushLimits;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
@@ -20,7 +20,7 @@ async fn cut(mut connection: impl AsyncReadExt + Unpin) {
 }
 
 #[tokio::test]
-async fn whoever_never_begins_is_cut_off() {
+async fn a_connection_that_never_opens_a_stream_is_closed() {
     let operator = Operator::with(hasty()).await;
     let bundle = operator.authority.bundle();
     let tcp = TcpStream::connect(operator.address).await.unwrap();
@@ -38,12 +38,12 @@ async fn a_stream_without_hello_ends() {
     let operator = Operator::with(hasty()).await;
     let mut proxy = Proxy::silent(operator.channel().await, "good").await.unwrap();
     let (code, message) = proxy.end().await;
-    assert_eq!((code, &*message), (Code::DeadlineExceeded, "no `hello` came within 6s"));
+    assert_eq!((code, &*message), (Code::DeadlineExceeded, "no `hello` arrived within 6s"));
     assert!(operator.push.proxies().list(crate::support::now()).is_empty());
 }
 
 #[tokio::test]
-async fn a_first_message_that_is_not_a_good_hello_ends_the_stream() {
+async fn a_first_message_that_is_no_valid_hello_ends_the_stream() {
     let operator = Operator::start().await;
     let names = "`proxy` and `version` have 1 to 253 visible ASCII characters";
     let schema = format!(
@@ -58,7 +58,7 @@ async fn a_first_message_that_is_not_a_good_hello_ends_the_stream() {
     let first = "the first message of a stream is a `hello`";
     let digest = "a digest has 32 bytes, not 3";
     for (report, code, message) in [
-        (report::Report::InForce(InForce::default()), Code::InvalidArgument, first),
+        (report::Report::Applied(Applied::default()), Code::InvalidArgument, first),
         (hello(|it| it.schema = 99), Code::FailedPrecondition, &schema),
         (hello(|it| it.proxy.clear()), Code::InvalidArgument, names),
         (hello(|it| it.proxy = "p 1".to_owned()), Code::InvalidArgument, names),
@@ -72,27 +72,27 @@ async fn a_first_message_that_is_not_a_good_hello_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn a_report_that_cannot_be_ends_the_stream() {
+async fn an_invalid_report_ends_the_stream() {
     let operator = Operator::start().await;
     let route = |name: &str| RouteState { name: name.to_owned(), hash: 1 };
     let many = (0..20_001).map(|it| route(&format!("m/{it}"))).collect();
-    let named = |name: &str| InForce { routes: vec![route(name)], ..InForce::default() };
+    let named = |name: &str| Applied { routes: vec![route(name)], ..Applied::default() };
     for (report, message) in [
         (
             report::Report::Hello(hello("p1", None)),
-            "after `hello`, a report says what is in force or was used".to_owned(),
+            "after `hello`, a report is `applied` or `key_usage`".to_owned(),
         ),
         (
-            report::Report::InForce(named("a")),
+            report::Report::Applied(named("a")),
             "\"a\" is not the name of a custom resource".to_owned(),
         ),
         (
-            report::Report::InForce(InForce { routes: many, ..InForce::default() }),
-            "more than 20000 custom resources have routes in force".to_owned(),
+            report::Report::Applied(Applied { routes: many, ..Applied::default() }),
+            "more than 20000 custom resources have routes".to_owned(),
         ),
         (
-            report::Report::InForce(InForce { sequence: 7, ..InForce::default() }),
-            "update 7 was answered, and 0 is the last that was sent".to_owned(),
+            report::Report::Applied(Applied { sequence: 7, ..Applied::default() }),
+            "update 7 was acknowledged, but 0 is the last that was sent".to_owned(),
         ),
     ] {
         let mut proxy = operator.proxy("p1").await;
@@ -104,18 +104,18 @@ async fn a_report_that_cannot_be_ends_the_stream() {
 
 #[tokio::test]
 async fn a_giant_report_ends_the_stream_unread() {
-    let operator = Operator::with(Limits { report_bytes: 64 * 1024, ..limits() }).await;
+    let operator = Operator::with(PushLimits { report_bytes_max: 64 * 1024, ..limits() }).await;
     let mut proxy = operator.proxy("p1").await;
     let routes = (0..5000).map(|it| RouteState { name: format!("m/{it:0100}"), hash: 1 }).collect();
-    proxy.say(report::Report::InForce(InForce { routes, ..InForce::default() })).await;
+    proxy.say(report::Report::Applied(Applied { routes, ..Applied::default() })).await;
     let (code, message) = proxy.end().await;
     assert_eq!(code, Code::OutOfRange, "{message}");
 }
 
 #[tokio::test]
-async fn a_flood_of_reports_is_read_at_a_pace_and_holds_nobody_up() {
-    let report_pause = Duration::from_millis(50);
-    let operator = Operator::with(Limits { report_pause, ..limits() }).await;
+async fn a_flood_of_reports_is_throttled_and_delays_no_other_stream() {
+    let report_interval = Duration::from_millis(50);
+    let operator = Operator::with(PushLimits { report_interval, ..limits() }).await;
     operator.publish(&[("m/a", "1")], &[]);
     let mut flooding = operator.proxy("flood").await;
     flooding.follow().await;
@@ -124,8 +124,8 @@ async fn a_flood_of_reports_is_read_at_a_pace_and_holds_nobody_up() {
         let route = RouteState { name: format!("m/{:0100}", 1), hash: 1 };
         let routes = vec![route; 500];
         for _ in 0..60 {
-            let report = InForce { routes: routes.clone(), ..InForce::default() };
-            flooding.say(report::Report::InForce(report)).await;
+            let report = Applied { routes: routes.clone(), ..Applied::default() };
+            flooding.say(report::Report::Applied(report)).await;
         }
         began.elapsed()
     };
@@ -139,13 +139,13 @@ async fn a_flood_of_reports_is_read_at_a_pace_and_holds_nobody_up() {
     };
     let (took, ()) = tokio::join!(flood, others);
     // Half of them at most are on their way, and not yet read.
-    assert!(report_pause * 30 < took, "{took:?}");
+    assert!(report_interval * 30 < took, "{took:?}");
 }
 
 #[tokio::test]
-async fn a_half_open_connection_is_noticed_by_its_silence() {
+async fn a_half_open_connection_is_detected_by_pings() {
     let ping_interval = Duration::from_secs(2);
-    let operator = Operator::with(Limits { ping_interval, ..limits() }).await;
+    let operator = Operator::with(PushLimits { ping_interval, ..limits() }).await;
     operator.publish(&[("m/a", "1")], &[]);
     let freeze = CancellationToken::new();
     let relay = relay(operator.address, freeze.clone()).await;
@@ -157,7 +157,7 @@ async fn a_half_open_connection_is_noticed_by_its_silence() {
     operator.until(|proxies| !proxies[0].connected).await;
 }
 
-/// Passes bytes on until it is frozen; then neither bytes nor an end.
+/// Relays bytes until frozen; then neither bytes nor an end.
 async fn relay(to: SocketAddr, frozen: CancellationToken) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -173,22 +173,22 @@ async fn relay(to: SocketAddr, frozen: CancellationToken) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn more_connections_than_may_be_are_closed() {
-    let operator = Operator::with(Limits { connections: 1, ..limits() }).await;
+async fn connections_over_the_limit_are_closed() {
+    let operator = Operator::with(PushLimits { connections: 1, ..limits() }).await;
     let _first = operator.proxy("p1").await;
     operator.until(|proxies| proxies.len() == 1).await;
     assert!(tls(operator.address, &operator.authority.bundle()).await.is_err());
-    assert_eq!(operator.push.numbers().connections_refused(), 1);
+    assert_eq!(operator.push.stats().connections_refused.get(), 1);
 }
 
 #[tokio::test]
-async fn more_proxies_than_may_be_are_told_so() {
-    let operator = Operator::with(Limits { proxies: 1, ..limits() }).await;
+async fn proxies_over_the_limit_get_an_error() {
+    let operator = Operator::with(PushLimits { proxies: 1, ..limits() }).await;
     let _first = operator.proxy("p1").await;
     operator.until(|proxies| proxies.len() == 1).await;
     let (code, message) = operator.proxy("p2").await.end().await;
     assert_eq!(code, Code::ResourceExhausted);
-    assert_eq!(message, "1 proxies are connected, and no more may be");
+    assert_eq!(message, "1 proxies are connected, which is the limit");
 }
 
 #[tokio::test]

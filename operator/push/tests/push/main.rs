@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
-mod following;
-mod in_force;
+mod updates;
+mod proxy_state;
 mod tokens;
 mod hostile;
-mod strangers;
+mod preauth_limit;
 mod certificates;
 mod cost;

@@ -1,4 +1,4 @@
-//! An operator on a port of its own, and proxies that follow it.
+//! A push server on an ephemeral port, and test proxies.
 
 use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
@@ -7,13 +7,16 @@ use llm_contract::{
     push::{
         Change, Digest, Documents, Kind, Name,
         wire::{
-            Hello, InForce, Refusal, Report, RouteState, Update, push_client::PushClient, report,
+            Applied, Hello, RejectedResource, Report, RouteState, Update, push_client::PushClient,
+            report,
         },
     },
 };
 use llm_push::{
-    Authenticate, Authority, Certificate, Denied, Limits, Peer, ProxyStatus, Push, Step, Who,
+    Authenticate, AuthenticateError, Authority, Certificate, Peer, PeerIdentity, ProxyStatus, Push,
+    PushLimits, RotationStep,
 };
+use prometheus_client::registry::Registry;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -45,32 +48,31 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Accepts `good`, and `short`, which ends before the test's patience does; and `pod-NAME`, that
-/// proxy's own.
+/// Accepts `good`, `short`, which expires within the test's patience, and `pod-NAME` of one proxy.
 struct Tokens;
 
 #[tonic::async_trait]
 impl Authenticate for Tokens {
-    async fn authenticate(&self, token: &Secret) -> Result<Peer, Denied> {
-        let valid = |who, left| Ok(Peer { who, expires_at: Timestamp::now() + left });
-        let account = || Who::Account("llm:llm-proxy".into());
+    async fn authenticate(&self, token: &Secret) -> Result<Peer, AuthenticateError> {
+        let valid = |identity, left| Ok(Peer { identity, expires_at: Timestamp::now() + left });
+        let account = || PeerIdentity::Account("llm:llm-proxy".into());
         match token.reveal() {
             "good" => valid(account(), SignedDuration::from_mins(10)),
             "short" => valid(account(), SignedDuration::from_secs(8)),
             pod if pod.starts_with("pod-") => {
-                valid(Who::Proxy(pod.into()), SignedDuration::from_mins(10))
+                valid(PeerIdentity::Proxy(pod.into()), SignedDuration::from_mins(10))
             }
             "expired" => valid(account(), SignedDuration::from_secs(-1)),
             "stuck" => std::future::pending().await,
             "other-audience" => {
                 let reason = "it is for audience \"api\", not \"llm-push\"".to_owned();
-                Err(Denied::Unauthenticated { reason })
+                Err(AuthenticateError::Unauthenticated { reason })
             }
             "other-account" => {
                 let reason = "llm:web may not follow; only llm:llm-proxy may".to_owned();
-                Err(Denied::Forbidden { reason })
+                Err(AuthenticateError::Forbidden { reason })
             }
-            _ => Err(Denied::Unauthenticated { reason: "it is nobody's".to_owned() }),
+            _ => Err(AuthenticateError::Unauthenticated { reason: "it is unknown".to_owned() }),
         }
     }
 }
@@ -85,26 +87,26 @@ pub(crate) struct Operator {
     _stops: DropGuard,
 }
 
-/// Nobody is cut off, and no word is sent between two changes, because the machine is busy.
-pub(crate) fn limits() -> Limits {
+/// On a busy machine, no connection times out and no heartbeat is sent between two changes.
+pub(crate) fn limits() -> PushLimits {
     let ages = Duration::from_secs(600);
-    Limits {
-        begin_wait: PATIENCE,
-        answer_wait: ages,
-        word_interval: ages,
+    PushLimits {
+        handshake_timeout: PATIENCE,
+        ack_timeout: ages,
+        heartbeat_interval: ages,
         ping_interval: ages,
-        ..Limits::default()
+        ..PushLimits::default()
     }
 }
 
-/// Whoever does not begin is cut off before the test's patience ends, and nobody because the
-/// machine was busy between two steps.
-pub(crate) fn hasty() -> Limits {
-    Limits { begin_wait: Duration::from_secs(6), ..limits() }
+/// Connections that do not proceed are closed within the test's patience; others, on a busy
+/// machine, are not.
+pub(crate) fn hasty() -> PushLimits {
+    PushLimits { handshake_timeout: Duration::from_secs(6), ..limits() }
 }
 
 pub(crate) fn authority() -> Authority {
-    Authority::after(None, Step::Make, Timestamp::now()).unwrap()
+    Authority::advance(None, RotationStep::Create, Timestamp::now()).unwrap()
 }
 
 impl Operator {
@@ -112,7 +114,7 @@ impl Operator {
         Self::with(limits()).await
     }
 
-    pub(crate) async fn with(limits: Limits) -> Self {
+    pub(crate) async fn with(limits: PushLimits) -> Self {
         let authority = authority();
         let issued = authority.issue(&[NAME.to_owned()], Timestamp::now()).unwrap();
         let certificate = Certificate::new(issued);
@@ -124,6 +126,14 @@ impl Operator {
             .spawn(async move { serving.serve(listener, serves, stops).await.unwrap() });
         let _stops = stop.clone().drop_guard();
         Self { push, address, authority, certificate, stop, _stops }
+    }
+
+    /// The metrics as OpenMetrics text.
+    pub(crate) fn metrics(&self) -> String {
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        self.push.stats().register(&mut registry);
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
     }
 
     pub(crate) fn publish(&self, upserts: &[(&str, &str)], removals: &[&str]) {
@@ -230,7 +240,7 @@ pub(crate) async fn over(stream: Secured) -> Channel {
         .unwrap()
 }
 
-/// A proxy that puts in force what it is sent.
+/// A proxy that applies what it is sent.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) reports: mpsc::Sender<Report>,
@@ -238,7 +248,7 @@ pub(crate) struct Proxy {
     pub(crate) documents: Documents,
 }
 
-/// An update, its parts together.
+/// An update, reassembled.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) sequence: u64,
@@ -246,7 +256,7 @@ pub(crate) struct Received {
     pub(crate) parts: usize,
     pub(crate) bytes: usize,
     pub(crate) change: Change,
-    /// What the proxy has now and had not, or had and has no longer.
+    /// The difference to the proxy's former documents.
     pub(crate) differs: Change,
 }
 
@@ -258,7 +268,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Opens a stream and says nothing.
+    /// Opens a stream and sends nothing.
     pub(crate) async fn silent(channel: Channel, token: &str) -> Result<Self, Status> {
         let (reports, sent) = mpsc::channel(16);
         let mut request = Request::new(ReceiverStream::new(sent));
@@ -272,7 +282,7 @@ impl Proxy {
         let _ = self.reports.send(Report { report: Some(report) }).await;
     }
 
-    /// The next update, applied; not answered.
+    /// The next update, applied; not acknowledged.
     pub(crate) async fn receive(&mut self) -> Result<Received, Status> {
         let (change, differs) = (Change::default(), Change::default());
         let mut received =
@@ -306,28 +316,28 @@ impl Proxy {
         }
     }
 
-    /// The next update, applied and answered.
+    /// The next update, applied and acknowledged.
     pub(crate) async fn follow(&mut self) -> Received {
         let received = self.receive().await.unwrap();
-        self.answer(&received).await;
+        self.acknowledge(&received).await;
         received
     }
 
-    pub(crate) async fn answer(&self, received: &Received) {
-        self.answer_with(received.sequence, self.states(&received.differs), Vec::new()).await;
+    pub(crate) async fn acknowledge(&self, received: &Received) {
+        self.acknowledge_with(received.sequence, self.states(&received.differs), Vec::new()).await;
     }
 
-    pub(crate) async fn answer_with(
+    pub(crate) async fn acknowledge_with(
         &self,
         sequence: u64,
         routes: Vec<RouteState>,
-        refusals: Vec<Refusal>,
+        rejected: Vec<RejectedResource>,
     ) {
         let digest = self.documents.digest().to_vec();
-        self.say(report::Report::InForce(InForce { sequence, digest, routes, refusals })).await;
+        self.say(report::Report::Applied(Applied { sequence, digest, routes, rejected })).await;
     }
 
-    /// What is in force of what changed.
+    /// The routes of a change.
     pub(crate) fn states(&self, change: &Change) -> Vec<RouteState> {
         let names = change.upserts.iter().map(|(name, _)| name).chain(&change.removals);
         let state = |name: &Name| RouteState {
@@ -337,7 +347,7 @@ impl Proxy {
         names.filter(|name| name.kind == Kind::Routes).map(state).collect()
     }
 
-    /// How the stream ends, whatever comes before.
+    /// The status that ends the stream.
     pub(crate) async fn end(&mut self) -> (Code, String) {
         loop {
             match timeout(PATIENCE, self.updates.message()).await.expect("the stream goes on") {

@@ -1,4 +1,4 @@
-//! Whose token opens a stream, and for how long.
+//! Tokens that open a stream, and for how long.
 
 use crate::support::{Operator, Proxy, hasty, hello};
 use llm_contract::push::wire::push_client::PushClient;
@@ -8,7 +8,7 @@ use tonic::Code;
 async fn a_token_that_is_not_accepted_opens_no_stream() {
     let operator = Operator::with(hasty()).await;
     for (token, code, message) in [
-        ("wrong", Code::Unauthenticated, "the token is not accepted: it is nobody's"),
+        ("wrong", Code::Unauthenticated, "the token is not accepted: it is unknown"),
         ("expired", Code::Unauthenticated, "the token is not accepted: it has expired"),
         (
             "other-audience",
@@ -19,13 +19,13 @@ async fn a_token_that_is_not_accepted_opens_no_stream() {
         (
             "stuck",
             Code::Unavailable,
-            "the token cannot be checked: that took longer than 6s; connect again later",
+            "the token cannot be checked: it took longer than 6s; connect again later",
         ),
     ] {
         let refused = Proxy::silent(operator.channel().await, token).await.unwrap_err();
         assert_eq!((refused.code(), refused.message()), (code, message));
     }
-    assert_eq!(operator.push.numbers().streams_failed(), 5);
+    assert_eq!(operator.push.stats().streams_failed.get(), 5);
 }
 
 #[tokio::test]
@@ -36,12 +36,12 @@ async fn without_a_token_no_stream_opens() {
     assert_eq!(refused.code(), Code::Unauthenticated);
     assert_eq!(
         refused.message(),
-        "the token is not accepted: none was sent; `authorization: Bearer TOKEN` is wanted"
+        "the token is not accepted: none was sent; `authorization: Bearer TOKEN` is required"
     );
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_token_and_the_next_one_lacks_nothing() {
+async fn a_stream_ends_with_its_token_and_the_next_one_continues() {
     let operator = Operator::start().await;
     operator.publish(&[("m/a", "1")], &[]);
     let begin = Proxy::begin(operator.channel().await, "short", hello("p1", None));
@@ -54,11 +54,11 @@ async fn a_stream_ends_with_its_token_and_the_next_one_lacks_nothing() {
     operator.publish(&[("m/b", "1")], &[]);
     let received = again.follow().await;
     assert_eq!((received.whole, received.change.upserts.len()), (false, 1));
-    assert_eq!(operator.push.numbers().whole_tables(), 1);
+    assert_eq!(operator.push.stats().snapshots.get(), 1);
 }
 
 #[tokio::test]
-async fn a_proxy_that_its_token_names_cannot_take_another_s_place() {
+async fn a_proxy_cannot_supersede_another_by_its_name() {
     let operator = Operator::start().await;
     operator.publish(&[("m/a", "1")], &[]);
     let begin = async |token, name| {

@@ -15,7 +15,7 @@ use crate::{
     legacy,
 };
 use clap::{ArgAction, Args, ValueEnum};
-use llm_contract::{Issuer, document};
+use llm_contract::document;
 use llm_crd::EndpointUrls;
 use rustls::pki_types::DnsName;
 use std::{
@@ -308,7 +308,7 @@ impl Options {
             username_claim: self.oidc_username_claim.clone(),
             ca_pem: ca_pem.transpose()?,
         };
-        Issuer::try_from(issuer.clone()).map_err(|source| InvalidConfig::Issuer { url, source })?;
+        let issuer = issuer.check().map_err(|source| InvalidConfig::Issuer { url, source })?;
         Ok(vec![issuer])
     }
 

@@ -1,5 +1,6 @@
-//! `sk-nb-<id>-<secret><check>`, and reading it without a hash.
+//! The format `sk-nb-<id>-<secret><check>`.
 
+use crate::text::serde_as_text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -7,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 const PREFIX: &str = "sk-nb-";
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// An API key in clear. It cannot be printed; it leaves this type by [`SecretKey::reveal`] only.
+/// An API key in clear; leaves this type by [`SecretKey::reveal`] only.
 ///
 /// The text is `sk-nb-`, a public id of 12 base32 characters, `-`, a secret of 43 base62
 /// characters (256 bits), and 6 base62 characters of CRC-32 over all before them, so that a
@@ -25,7 +26,7 @@ pub struct SecretKey {
     text: [u8; Self::BYTES],
 }
 
-/// The public part of an API key: its name in lists, logs and resources.
+/// The public id of an API key, as lists and logs name it.
 ///
 /// ```
 /// assert!(llm_contract::KeyId::parse("abcdefgh2345").is_ok());
@@ -35,16 +36,16 @@ pub struct SecretKey {
 #[serde(try_from = "String", into = "String")]
 pub struct KeyId([u8; Self::BYTES]);
 
-/// Why a text is not a key, or not a key id. It never says what the text was.
+/// Why a text is not a key or key id; never holds the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
-    /// Not of the form.
+    /// Not `sk-nb-<id>-<secret>` of [`SecretKey::BYTES`] bytes.
     #[error("not of the form sk-nb-<id>-<secret>")]
     Format,
-    /// The check characters do not fit: a typo.
+    /// The CRC-32 does not match: a typo.
     #[error("the key has a typo")]
     Checksum,
-    /// Not a key id.
+    /// Not [`KeyId::BYTES`] characters of base32.
     #[error("a key id has {} characters of a-z and 2-7", KeyId::BYTES)]
     Id,
 }
@@ -57,7 +58,7 @@ impl SecretKey {
     /// The characters a secret is made of.
     pub const ALPHABET: &'static [u8; 62] = BASE62;
 
-    /// Puts a key together. `secret` must be base62 characters from the system's randomness.
+    /// Builds a key; `secret` must be random base62 characters.
     pub fn assemble(id: &KeyId, secret: &[u8; Self::SECRET_BYTES]) -> Self {
         let body = [PREFIX.as_bytes(), &id.0, b"-", secret].concat();
         let mut text = [0; Self::BYTES];
@@ -67,7 +68,7 @@ impl SecretKey {
         Self { text }
     }
 
-    /// Reads a key; refuses typos without hashing.
+    /// Parses a key; detects typos without hashing.
     ///
     /// # Errors
     /// [`InvalidKey::Format`] or [`InvalidKey::Checksum`].
@@ -88,7 +89,7 @@ impl SecretKey {
         Ok(key)
     }
 
-    /// The public part.
+    /// The public id.
     pub fn id(&self) -> KeyId {
         let mut id = [0; KeyId::BYTES];
         for (to, from) in id.iter_mut().zip(self.text.iter().skip(PREFIX.len())) {
@@ -97,13 +98,12 @@ impl SecretKey {
         KeyId(id)
     }
 
-    /// What follows the public part, in clear: for whoever has found the record by its id, and
-    /// wants to know whether this is its key.
+    /// Everything after the id, in clear: to compare with a record found by id.
     pub fn secret(&self) -> &[u8] {
         self.text.get(PREFIX.len() + KeyId::BYTES..).unwrap_or_default()
     }
 
-    /// The key in clear: for the person who asked for it, once, or for hashing.
+    /// The key in clear: to show once to its owner, or to hash.
     pub fn reveal(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
     }
@@ -111,7 +111,7 @@ impl SecretKey {
 
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKey({}, [redacted])", self.id())
+        write!(f, "SecretKey({}, [redacted])", self.id())
     }
 }
 
@@ -121,7 +121,7 @@ impl KeyId {
     /// The characters an id is made of (RFC 4648 base32, lower case).
     pub const ALPHABET: &'static [u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-    /// Reads an id.
+    /// Parses an id.
     ///
     /// # Errors
     /// [`InvalidKey::Id`].
@@ -137,18 +137,7 @@ impl KeyId {
     }
 }
 
-impl TryFrom<String> for KeyId {
-    type Error = InvalidKey;
-    fn try_from(text: String) -> Result<Self, InvalidKey> {
-        Self::parse(&text)
-    }
-}
-
-impl From<KeyId> for String {
-    fn from(id: KeyId) -> Self {
-        id.as_str().into()
-    }
-}
+serde_as_text!(KeyId, InvalidKey);
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -189,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_read_back_as_it_was_put_together() {
+    fn an_assembled_key_parses() {
         assert_eq!(SecretKey::parse(key().reveal()).unwrap().reveal(), key().reveal());
     }
 
@@ -199,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_form_is_refused() {
+    fn malformed_keys_are_rejected() {
         for text in ["", "sk-nb-", "sk-abc", &"x".repeat(68), &key().reveal().to_uppercase()] {
             assert!(SecretKey::parse(text).is_err(), "{text}");
         }
@@ -207,7 +196,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_single_typo_is_refused(at in 0..SecretKey::BYTES, byte in 33u8..127) {
+        fn any_single_typo_is_rejected(at in 0..SecretKey::BYTES, byte in 33u8..127) {
             let mut text = key().reveal().as_bytes().to_vec();
             prop_assume!(text[at] != byte);
             text[at] = byte;
@@ -215,7 +204,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_panic(text in ".{0,80}") {
+        fn no_text_makes_the_parser_panic(text in ".{0,80}") {
             let _ = SecretKey::parse(&text);
         }
     }

@@ -1,6 +1,6 @@
-//! How keys are stored: argon2id, as a PHC string.
+//! Stored key hashes: argon2id as a PHC string.
 
-use crate::{Secret, SecretKey};
+use crate::{Secret, SecretKey, text::serde_as_text};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 const OUTPUT_BYTES: usize = 32;
 
-/// What is stored of a key: `$argon2id$v=19$m=..,t=..,p=..$<salt>$<output>`.
+/// The stored hash of a key, as `$argon2id$v=19$m=..,t=..,p=..$<salt>$<output>`.
 ///
 /// ```
 /// use llm_contract::{SecretKey, Hashing, KeyHash, KeyId};
@@ -25,28 +25,28 @@ pub struct KeyHash {
     output: [u8; OUTPUT_BYTES],
 }
 
-/// What a hash costs to compute.
+/// The cost parameters of argon2id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hashing {
     /// Memory in KiB.
     pub memory_kib: u32,
-    /// Passes over it.
+    /// Iterations.
     pub passes: u32,
-    /// Lanes.
+    /// Degree of parallelism.
     pub lanes: u32,
 }
 
-/// A secret kept apart from the hashes, without which a stolen hash cannot be tried.
+/// A secret that a stolen hash cannot be attacked without.
 #[derive(Clone, Debug)]
 pub struct Pepper(Arc<Secret>);
 
 /// Why a text is not a key hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeyHash {
-    /// Not such a PHC string.
+    /// Not a PHC string of argon2id with a 32-byte output.
     #[error("not of the form $argon2id$v=19$m=..,t=..,p=..$<salt>$<hash of 32 bytes>")]
     Format,
-    /// It would let a document decide how much memory and time we spend.
+    /// Out of bounds: a document must not decide what verification costs.
     #[error(
         "the hash costs too much or is too weak: m from 64 to {} KiB, t from 1 to {}, p from 1 to {}",
         Hashing::MAX.memory_kib, Hashing::MAX.passes, Hashing::MAX.lanes
@@ -55,9 +55,9 @@ pub enum InvalidKeyHash {
 }
 
 impl Hashing {
-    /// For keys we mint: they hold 256 random bits, so that the hash need not be slow.
+    /// For minted keys: with 256 random bits the hash may be fast.
     pub const MINTED: Self = Self { memory_kib: 512, passes: 1, lanes: 1 };
-    /// The most a document may ask for.
+    /// The upper bound for documents.
     pub const MAX: Self = Self { memory_kib: 64 * 1024, passes: 8, lanes: 4 };
 
     fn check(self) -> Result<Params, InvalidKeyHash> {
@@ -74,7 +74,7 @@ impl Hashing {
 }
 
 impl Pepper {
-    /// The longest pepper that is used; bytes after it do not count.
+    /// The bytes of a pepper that are used; the rest is ignored.
     pub const BYTES_MAX: usize = 1024;
 
     /// Wraps a pepper.
@@ -89,8 +89,9 @@ impl Pepper {
 }
 
 impl KeyHash {
-    /// Hashes a key with this salt, which must be random. Takes about a millisecond of CPU at
-    /// [`Hashing::MINTED`].
+    /// Hashes a key; takes about 1 ms of CPU at [`Hashing::MINTED`].
+    ///
+    /// `salt` must be random.
     ///
     /// # Errors
     /// [`InvalidKeyHash::Cost`] if the cost is out of range.
@@ -104,17 +105,18 @@ impl KeyHash {
         Ok(Self { cost, salt: salt.into(), output })
     }
 
-    /// Whether this is the hash of that key. Takes as long as making it; compares in constant
-    /// time.
+    /// Whether this is the hash of the key, compared in constant time.
+    ///
+    /// Takes as long as hashing the key.
     pub fn matches(&self, key: &SecretKey, pepper: Option<&Pepper>) -> bool {
         digest(key, self.cost, &self.salt, pepper)
             .is_ok_and(|output| output.ct_eq(&self.output).into())
     }
 
-    /// Reads a PHC string.
+    /// Parses a PHC string.
     ///
     /// # Errors
-    /// [`InvalidKeyHash`].
+    /// [`InvalidKeyHash`] for any other text, or a cost out of bounds.
     pub fn parse(text: &str) -> Result<Self, InvalidKeyHash> {
         let rest = text.strip_prefix("$argon2id$v=19$").ok_or(InvalidKeyHash::Format)?;
         let mut parts = rest.split('$');
@@ -181,18 +183,7 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-impl TryFrom<String> for KeyHash {
-    type Error = InvalidKeyHash;
-    fn try_from(text: String) -> Result<Self, InvalidKeyHash> {
-        Self::parse(&text)
-    }
-}
-
-impl From<KeyHash> for String {
-    fn from(hash: KeyHash) -> Self {
-        hash.to_string()
-    }
-}
+serde_as_text!(KeyHash, InvalidKeyHash);
 
 #[cfg(test)]
 mod tests {
@@ -221,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_would_cost_too_much_is_refused() {
+    fn a_hash_that_costs_too_much_is_rejected() {
         let text = hash(None).to_string();
         for cost in ["m=999999999,t=1,p=1", "m=512,t=99,p=1", "m=8,t=1,p=1", "m=512,t=1,p=64"] {
             let text = text.replace("m=512,t=1,p=1", cost);
@@ -230,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_such_a_phc_string_is_refused() {
+    fn other_phc_strings_are_rejected() {
         let good = hash(None).to_string();
         for text in ["", "$argon2i$v=19$m=512,t=1,p=1$a$b", good.split_at(good.len() - 4).0] {
             assert_eq!(KeyHash::parse(text), Err(InvalidKeyHash::Format), "{text}");

@@ -1,66 +1,77 @@
-//! What a proxy knows of a key.
+//! The record of a key, as proxies verify it.
 
-use crate::{Group, KeyHash, KeyId, Limits, ModelPattern, ResourceName, ResourcePattern, document};
+use crate::{Group, KeyHash, KeyId, ModelPattern, RequestLimits, ResourceName, ResourcePattern};
 use jiff::Timestamp;
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
 
-/// A key as the proxies know it: never the key itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A key without its secret.
+///
+/// Validated by [`Table::parse`](crate::Table::parse) and [`Resource::parse`](crate::push::Resource::parse).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct KeyRecord {
-    /// The public part.
+    /// The public id.
     pub id: KeyId,
-    /// What upstreams see as `X-Client-ID`: visible ASCII, at most 128 bytes.
-    pub client_id: Arc<str>,
-    /// Who is behind it.
-    pub owner: Arc<Owner>,
-    /// What the key in clear hashes to.
+    /// `X-Client-ID` of upstream requests: 1 to 128 visible ASCII characters.
+    pub client_id: String,
+    /// The person, team or service.
+    pub owner: Owner,
+    /// The hash of the secret, as a PHC string.
     pub hash: KeyHash,
-    /// Which models it may ask for, within what the owner may; none if empty.
-    pub models: Arc<[ModelPattern]>,
-    /// Custom resources whose models it may ask for too.
-    pub resources: Arc<[ResourcePattern]>,
-    /// Refused before this time.
+    /// Models it may use, if the owner may: ids, prefixes, or `*`; none if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelPattern>,
+    /// Custom resources whose models it may use as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourcePattern>,
+    /// Invalid before this time (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// Refused from this time on.
+    /// Invalid from this time on (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// Refused until it is taken back.
+    /// Temporarily invalid.
+    #[serde(default)]
     pub suspended: bool,
-    /// How much it may take.
-    pub limits: Limits,
+    /// Limits of all requests with this key.
+    #[serde(default)]
+    pub limits: RequestLimits,
 }
 
 /// The person, team or service behind a key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Owner {
     /// The name in logs and usage.
     pub name: String,
-    /// The groups they are in now.
-    pub groups: Arc<[Group]>,
+    /// Current group memberships.
+    #[serde(default)]
+    pub groups: Vec<Group>,
 }
 
-/// Whether a key is in force at a moment.
+/// Whether a key is valid at a given time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// It is.
+    /// Valid.
     Active,
-    /// Its time has not come.
+    /// Before `not_before`.
     NotYetValid,
-    /// Its time is over.
+    /// From `expires_at` on.
     Expired,
-    /// Somebody suspended it.
+    /// Suspended by an administrator.
     Suspended,
 }
 
-/// Why a key record is refused.
+/// Why a key record is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeyRecord {
-    /// It becomes a header.
+    /// The client id cannot be a header value.
     #[error(
         "`clientId` must have 1 to {} visible ASCII characters",
         KeyRecord::CLIENT_ID_BYTES_MAX
     )]
     ClientId,
-    /// Nothing would ever pass.
+    /// A limit of zero.
     #[error("`limits.concurrency` must be at least 1")]
     Limits,
 }
@@ -69,7 +80,20 @@ impl KeyRecord {
     /// The longest client id, in bytes.
     pub const CLIENT_ID_BYTES_MAX: usize = 128;
 
-    /// Whether the key is in force at this moment.
+    /// Checks the fields that serde does not.
+    ///
+    /// # Errors
+    /// [`InvalidKeyRecord`] names the field.
+    pub fn check(self) -> Result<Self, InvalidKeyRecord> {
+        let visible = self.client_id.bytes().all(|byte| byte.is_ascii_graphic());
+        if !(1..=Self::CLIENT_ID_BYTES_MAX).contains(&self.client_id.len()) || !visible {
+            return Err(InvalidKeyRecord::ClientId);
+        }
+        self.limits.check().map_err(|_zero| InvalidKeyRecord::Limits)?;
+        Ok(self)
+    }
+
+    /// The state of the key at this time.
     ///
     /// ```
     /// # use llm_contract::*;
@@ -77,8 +101,7 @@ impl KeyRecord {
     /// # let hash = KeyHash::of(&key, Hashing::MINTED, [7; 16], None).unwrap();
     /// let text = format!(r#"{{"id": "abcdefgh2345", "clientId": "laptop", "hash": "{hash}",
     ///     "owner": {{"name": "me"}}, "models": ["*"], "expiresAt": "2030-01-01T00:00:00Z"}}"#);
-    /// let record: document::Key = serde_json::from_str(&text).unwrap();
-    /// let record = KeyRecord::try_from(record).unwrap();
+    /// let record: KeyRecord = serde_json::from_str(&text).unwrap();
     /// assert_eq!(record.state("2029-12-31T23:59:59Z".parse().unwrap()), KeyState::Active);
     /// assert_eq!(record.state("2030-01-01T00:00:00Z".parse().unwrap()), KeyState::Expired);
     /// ```
@@ -95,44 +118,9 @@ impl KeyRecord {
         KeyState::Active
     }
 
-    /// Whether the key's own scope holds this model, which that custom resource declares, if any.
+    /// Whether the key's scope includes this model of this custom resource.
     pub fn covers(&self, model: &str, resource: Option<&ResourceName>) -> bool {
         self.models.iter().any(|pattern| pattern.matches(model))
             || resource.is_some_and(|name| self.resources.iter().any(|it| it.matches(name)))
-    }
-}
-
-impl TryFrom<document::Key> for KeyRecord {
-    type Error = InvalidKeyRecord;
-
-    fn try_from(document: document::Key) -> Result<Self, InvalidKeyRecord> {
-        let document::Key {
-            id,
-            client_id,
-            owner,
-            hash,
-            models,
-            resources,
-            not_before,
-            expires_at,
-            suspended,
-            limits,
-        } = document;
-        let visible = client_id.bytes().all(|byte| byte.is_ascii_graphic());
-        if client_id.is_empty() || Self::CLIENT_ID_BYTES_MAX < client_id.len() || !visible {
-            return Err(InvalidKeyRecord::ClientId);
-        }
-        Ok(Self {
-            id,
-            client_id: client_id.into(),
-            owner: Arc::new(Owner { name: owner.name, groups: owner.groups.into() }),
-            hash,
-            models: models.into(),
-            resources: resources.into(),
-            not_before,
-            expires_at,
-            suspended,
-            limits: Limits::check(&limits).map_err(|_zero| InvalidKeyRecord::Limits)?,
-        })
     }
 }

@@ -1,13 +1,13 @@
-//! A change as messages of a bounded size.
+//! Splits a change into messages of bounded size.
 
 use super::{Change, Digest, Name, wire};
 use bytes::Bytes;
 use std::{iter::Peekable, vec};
 
-/// What a resource costs beside its name and its document.
+/// Encoding overhead of a resource beside its name and document.
 const RESOURCE_BYTES: usize = 24;
 
-/// The messages of one update; one at least.
+/// The messages of one update; at least one.
 #[derive(Debug)]
 pub struct UpdateChunks {
     sequence: u64,
@@ -19,7 +19,9 @@ pub struct UpdateChunks {
 }
 
 impl Change {
-    /// The change as messages that make table `digest` of table `from`.
+    /// The messages that turn table `from` into `digest`.
+    ///
+    /// Without `from` they are a snapshot.
     pub fn into_chunks(self, sequence: u64, from: Option<Digest>, digest: Digest) -> UpdateChunks {
         UpdateChunks {
             sequence,
@@ -33,7 +35,7 @@ impl Change {
 }
 
 impl UpdateChunks {
-    /// The size from which on a message is not added to. It is passed by one document at most.
+    /// The target size of a message; only a single document exceeds it.
     pub const BYTES: usize = 1024 * 1024;
 }
 
@@ -101,7 +103,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn parts_are_bounded_and_together_are_the_update(
+        fn chunks_are_bounded_and_together_are_the_update(
             sizes in proptest::collection::vec(0_usize..800_000, 0..12),
         ) {
             let mut documents = Documents::default();

@@ -1,8 +1,6 @@
-//! A set of documents, with a digest that is kept up to date at the cost of each change.
+//! A set of documents with an incremental digest.
 
 use super::Name;
-#[cfg(feature = "push")]
-use super::{Kind, wire};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, fmt};
@@ -20,70 +18,67 @@ use std::{collections::BTreeMap, fmt};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Documents {
-    held: BTreeMap<Name, Held>,
+    documents: BTreeMap<Name, Document>,
     digest: Digest,
     bytes: usize,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-struct Held {
-    document: Bytes,
+struct Document {
+    text: Bytes,
     digest: Digest,
 }
 
-/// Stands for a set of documents: the sum of the SHA-256 of each, modulo 2^256.
+/// Identifies a set of documents: the sum of their SHA-256, modulo 2^256.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u64; 4]);
 
-/// Stands for one document; never 0, which stands for none.
+/// Identifies a version of one document; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentHash(u64);
 
-/// What one update changes.
+/// The difference between two sets of documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Documents that are new, or new versions.
+    /// New documents, and new versions.
     pub upserts: Vec<(Name, Bytes)>,
-    /// Documents that are no more.
+    /// Removed documents.
     pub removals: Vec<Name>,
 }
 
-/// Why a message of the wire is refused.
+/// Why a message is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidChange {
-    /// Made by a newer operator.
-    #[error("resource {name:?} is of a kind this program does not know ({kind})")]
-    Kind {
-        /// The resource.
-        name: String,
-        /// As sent.
-        kind: i32,
-    },
-    /// Not 32 bytes.
-    #[error("a digest has {} bytes, not {found}", Digest::BYTES)]
-    Digest {
-        /// As many were sent.
-        found: usize,
-    },
+    /// A resource's name and its kind, unknown to this version.
+    #[error("resource {0:?} is of a kind this program does not know ({1})")]
+    Kind(String, i32),
+    /// The length of a digest that has not 32 bytes.
+    #[error("a digest has {expected} bytes, not {0}", expected = Digest::BYTES)]
+    Digest(usize),
 }
 
 impl Documents {
-    /// Adds a document or replaces the one of that name. Says whether anything changed.
-    pub fn put(&mut self, name: Name, document: Bytes) -> bool {
-        let digest = Digest::of(&name, &document);
-        if self.held.get(&name).is_some_and(|held| held.digest == digest) {
+    /// Inserts or replaces a document; returns whether anything changed.
+    pub fn put(&mut self, name: Name, text: Bytes) -> bool {
+        let digest = Digest::of(&name, &text);
+        if self.documents.get(&name).is_some_and(|it| it.digest == digest) {
             return false;
         }
-        self.forget(&name);
-        self.bytes += name.name.len() + document.len();
+        self.remove(&name);
+        self.bytes += name.name.len() + text.len();
         self.digest = self.digest.plus(digest);
-        self.held.insert(name, Held { document, digest });
+        self.documents.insert(name, Document { text, digest });
         true
     }
 
-    /// Removes a document. Says whether there was one.
+    /// Removes a document; returns whether there was one.
     pub fn remove(&mut self, name: &Name) -> bool {
-        self.forget(name)
+        self.bytes -= self.bytes_of(name);
+        let removed = self.documents.remove(name);
+        if let Some(removed) = &removed {
+            self.digest = self.digest.minus(removed.digest);
+        }
+        removed.is_some()
     }
 
     /// Applies a change.
@@ -96,73 +91,61 @@ impl Documents {
         }
     }
 
-    /// What turns another set into this one. Costs as much as both sets have documents.
+    /// The change from another set to this one; iterates both.
     pub fn since(&self, other: &Self) -> Change {
-        let differs = |name: &Name, held: &Held| {
-            other.held.get(name).is_none_or(|there| there.digest != held.digest)
+        let differs = |(name, ours): &(&Name, &Document)| {
+            other.documents.get(name).is_none_or(|theirs| theirs.digest != ours.digest)
         };
-        let upserts = self
-            .held
-            .iter()
-            .filter(|(name, held)| differs(name, held))
-            .map(|(name, held)| (name.clone(), held.document.clone()))
-            .collect();
-        let removals =
-            other.held.keys().filter(|name| !self.held.contains_key(name)).cloned().collect();
-        Change { upserts, removals }
+        let upserts = self.documents.iter().filter(differs);
+        let removals = other.documents.keys().filter(|name| !self.documents.contains_key(name));
+        Change {
+            upserts: upserts.map(|(name, it)| (name.clone(), it.text.clone())).collect(),
+            removals: removals.cloned().collect(),
+        }
     }
 
-    /// One document.
+    /// The text of a document.
     pub fn get(&self, name: &Name) -> Option<&Bytes> {
-        self.held.get(name).map(|held| &held.document)
+        self.documents.get(name).map(|it| &it.text)
     }
 
-    /// The hash of one document.
+    /// The hash of a document.
     pub fn hash(&self, name: &Name) -> Option<DocumentHash> {
-        self.held.get(name).map(|held| held.digest.short())
+        self.documents.get(name).map(|it| it.digest.short())
     }
 
-    /// All documents, in the order of their names.
+    /// All documents, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Bytes)> {
-        self.held.iter().map(|(name, held)| (name, &held.document))
+        self.documents.iter().map(|(name, it)| (name, &it.text))
     }
 
-    /// Stands for the whole set.
+    /// The digest of the set.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// How many documents there are.
+    /// The number of documents.
     pub fn len(&self) -> usize {
-        self.held.len()
+        self.documents.len()
     }
 
-    /// Whether there are none.
+    /// Whether there is no document.
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.documents.is_empty()
     }
 
-    /// The size of all documents and their names, in bytes.
+    /// The size of all documents and names, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What [`bytes`](Self::bytes) would be with a document of that size.
+    /// [`bytes`](Self::bytes) if this document had this size.
     pub fn bytes_with(&self, name: &Name, document_bytes: usize) -> usize {
         self.bytes - self.bytes_of(name) + name.name.len() + document_bytes
     }
 
     fn bytes_of(&self, name: &Name) -> usize {
-        self.held.get(name).map_or(0, |held| name.name.len() + held.document.len())
-    }
-
-    fn forget(&mut self, name: &Name) -> bool {
-        self.bytes -= self.bytes_of(name);
-        let before = self.held.remove(name);
-        if let Some(before) = &before {
-            self.digest = self.digest.minus(before.digest);
-        }
-        before.is_some()
+        self.documents.get(name).map_or(0, |it| name.name.len() + it.text.len())
     }
 }
 
@@ -180,8 +163,8 @@ impl Digest {
         Self::from_array(hash.finalize().into())
     }
 
-    /// A sum, not a XOR: with that, whoever may write some hundred documents could easily choose
-    /// them so that two different sets look the same.
+    /// A sum, not a XOR: with a XOR, the author of a few hundred documents could easily construct
+    /// two different sets with one digest.
     fn plus(self, other: Self) -> Self {
         let (mut sum, mut carry) = (self, false);
         for (left, right) in sum.0.iter_mut().zip(other.0) {
@@ -193,13 +176,8 @@ impl Digest {
     }
 
     fn minus(self, other: Self) -> Self {
-        let (mut rest, mut borrow) = (self, false);
-        for (left, right) in rest.0.iter_mut().zip(other.0) {
-            let (value, under) = left.overflowing_sub(right);
-            let (value, again) = value.overflowing_sub(u64::from(borrow));
-            (*left, borrow) = (value, under || again);
-        }
-        rest
+        let complement = Self(other.0.map(|word| !word));
+        self.plus(complement).plus(Self([1, 0, 0, 0]))
     }
 
     fn short(self) -> DocumentHash {
@@ -207,7 +185,7 @@ impl Digest {
         DocumentHash(first.max(1))
     }
 
-    /// As it is on the wire.
+    /// The encoding on the wire.
     pub fn to_vec(self) -> Vec<u8> {
         self.0.iter().flat_map(|word| word.to_le_bytes()).collect()
     }
@@ -220,7 +198,7 @@ impl Digest {
         digest
     }
 
-    /// Reads it from the wire; nothing there stands for no table.
+    /// Parses the encoding on the wire; `None` if empty.
     ///
     /// # Errors
     /// [`InvalidChange::Digest`] for any other length.
@@ -228,13 +206,13 @@ impl Digest {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let wrong = |_length| InvalidChange::Digest { found: bytes.len() };
+        let wrong = |_length| InvalidChange::Digest(bytes.len());
         Ok(Some(Self::from_array(bytes.try_into().map_err(wrong)?)))
     }
 }
 
 impl fmt::Display for Digest {
-    /// The first 16 hexadecimal digits: for people.
+    /// The first 16 hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self([first, ..]) = self;
         write!(f, "{:016x}", first.swap_bytes())
@@ -247,62 +225,29 @@ impl fmt::Debug for Digest {
     }
 }
 
-impl fmt::Debug for Held {
-    /// Without the document: it may hold credentials.
+impl fmt::Debug for Document {
+    /// Without the text, which may hold credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Held({}, {} bytes)", self.digest, self.document.len())
+        write!(f, "Document({}, {} bytes)", self.digest, self.text.len())
     }
 }
 
 impl DocumentHash {
-    /// As it is on the wire.
+    /// The encoding on the wire.
     pub fn get(self) -> u64 {
         self.0
     }
 
-    /// Reads it from the wire; 0 stands for no document.
+    /// Parses the encoding on the wire; `None` for 0.
     pub fn parse(wire: u64) -> Option<Self> {
         (wire != 0).then_some(Self(wire))
     }
 }
 
 impl Change {
-    /// Whether it changes nothing.
+    /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
         self.upserts.is_empty() && self.removals.is_empty()
-    }
-
-    /// Adds what a message says.
-    ///
-    /// # Errors
-    /// [`InvalidChange::Kind`]; nothing of the message may then be used.
-    #[cfg(feature = "push")]
-    pub fn extend(
-        &mut self,
-        upserts: Vec<wire::Resource>,
-        removals: Vec<wire::Name>,
-    ) -> Result<(), InvalidChange> {
-        for wire::Resource { kind, name, document } in upserts {
-            self.upserts.push((Name::parse(kind, name)?, document));
-        }
-        for wire::Name { kind, name } in removals {
-            self.removals.push(Name::parse(kind, name)?);
-        }
-        Ok(())
-    }
-}
-
-#[cfg(feature = "push")]
-impl Name {
-    /// Reads it from the wire.
-    ///
-    /// # Errors
-    /// [`InvalidChange::Kind`].
-    pub fn parse(kind: i32, name: String) -> Result<Self, InvalidChange> {
-        match Kind::parse(kind) {
-            Some(kind) => Ok(Self { kind, name: name.into() }),
-            None => Err(InvalidChange::Kind { name, kind }),
-        }
     }
 }
 

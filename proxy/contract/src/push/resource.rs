@@ -1,7 +1,5 @@
-//! One document of the table, named and checked.
+//! One document of the table: its name and its parsed contents.
 
-#[cfg(feature = "push")]
-use super::wire;
 use crate::{
     InvalidIssuer, InvalidKeyRecord, InvalidProvider, InvalidResourceName, InvalidRoute,
     InvalidSettings, Issuer, KeyRecord, Provider, ResourceName, Route, Settings, document,
@@ -10,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::HashMap, fmt, sync::Arc};
 
-/// What a document says.
+/// The kind of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
-    /// What applies to every route. First in order, as it is needed first.
+    /// Settings of every route; ordered first, as they apply first.
     Settings,
-    /// All issuers.
+    /// The list of issuers.
     Issuers,
     /// The routes of one custom resource.
     Routes,
@@ -27,61 +25,50 @@ pub enum Kind {
 /// The name of a document.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
-    /// What the document says.
+    /// The kind of the document.
     pub kind: Kind,
-    /// `namespace/name` for routes, the id for a key, empty for what there is one of.
+    /// `namespace/name` of routes, id of a key, otherwise empty.
     pub name: Arc<str>,
 }
 
-/// A document that was read and checked.
+/// A parsed and validated document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource {
-    /// What applies to every route.
+    /// Settings of every route.
     Settings(Settings),
-    /// All issuers.
+    /// The list of issuers.
     Issuers(Vec<Issuer>),
-    /// The routes of one custom resource; each names it.
+    /// The routes of one custom resource, which each names.
     Routes(Vec<Route>),
     /// A key record.
     Key(Box<KeyRecord>),
 }
 
-/// Why a document is refused.
+/// Why a document is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidResource {
-    /// Not JSON, or not of the schema. What was written there is not repeated: it may be a
-    /// credential in the wrong place.
+    /// Not JSON, or not of the schema; never repeats a value.
     #[error("not of the schema: {0}")]
     Syntax(Box<str>),
-    /// See the source.
+    /// Not the name of a custom resource.
     #[error("name")]
     Name(#[from] InvalidResourceName),
-    /// See the source.
+    /// The provider of the routes is invalid.
     #[error("provider")]
     Provider(#[from] InvalidProvider),
-    /// See the source.
-    #[error("route {model:?}")]
-    Route {
-        /// The model's id, or `*`.
-        model: String,
-        /// What is wrong with it.
-        source: InvalidRoute,
-    },
-    /// See the source.
+    /// The model id of an invalid route, or `*`.
+    #[error("route {0:?}")]
+    Route(String, #[source] InvalidRoute),
+    /// The key record is invalid.
     #[error("key record")]
     Key(#[from] InvalidKeyRecord),
-    /// It would be found under a name that is not its own.
+    /// The id of a key under the name of another.
     #[error("it holds key {0}")]
     OtherKey(String),
-    /// See the source.
-    #[error("issuer {url:?}")]
-    Issuer {
-        /// As written.
-        url: String,
-        /// What is wrong with it.
-        source: InvalidIssuer,
-    },
-    /// See the source.
+    /// The URL of an invalid issuer.
+    #[error("issuer {0:?}")]
+    Issuer(String, #[source] InvalidIssuer),
+    /// The settings are invalid.
     #[error("settings")]
     Settings(#[from] InvalidSettings),
 }
@@ -100,7 +87,7 @@ impl From<serde_json::Error> for InvalidResource {
 }
 
 impl Kind {
-    /// For people, and in digests.
+    /// The name in texts and digests.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Settings => "settings",
@@ -109,33 +96,10 @@ impl Kind {
             Self::Key => "key",
         }
     }
-
-    /// Reads it from the wire.
-    #[cfg(feature = "push")]
-    pub fn parse(wire: i32) -> Option<Self> {
-        match wire::Kind::try_from(wire).ok()? {
-            wire::Kind::Unspecified => None,
-            wire::Kind::Routes => Some(Self::Routes),
-            wire::Kind::Key => Some(Self::Key),
-            wire::Kind::Issuers => Some(Self::Issuers),
-            wire::Kind::Settings => Some(Self::Settings),
-        }
-    }
-
-    /// As it is on the wire.
-    #[cfg(feature = "push")]
-    pub fn to_wire(self) -> wire::Kind {
-        match self {
-            Self::Settings => wire::Kind::Settings,
-            Self::Issuers => wire::Kind::Issuers,
-            Self::Routes => wire::Kind::Routes,
-            Self::Key => wire::Kind::Key,
-        }
-    }
 }
 
 impl Name {
-    /// A name; what it names may not exist.
+    /// A name, whether or not there is such a document.
     pub fn new(kind: Kind, name: impl Into<Arc<str>>) -> Self {
         Self { kind, name: name.into() }
     }
@@ -157,7 +121,7 @@ impl fmt::Debug for Name {
 }
 
 impl Resource {
-    /// Reads and checks a document.
+    /// Parses and validates a document.
     ///
     /// # Errors
     /// [`InvalidResource`] naming the field.
@@ -168,32 +132,40 @@ impl Resource {
                 Ok(Self::Settings(settings.try_into()?))
             }
             Kind::Issuers => {
-                let issuers: Vec<document::Issuer> = serde_json::from_slice(document)?;
-                issuers.into_iter().map(check_issuer).collect::<Result<_, _>>().map(Self::Issuers)
+                let issuers: Vec<Issuer> = serde_json::from_slice(document)?;
+                issuers.into_iter().map(parse_issuer).collect::<Result<_, _>>().map(Self::Issuers)
             }
             Kind::Routes => {
                 let resource = ResourceName::parse(&name.name)?;
                 let routes: document::Routes = serde_json::from_slice(document)?;
-                check_routes(&resource, routes).map(Self::Routes)
+                parse_routes(&resource, routes).map(Self::Routes)
             }
             Kind::Key => {
-                let key: document::Key = serde_json::from_slice(document)?;
+                let key: KeyRecord = serde_json::from_slice(document)?;
                 let id = key.id.to_string();
                 if *id != *name.name {
                     return Err(InvalidResource::OtherKey(id));
                 }
-                Ok(Self::Key(Box::new(key.try_into()?)))
+                Ok(Self::Key(Box::new(key.check()?)))
             }
         }
     }
 }
 
-fn check_issuer(issuer: document::Issuer) -> Result<Issuer, InvalidResource> {
+pub(crate) fn parse_issuer(issuer: Issuer) -> Result<Issuer, InvalidResource> {
     let url = issuer.issuer.clone();
-    Issuer::try_from(issuer).map_err(|source| InvalidResource::Issuer { url, source })
+    issuer.check().map_err(|invalid| InvalidResource::Issuer(url, invalid))
 }
 
-fn check_routes(
+pub(crate) fn parse_route(
+    route: document::Route,
+    providers: &HashMap<String, Arc<Provider>>,
+) -> Result<Route, InvalidResource> {
+    let model = route.model.as_ref().map_or_else(|| "*".to_owned(), ToString::to_string);
+    Route::parse(route, providers).map_err(|invalid| InvalidResource::Route(model, invalid))
+}
+
+fn parse_routes(
     resource: &ResourceName,
     document: document::Routes,
 ) -> Result<Vec<Route>, InvalidResource> {
@@ -201,17 +173,12 @@ fn check_routes(
     let provider = provider.map(Provider::try_from).transpose()?;
     let providers: HashMap<_, _> =
         provider.map(|it| (it.name.clone(), Arc::new(it))).into_iter().collect();
-    let check = |route: document::Route| {
-        let model = route.model.as_ref().map_or_else(|| "*".to_owned(), ToString::to_string);
-        match Route::check(route, &providers) {
-            Ok(route) => Ok(Route { resource: Some(resource.clone()), ..route }),
-            Err(source) => Err(InvalidResource::Route { model, source }),
-        }
-    };
-    routes.into_iter().map(check).collect()
+    let parse =
+        |route| Ok(Route { resource: Some(resource.clone()), ..parse_route(route, &providers)? });
+    routes.into_iter().map(parse).collect()
 }
 
-/// A document for people: credentials, values of headers and hashes are replaced.
+/// A document without credentials, header values and hashes.
 ///
 /// ```
 /// use llm_contract::push::redacted;

@@ -1,4 +1,4 @@
-//! The messages and the service of `push.proto`, generated.
+//! Generated messages and service of `push.proto`.
 
 #![expect(
     missing_docs,
@@ -13,7 +13,7 @@ use std::fmt;
 tonic::include_proto!("llm.push.v1");
 
 impl fmt::Debug for Resource {
-    /// Without the document: it may hold credentials.
+    /// Without the document, which may hold credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.document.len();
         write!(f, "Resource({} {:?}, {bytes} bytes)", self.kind().as_str_name(), self.name)

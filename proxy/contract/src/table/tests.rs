@@ -13,7 +13,7 @@ fn route(fields: &str) -> String {
 const SERVED: &str = r#""upstream": {"served": {"endpoints": ["http://10.0.0.5:8000"]}}"#;
 
 #[test]
-fn a_table_of_another_version_is_refused() {
+fn a_table_of_another_version_is_rejected() {
     assert_eq!(refusal(r#"{"version": 2}"#), "`version` is 2; this proxy reads version 1");
 }
 
@@ -49,7 +49,7 @@ fn a_provider_that_is_not_declared_is_named() {
 }
 
 #[test]
-fn a_provider_s_header_is_none_that_the_gateway_writes_itself() {
+fn a_provider_cannot_set_headers_that_the_gateway_writes() {
     let table = |headers: &str| {
         format!(
             r#"{{"version": 1, "providers": [
@@ -65,7 +65,7 @@ fn a_provider_s_header_is_none_that_the_gateway_writes_itself() {
         (r#"{"name": "transfer-encoding", "value": "h"}"#, "cannot be set"),
         (r#"{"name": "a b", "value": "h"}"#, r#""a b" cannot be set"#),
         (r#"{"name": "x-team", "value": "canary\n"}"#, "the value of"),
-        (&format!("{team}, {team}"), r#""x-team" is there twice"#),
+        (&format!("{team}, {team}"), r#""x-team" is listed twice"#),
         (&vec![team; 17].join(","), "`headers` has more than 16 entries"),
     ] {
         let refusal = refusal(&table(headers));
@@ -80,7 +80,7 @@ fn a_catch_all_leads_to_a_provider_only() {
 }
 
 #[test]
-fn a_model_served_twice_is_refused_but_a_provider_may_have_its_id() {
+fn a_model_served_twice_is_rejected_but_a_provider_may_share_its_id() {
     let served = format!(r#"{{"model": "m", "access": {{"public": true}}, {SERVED}}}"#);
     let provider = r#"{"model": "m", "access": {"public": true},
         "upstream": {"provider": {"name": "p"}}}"#;
@@ -92,11 +92,11 @@ fn a_model_served_twice_is_refused_but_a_provider_may_have_its_id() {
         )
     };
     assert!(Table::parse(table(&[&served, provider]).as_bytes()).is_ok());
-    assert_eq!(refusal(&table(&[&served, &served])), r#"model "m" is there twice"#);
+    assert_eq!(refusal(&table(&[&served, &served])), r#"model "m" is declared twice"#);
 }
 
 #[test]
-fn an_issuer_in_clear_is_refused_unless_it_is_on_this_machine() {
+fn an_issuer_without_https_is_rejected_unless_on_loopback() {
     for (url, fine) in [
         ("https://sso.example.org/realms/main", true),
         ("http://127.0.0.1:9000", true),
@@ -112,7 +112,7 @@ fn an_issuer_in_clear_is_refused_unless_it_is_on_this_machine() {
 }
 
 #[test]
-fn a_refusal_never_holds_a_credential() {
+fn an_error_never_holds_a_credential() {
     let text = r#"{"version": 1, "providers": [
         {"name": "p", "url": "https://h", "credential": {"secret": "sk-canary\n"}}],
         "routes": 1}"#;
@@ -121,7 +121,7 @@ fn a_refusal_never_holds_a_credential() {
 }
 
 #[test]
-fn ten_thousand_models_and_a_hundred_thousand_keys_are_read_well_within_a_second() {
+fn ten_thousand_models_and_a_hundred_thousand_keys_parse_well_within_a_second() {
     use std::fmt::Write;
     let id = KeyId::parse("aaaaaaaaaaaa").unwrap();
     let hash = KeyHash::of(&SecretKey::assemble(&id, &[b'x'; 43]), Hashing::MINTED, [7; 16], None);

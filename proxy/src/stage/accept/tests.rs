@@ -6,9 +6,16 @@ fn ask(method: &Method, path: &str) -> Result<Request, Rejection> {
 }
 
 #[test]
-fn every_operation_is_found_by_its_path_alone() {
-    for operation in OPERATIONS.iter().filter(|operation| operation.body != Body::Empty) {
-        assert_eq!(ask(&Method::POST, operation.path).unwrap(), Request::Ask(operation));
+fn every_operation_is_found_by_its_method_and_path() {
+    for operation in OPERATIONS {
+        let request = ask(&operation.method, &operation.path.replace("{id}", "resp_1")).unwrap();
+        match operation.body {
+            BodyFormat::Json | BodyFormat::Form => assert_eq!(request, Request::Infer(operation)),
+            BodyFormat::Empty => {
+                let id = "resp_1".to_owned();
+                assert_eq!(request, Request::StoredResponse { operation, id });
+            }
+        }
     }
 }
 
@@ -84,7 +91,7 @@ fn a_known_path_with_another_method_names_the_right_one() {
         (Method::GET, "/v1/responses/resp_1/cancel", Method::POST),
     ] {
         let rejection = ask(&method, path).unwrap_err();
-        assert!(matches!(rejection, Rejection::WrongMethod { allowed } if allowed == right));
+        assert!(matches!(rejection, Rejection::MethodNotAllowed { allowed } if allowed == right));
     }
 }
 
@@ -93,22 +100,6 @@ fn a_model_id_may_hold_slashes_as_they_are_or_encoded() {
     for path in ["/v1/models/Qwen/Qwen3-8B", "/v1/models/Qwen%2FQwen3-8B"] {
         let shown = Request::ShowModel("Qwen/Qwen3-8B".into());
         assert_eq!(ask(&Method::GET, path).unwrap(), shown, "{path}");
-    }
-}
-
-#[test]
-fn errors_are_in_the_dialect_of_the_path() {
-    let mut anthropic = HeaderMap::new();
-    anthropic.insert("anthropic-version", "2023-06-01".parse().unwrap());
-    for (path, headers, dialect) in [
-        ("/v1/messages", HeaderMap::new(), Dialect::Anthropic),
-        ("/v1/messages/nothing", HeaderMap::new(), Dialect::Anthropic),
-        ("/v1/messagesx", HeaderMap::new(), Dialect::OpenAi),
-        ("/v1/models", HeaderMap::new(), Dialect::OpenAi),
-        ("/v1/models", anthropic.clone(), Dialect::Anthropic),
-        ("/v1/chat/completions", anthropic, Dialect::OpenAi),
-    ] {
-        assert_eq!(Dialect::of(path, &headers), dialect, "{path}");
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use url::{Host, Url};
 
-/// Where a URL with this host leads to; `None` if it is no address.
+/// The address that a URL with this host names; `None` for a domain.
 fn address(host: &str) -> Option<IpAddr> {
     match Url::parse(&format!("http://{host}/")).ok()?.host()?.to_owned() {
         Host::Ipv4(address) => Some(address.into()),
@@ -11,53 +11,53 @@ fn address(host: &str) -> Option<IpAddr> {
     }
 }
 
-fn near(host: &str) -> Option<Near> {
-    Reach::Beyond.near(address(host).unwrap())
+fn denied(host: &str) -> Option<DeniedRange> {
+    AddressPolicy::DenyLocal.denied_range(address(host).unwrap())
 }
 
 #[test]
-fn this_machine_its_link_and_many_at_once_are_not_for_upstreams() {
+fn local_multicast_and_metadata_addresses_are_denied() {
     for (host, expected) in [
-        ("127.0.0.1", Near::Loopback),
-        ("127.255.255.254", Near::Loopback),
-        ("[::1]", Near::Loopback),
-        ("[::ffff:127.0.0.1]", Near::Loopback),
-        ("[::ffff:0:127.0.0.1]", Near::Loopback),
-        ("[::127.0.0.1]", Near::Loopback),
-        ("[64:ff9b::7f00:1]", Near::Loopback),
-        ("[64:ff9b:1::127.0.0.1]", Near::Loopback),
-        ("[64:ff9b:1:7f00:0:100::]", Near::Loopback),
-        ("[64:ff9b:1:7f:0:1::]", Near::Loopback),
-        ("[64:ff9b:1:0:7f:0:100::]", Near::Loopback),
-        ("[64:ff9b:1:a9fe:a9:fe00::]", Near::LinkLocal),
-        ("[2002:7f00:1::]", Near::Loopback),
-        ("0.0.0.0", Near::Unspecified),
-        ("0.1.2.3", Near::Unspecified),
-        ("[::]", Near::Unspecified),
-        ("[::ffff:0.0.0.0]", Near::Unspecified),
-        ("169.254.169.254", Near::LinkLocal),
-        ("[::ffff:a9fe:a9fe]", Near::LinkLocal),
-        ("[64:ff9b::169.254.169.254]", Near::LinkLocal),
-        ("[fe80::1]", Near::LinkLocal),
-        ("[febf::1]", Near::LinkLocal),
-        ("224.0.0.1", Near::Multicast),
-        ("239.255.255.255", Near::Multicast),
-        ("255.255.255.255", Near::Multicast),
-        ("[ff02::1]", Near::Multicast),
-        ("[fd00:ec2::254]", Near::Metadata),
-        ("[fd00:ec2::23]", Near::Metadata),
-        ("[fd20:ce::254]", Near::Metadata),
-        ("[fd00:42::42]", Near::Metadata),
-        ("192.0.0.192", Near::Metadata),
-        ("168.63.129.16", Near::Metadata),
-        ("[::ffff:100.100.100.200]", Near::Metadata),
+        ("127.0.0.1", DeniedRange::Loopback),
+        ("127.255.255.254", DeniedRange::Loopback),
+        ("[::1]", DeniedRange::Loopback),
+        ("[::ffff:127.0.0.1]", DeniedRange::Loopback),
+        ("[::ffff:0:127.0.0.1]", DeniedRange::Loopback),
+        ("[::127.0.0.1]", DeniedRange::Loopback),
+        ("[64:ff9b::7f00:1]", DeniedRange::Loopback),
+        ("[64:ff9b:1::127.0.0.1]", DeniedRange::Loopback),
+        ("[64:ff9b:1:7f00:0:100::]", DeniedRange::Loopback),
+        ("[64:ff9b:1:7f:0:1::]", DeniedRange::Loopback),
+        ("[64:ff9b:1:0:7f:0:100::]", DeniedRange::Loopback),
+        ("[64:ff9b:1:a9fe:a9:fe00::]", DeniedRange::LinkLocal),
+        ("[2002:7f00:1::]", DeniedRange::Loopback),
+        ("0.0.0.0", DeniedRange::Unspecified),
+        ("0.1.2.3", DeniedRange::Unspecified),
+        ("[::]", DeniedRange::Unspecified),
+        ("[::ffff:0.0.0.0]", DeniedRange::Unspecified),
+        ("169.254.169.254", DeniedRange::LinkLocal),
+        ("[::ffff:a9fe:a9fe]", DeniedRange::LinkLocal),
+        ("[64:ff9b::169.254.169.254]", DeniedRange::LinkLocal),
+        ("[fe80::1]", DeniedRange::LinkLocal),
+        ("[febf::1]", DeniedRange::LinkLocal),
+        ("224.0.0.1", DeniedRange::Multicast),
+        ("239.255.255.255", DeniedRange::Multicast),
+        ("255.255.255.255", DeniedRange::Multicast),
+        ("[ff02::1]", DeniedRange::Multicast),
+        ("[fd00:ec2::254]", DeniedRange::Metadata),
+        ("[fd00:ec2::23]", DeniedRange::Metadata),
+        ("[fd20:ce::254]", DeniedRange::Metadata),
+        ("[fd00:42::42]", DeniedRange::Metadata),
+        ("192.0.0.192", DeniedRange::Metadata),
+        ("168.63.129.16", DeniedRange::Metadata),
+        ("[::ffff:100.100.100.200]", DeniedRange::Metadata),
     ] {
-        assert_eq!(near(host), Some(expected), "{host}");
+        assert_eq!(denied(host), Some(expected), "{host}");
     }
 }
 
 #[test]
-fn public_and_private_addresses_are_for_upstreams() {
+fn public_and_private_addresses_are_allowed() {
     for host in [
         "1.1.1.1",
         "10.0.0.1",
@@ -76,26 +76,26 @@ fn public_and_private_addresses_are_for_upstreams() {
         "[64:ff9b:1::1.1.1.1]",
         "[64:ff9b:1:101:1:100::]",
     ] {
-        assert_eq!(near(host), None, "{host}");
+        assert_eq!(denied(host), None, "{host}");
     }
 }
 
 #[test]
-fn of_several_addresses_the_first_that_may_be_is_chosen() {
+fn the_first_allowed_address_is_chosen() {
     let at = |text: &str| text.parse::<SocketAddr>().unwrap();
     let answer = [at("127.0.0.1:80"), at("10.0.0.1:80"), at("10.0.0.2:80")];
-    assert_eq!(Reach::Beyond.choose(answer).unwrap(), at("10.0.0.1:80"));
-    assert_eq!(Reach::Anywhere.choose(answer).unwrap(), at("127.0.0.1:80"));
-    let refused = Reach::Beyond.choose([at("[::1]:80"), at("127.0.0.1:80")]).unwrap_err();
+    assert_eq!(AddressPolicy::DenyLocal.choose(answer).unwrap(), at("10.0.0.1:80"));
+    assert_eq!(AddressPolicy::AllowAll.choose(answer).unwrap(), at("127.0.0.1:80"));
+    let denied = AddressPolicy::DenyLocal.choose([at("[::1]:80"), at("127.0.0.1:80")]).unwrap_err();
     assert_eq!(
-        refused.to_string(),
-        "the endpoint is at ::1, which is this machine and not for upstreams; name another host, \
+        denied.to_string(),
+        "the endpoint's address ::1 is loopback, which upstreams may not have; use another host, \
          or start the proxy with --allow-local-upstreams"
     );
-    assert!(matches!(Reach::Beyond.choose([]), Err(NoAddress::Lookup(_))));
+    assert!(matches!(AddressPolicy::DenyLocal.choose([]), Err(ResolveError::Lookup(_))));
 }
 
-/// The ways to write an IPv4 address, and to wrap it in an IPv6 one.
+/// The ways to write an IPv4 address, and to embed it in an IPv6 one.
 fn spellings(address: Ipv4Addr) -> Vec<String> {
     let ([a, b, c, d], bits) = (address.octets(), address.to_bits());
     let (high, low) = (bits >> 16, bits & 0xffff);
@@ -122,7 +122,7 @@ fn spellings(address: Ipv4Addr) -> Vec<String> {
     ]
 }
 
-fn refused_v4() -> impl Strategy<Value = Ipv4Addr> {
+fn denied_v4_address() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![
         any::<[u8; 3]>().prop_map(|[b, c, d]| Ipv4Addr::new(127, b, c, d)),
         any::<[u8; 3]>().prop_map(|[b, c, d]| Ipv4Addr::new(0, b, c, d)),
@@ -132,7 +132,7 @@ fn refused_v4() -> impl Strategy<Value = Ipv4Addr> {
     ]
 }
 
-fn refused_v6() -> impl Strategy<Value = Ipv6Addr> {
+fn denied_v6_address() -> impl Strategy<Value = Ipv6Addr> {
     prop_oneof![
         any::<u128>().prop_map(|bits| Ipv6Addr::from_bits(0xfe80 << 112 | bits >> 10)),
         any::<u128>().prop_map(|bits| Ipv6Addr::from_bits(0xff << 120 | bits >> 8)),
@@ -143,17 +143,17 @@ fn refused_v6() -> impl Strategy<Value = Ipv6Addr> {
 
 proptest! {
     #[test]
-    fn no_spelling_of_a_near_ipv4_address_gets_through(refused in refused_v4()) {
-        for host in spellings(refused) {
-            prop_assert!(near(&host).is_some(), "{}", host);
+    fn no_spelling_of_a_denied_ipv4_address_is_allowed(address in denied_v4_address()) {
+        for host in spellings(address) {
+            prop_assert!(denied(&host).is_some(), "{}", host);
         }
     }
 
     #[test]
-    fn no_spelling_of_a_near_ipv6_address_gets_through(refused in refused_v6()) {
-        let segments = refused.segments().map(|it| format!("{it:04X}")).join(":");
-        for host in [format!("[{refused}]"), format!("[{segments}]")] {
-            prop_assert!(near(&host).is_some(), "{}", host);
+    fn no_spelling_of_a_denied_ipv6_address_is_allowed(address in denied_v6_address()) {
+        let segments = address.segments().map(|it| format!("{it:04X}")).join(":");
+        for host in [format!("[{address}]"), format!("[{segments}]")] {
+            prop_assert!(denied(&host).is_some(), "{}", host);
         }
     }
 }

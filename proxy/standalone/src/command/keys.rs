@@ -7,7 +7,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use llm_cli::{KeySummary, Streams, Table, time, time_or, write_json};
-use llm_contract::{KeyId, ModelPattern, SecretKey, document};
+use llm_contract::{KeyId, ModelPattern, Owner, RequestLimits, SecretKey};
 use llm_keys::{FileStore, NewKey, StoredKey, StoredKeyState};
 use serde::Serialize;
 use std::io;
@@ -54,10 +54,7 @@ fn new_key(args: CreateArgs, now: Timestamp) -> Result<NewKey, CliError> {
     let CreateArgs { key, models, user } = args;
     Ok(NewKey {
         expires_at: key.expires_at(now).map_err(CliError::Expires)?,
-        owner: document::Owner {
-            name: user.unwrap_or_else(|| key.name.clone()),
-            groups: key.groups,
-        },
+        owner: Owner { name: user.unwrap_or_else(|| key.name.clone()), groups: key.groups },
         name: key.name,
         models,
         not_before: None,
@@ -107,7 +104,7 @@ struct KeyView<'a> {
     id: KeyId,
     name: &'a str,
     client_id: &'a str,
-    owner: &'a document::Owner,
+    owner: &'a Owner,
     models: &'a [ModelPattern],
     state: StoredKeyState,
     created_at: Timestamp,
@@ -115,7 +112,7 @@ struct KeyView<'a> {
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
     replaces: Option<KeyId>,
-    limits: document::Limits,
+    limits: RequestLimits,
 }
 
 impl<'a> KeyView<'a> {

@@ -210,7 +210,7 @@ impl Checker<'_> {
             endpoints: vec![url.clone()],
             model: None,
             api_key: None,
-            timeouts: document::Timeouts::served(),
+            timeouts: Timeouts::SERVED,
         };
         if llm_contract::Served::try_from(served).is_err() {
             let message = "must be http(s)://host[:port] without path, password, query or fragment";
@@ -289,7 +289,7 @@ impl Checker<'_> {
             username_claim: username_claim.clone(),
             ca_pem: None,
         };
-        self.ok(path, llm_contract::Issuer::try_from(document))?;
+        self.ok(path, document.check())?;
         let ca = self.ca(ca);
         Some(Issuer { url, audiences, groups_claim, username_claim, ca })
     }
@@ -372,6 +372,6 @@ fn provider_document(name: &str, url: &str) -> document::Provider {
         credential: None,
         headers: Vec::new(),
         ca_pem: None,
-        timeouts: document::Timeouts::provider(),
+        timeouts: Timeouts::PROVIDER,
     }
 }

@@ -82,7 +82,7 @@ impl Config {
         served.chain(offered.map(|model| &model.id)).collect()
     }
 
-    pub fn table(&self, keys: Vec<document::Key>, revision: u64) -> document::Table {
+    pub fn table(&self, keys: Vec<document::KeyRecord>, revision: u64) -> document::Table {
         let served = self.models.iter().map(served_route);
         let offered = self.providers.iter().flat_map(provider_routes);
         document::Table {
@@ -109,9 +109,9 @@ fn served_route(model: &Model<Secret>) -> document::Route {
             // The servers know only this id, whichever alias a client used.
             model: Some(id.clone()),
             api_key: api_key.clone(),
-            timeouts: (*timeouts).into(),
+            timeouts: *timeouts,
         }),
-        limits: document::Limits { concurrency: *concurrency },
+        limits: document::RequestLimits { concurrency: *concurrency },
     }
 }
 
@@ -125,7 +125,7 @@ fn provider_routes(provider: &Provider<Secret>) -> Vec<document::Route> {
             name: provider.name.clone(),
             model: upstream.cloned(),
         },
-        limits: document::Limits { concurrency: provider.concurrency },
+        limits: document::RequestLimits { concurrency: provider.concurrency },
     };
     let named = provider.models.iter().map(|it| route(Some(&it.id), it.upstream.as_ref()));
     named.chain(provider.catch_all.then(|| route(None, None))).collect()
@@ -142,7 +142,7 @@ fn provider(provider: &Provider<Secret>) -> document::Provider {
         }),
         headers: Vec::new(),
         ca_pem: pem(provider.ca.as_ref()),
-        timeouts: provider.timeouts.into(),
+        timeouts: provider.timeouts,
     }
 }
 

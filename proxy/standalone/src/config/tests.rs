@@ -312,7 +312,7 @@ fn an_alias_is_rewritten_to_the_id_that_the_servers_know() {
 fn keys_are_in_the_table_unchanged() {
     let key = r#"{"id": "abcdefgh2345", "clientId": "a", "owner": {"name": "me"}, "hash":
         "$argon2id$v=19$m=512,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
-    let key: document::Key = serde_json::from_str(key).unwrap();
+    let key: document::KeyRecord = serde_json::from_str(key).unwrap();
     let table = resolved(good("{}")).table(vec![key], 1);
     let table = Table::try_from(table).unwrap();
     assert_eq!(table.keys[0].id, KeyId::parse("abcdefgh2345").unwrap());

@@ -36,7 +36,8 @@ async fn a_certificate_that_is_replaced_is_shown_to_the_next_connection() {
     assert!(is_shown_to(&trusting(&old), &gateway).await);
     assert!(!is_shown_to(&trusting(&new), &gateway).await);
     home.write("tls.crt", &new.cert.pem());
-    gateway.wait_for_log("tls.key: the file tls.key: the private key does not fit the certificate");
+    gateway
+        .wait_for_log("tls.key: the file tls.key: the private key does not match the certificate");
     assert!(is_shown_to(&trusting(&old), &gateway).await, "half of a pair changes nothing");
     home.write("tls.key", &new.signing_key.serialize_pem());
     let client = trusting(&new);

@@ -6,14 +6,14 @@ const MODEL: &str = "tiny";
 const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
 const AUDIO: &str = "/v1/audio/transcriptions";
-/// What a caller says of itself that no upstream may believe.
+/// Claims of a caller that no upstream may believe.
 pub(super) const CANARY: &str = "canary";
 
-/// Bytes that somebody sends, and what comes of them.
+/// Bytes that a client sends, and their outcome.
 pub(super) struct Row {
     pub(super) what: String,
     pub(super) bytes: Vec<u8>,
-    /// The status of the one answer; none if there is nobody to answer.
+    /// The status of the one answer; none if no client is left.
     pub(super) status: Option<u16>,
     /// Whether the request reaches the model's server.
     pub(super) reaches: bool,
@@ -54,7 +54,7 @@ pub(super) fn rows() -> Vec<Row> {
     .collect()
 }
 
-/// A request by somebody who may, after which the connection ends.
+/// A request that is allowed, after which the connection ends.
 fn request(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "{line}\r\nhost: h\r\nconnection: close\r\nauthorization: {}\r\n\

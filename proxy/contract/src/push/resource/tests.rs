@@ -12,7 +12,7 @@ fn refusal(kind: Kind, name: &str, document: &str) -> String {
 }
 
 #[test]
-fn routes_come_with_their_provider_and_know_what_declares_them() {
+fn routes_include_their_provider_and_name_their_resource() {
     let name = Name::new(Kind::Routes, "models/openai");
     let Resource::Routes(routes) = Resource::parse(&name, PROVIDER.as_bytes()).unwrap() else {
         panic!("routes expected");
@@ -23,7 +23,7 @@ fn routes_come_with_their_provider_and_know_what_declares_them() {
 }
 
 #[test]
-fn a_document_comes_back_from_json_as_it_was() {
+fn a_document_round_trips_through_json() {
     let routes: document::Routes = serde_json::from_str(PROVIDER).unwrap();
     let text = serde_json::to_vec(&routes).unwrap();
     let name = Name::new(Kind::Routes, "models/openai");
@@ -34,7 +34,7 @@ fn a_document_comes_back_from_json_as_it_was() {
 }
 
 #[test]
-fn a_refusal_names_the_resource_s_part_and_the_field() {
+fn an_error_names_the_part_and_the_field() {
     let undeclared = r#"{"routes": [{"model": "m", "access": {"public": true},
         "upstream": {"provider": {"name": "p"}}}]}"#;
     assert_eq!(
@@ -46,7 +46,7 @@ fn a_refusal_names_the_resource_s_part_and_the_field() {
 }
 
 #[test]
-fn a_key_under_the_name_of_another_is_refused() {
+fn a_key_under_the_name_of_another_is_rejected() {
     let key =
         crate::SecretKey::assemble(&crate::KeyId::parse("abcdefgh2345").unwrap(), &[b'x'; 43]);
     let hash = crate::KeyHash::of(&key, crate::Hashing::MINTED, [7; 16], None).unwrap();
@@ -60,7 +60,7 @@ fn a_key_under_the_name_of_another_is_refused() {
 }
 
 #[test]
-fn a_refusal_never_repeats_what_was_written() {
+fn an_error_never_repeats_a_value() {
     for (document, said) in [
         (
             r#"{"provider": {"name": "p", "url": "h", "credential": "sk-canary"}, "routes": []}"#,
