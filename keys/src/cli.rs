@@ -18,7 +18,7 @@ use std::path::PathBuf;
         unavailable or denies access, 70 internal error."
 )]
 pub struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Cluster")]
     pub cluster: ClusterArgs,
     #[command(subcommand)]
     pub command: Command,
@@ -27,14 +27,14 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct ClusterArgs {
     /// The namespace of the keys [default: the context's]
-    #[arg(long, short, global = true, help_heading = "Cluster",
+    #[arg(long, short, global = true,
           value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
     /// The kubeconfig [default: $KUBECONFIG, ~/.kube/config, or the pod's service account]
-    #[arg(long, value_name = "FILE", global = true, help_heading = "Cluster")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME", global = true, help_heading = "Cluster")]
+    #[arg(long, value_name = "NAME", global = true)]
     pub context: Option<String>,
 }
 
@@ -89,7 +89,7 @@ pub struct CreateArgs {
     /// 'namespace/*' for all in a namespace, or '*' for all
     #[arg(long, value_name = "MODEL", value_delimiter = ',', required = true)]
     pub models: Vec<ResourceScope>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Owner")]
     pub owner: OwnerArgs,
 }
 
@@ -98,23 +98,22 @@ pub struct CreateArgs {
 #[command(group(ArgGroup::new("who").required(true).args(["owner", "team", "service_account"])))]
 pub struct OwnerArgs {
     /// A person, by their name in logs and usage
-    #[arg(long, value_name = "USER", requires_all = ["issuer", "subject"], help_heading = "Owner",
+    #[arg(long, value_name = "USER", requires_all = ["issuer", "subject"],
           value_parser = NonEmptyStringValueParser::new())]
     pub owner: Option<String>,
     /// The issuer of the person's tokens
-    #[arg(long, value_name = "URL", requires = "owner", help_heading = "Owner",
+    #[arg(long, value_name = "URL", requires = "owner",
           value_parser = NonEmptyStringValueParser::new())]
     pub issuer: Option<String>,
     /// The `sub` claim of the person's tokens
-    #[arg(long, value_name = "SUB", requires = "owner", help_heading = "Owner",
+    #[arg(long, value_name = "SUB", requires = "owner",
           value_parser = NonEmptyStringValueParser::new())]
     pub subject: Option<String>,
     /// A team: a group of the identity provider
-    #[arg(long, value_name = "GROUP", value_parser = Group::parse, help_heading = "Owner")]
+    #[arg(long, value_name = "GROUP", value_parser = Group::parse)]
     pub team: Option<Group>,
     /// A service account of the cluster
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = service_account,
-          help_heading = "Owner")]
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = service_account)]
     pub service_account: Option<ResourceName>,
 }
 

@@ -47,7 +47,7 @@ pub async fn run(
         Command::Suspend(key) => store.suspend(key.id).await?,
         Command::Resume(key) => store.resume(key.id).await?,
     };
-    Ok(to.note_state(&changed.id, &changed.name, changed.state(now))?)
+    Ok(to.note_state(&changed.id, &changed.name, changed.display_state(now))?)
 }
 
 fn new_key(args: CreateArgs, now: Timestamp) -> Result<NewKey<KubeOwner, ResourceScope>, CliError> {

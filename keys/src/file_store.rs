@@ -4,11 +4,15 @@
 //! so that a reader sees the old keys or the new ones, also after a crash. A file that cannot be
 //! read is never overwritten. Each change writes the whole file: at 100 000 keys about 50 MB.
 
-use crate::{InvalidKeys, Keys, KeysError, MintError, NewKey, StoredKey, mint};
+use crate::{
+    InvalidKeys, Keys, KeysError, MintError, NewKey, StoredKey,
+    file_lock::{self, LockAttempt},
+    mint,
+};
 use jiff::Timestamp;
 use llm_contract::{KeyId, SecretKey};
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -145,31 +149,15 @@ impl FileStore {
 
     fn lock(&self, attempts: u32) -> Result<File, StoreError> {
         let path = self.folder.join(FILE_LOCK);
-        // The file is not truncated here: until we have the lock it names its holder.
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(FILE_MODE)
-            .open(&path)
-            .map_err(io_error("open", &path))?;
+        let mut holder = String::new();
         for _ in 0..attempts {
-            match file.try_lock() {
-                Ok(()) => {
-                    let id = std::process::id().to_string();
-                    file.set_len(0)
-                        .and_then(|()| file.write_all(id.as_bytes()))
-                        .map_err(io_error("write", &path))?;
-                    return Ok(file);
-                }
-                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
-                Err(TryLockError::Error(source)) => {
-                    return Err(StoreError::Io { action: "lock", path, source });
-                }
+            match file_lock::try_lock(&path).map_err(io_error("lock", &path))? {
+                LockAttempt::Acquired(file) => return Ok(file),
+                LockAttempt::HeldBy(process) => holder = process,
             }
+            thread::sleep(LOCK_PAUSE);
         }
-        Err(StoreError::Locked { holder: holder(&path), path })
+        Err(StoreError::Locked { path, holder })
     }
 
     fn write(&self, keys: &Keys) -> Result<(), StoreError> {
@@ -192,11 +180,6 @@ fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(FILE_MODE))?;
     file.write_all(text)?;
     file.sync_all()
-}
-
-fn holder(lock: &Path) -> String {
-    let id = fs::read_to_string(lock).ok().and_then(|text| text.trim().parse::<u32>().ok());
-    id.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"))
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

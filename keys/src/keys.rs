@@ -99,7 +99,7 @@ impl Keys {
         minted: &MintedKey,
         now: Timestamp,
     ) -> Result<StoredKey, KeysError> {
-        new.check(now)?;
+        new.check(&new.owner.name, &new.owner.groups, now)?;
         self.add(new, minted, now, None)
     }
 

@@ -18,7 +18,7 @@ mod resource_scope;
 
 pub use error::{ApiCall, ApiStatus, KubeStoreError};
 pub use owner::KubeOwner;
-pub use resource::{ActiveCondition, EffectiveState, KubeKey};
+pub use resource::{ActiveCondition, KubeKey};
 pub use resource_scope::{InvalidResourceScope, ResourceScope};
 
 use crate::{

@@ -51,6 +51,7 @@ mod mint;
 mod validity;
 mod stored_key;
 mod keys;
+pub mod file_lock;
 mod file_store;
 #[cfg(feature = "kubernetes")]
 mod kube_store;
@@ -70,9 +71,9 @@ pub use file_store::{FileStore, StoreError};
 pub use keys::{InvalidKeys, Keys};
 #[cfg(feature = "kubernetes")]
 pub use kube_store::{
-    ActiveCondition, ApiCall, ApiStatus, EffectiveState, InvalidResourceScope, KubeKey, KubeOwner,
-    KubeStore, KubeStoreError, ResourceScope,
+    ActiveCondition, ApiCall, ApiStatus, InvalidResourceScope, KubeKey, KubeOwner, KubeStore,
+    KubeStoreError, ResourceScope,
 };
 pub use mint::{MintError, MintedKey, mint, system_random};
-pub use stored_key::{KeyOwner, NewKey, StoredKey};
+pub use stored_key::{NewKey, StoredKey};
 pub use validity::{StoredKeyState, Validity};

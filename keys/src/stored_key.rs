@@ -38,13 +38,6 @@ pub struct StoredKey {
     pub limits: RequestLimits,
 }
 
-/// The owner of a new key, as each store knows owners.
-pub trait KeyOwner {
-    /// The name in logs and usage.
-    fn name(&self) -> String;
-    fn groups(&self) -> &[Group];
-}
-
 /// A request for a new key. Each store has its own terms for owners and models.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewKey<O = Owner, Model = ModelPattern> {
@@ -60,25 +53,20 @@ pub struct NewKey<O = Owner, Model = ModelPattern> {
     pub concurrency: Option<u32>,
 }
 
-impl KeyOwner for Owner {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn groups(&self) -> &[Group] {
-        &self.groups
-    }
-}
-
-impl<Owner: KeyOwner, Model> NewKey<Owner, Model> {
-    pub(crate) fn check(&self, now: Timestamp) -> Result<(), KeysError> {
-        let Self { name, owner, models, not_before, expires_at, concurrency } = self;
+impl<Owner, Model> NewKey<Owner, Model> {
+    pub(crate) fn check(
+        &self,
+        owner_name: &str,
+        owner_groups: &[Group],
+        now: Timestamp,
+    ) -> Result<(), KeysError> {
+        let Self { name, owner: _, models, not_before, expires_at, concurrency } = self;
         check_name(name)?;
-        check_name(&owner.name())?;
+        check_name(owner_name)?;
         if models.is_empty() || MODELS_MAX < models.len() {
             return Err(KeysError::Models);
         }
-        if GROUPS_MAX < owner.groups().len() {
+        if GROUPS_MAX < owner_groups.len() {
             return Err(KeysError::Groups);
         }
         let start = not_before.map_or(now, |start| start.max(now));

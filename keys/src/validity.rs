@@ -6,13 +6,16 @@ use llm_contract::KeyId;
 use serde::Serialize;
 use std::{fmt, time::Duration};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Validity {
     pub created_at: Timestamp,
     pub not_before: Option<Timestamp>,
     /// Refused from this time on.
     pub expires_at: Option<Timestamp>,
+    #[serde(skip)]
     pub suspended: bool,
+    #[serde(skip)]
     pub revoked: bool,
 }
 

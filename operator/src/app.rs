@@ -1,4 +1,4 @@
-//! The program: arguments, configuration, listeners, metrics, and what runs.
+//! The program: command line, configuration, metrics, admin listener, and the tasks that run.
 
 pub mod cli;
 pub mod command;

@@ -1,15 +1,15 @@
-//! The one place that reads the clock. Everything else takes `now` as an argument.
+//! The one reader of the clock. Everything else takes the time as an argument.
 
 use jiff::Timestamp;
 use std::time::Instant;
 
-/// For waits.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+/// Monotonic, for waits.
+#[expect(clippy::disallowed_methods, reason = "the one reader of the clock")]
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// For what people and documents call time.
+/// Wall clock time, for documents and people.
 pub fn wall() -> Timestamp {
     Timestamp::now()
 }

@@ -1,8 +1,8 @@
-//! One replica at a time writes to the cluster: the one that holds a Lease.
+//! Leader election with a Lease, like client-go's.
 //!
-//! As in Kubernetes' own components, times of other machines are never compared with ours: a
-//! holder is gone when its record has not changed for a whole lease by our own clock. A leader
-//! that could not renew in time stops before anyone else may start.
+//! The times in the Lease, written by other machines, are never compared with our clock: a holder
+//! has expired when its record has not changed for a whole lease duration while we observed it.
+//! A leader that cannot renew in time drops its work before another replica may lead.
 
 use crate::clock;
 use futures::{
@@ -20,144 +20,128 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a leader may be silent before it counts as gone.
-const LEASE: Duration = Duration::from_secs(15);
-/// How long a leader goes on without having renewed.
-const RENEW_WITHIN: Duration = Duration::from_secs(10);
-/// How long after the last renewal writes that are under way may end. Shorter than [`LEASE`], so
-/// that nothing is sent any more when another's work begins, also on a busy machine.
-const END_WITHIN: Duration = Duration::from_secs(13);
-/// How often a leader renews, and others look.
-const INTERVAL: Duration = Duration::from_secs(3);
-/// How long one request may take.
-const REQUEST_WAIT: Duration = Duration::from_secs(3);
+/// After this time without a change of the Lease another replica may lead.
+const LEASE_DURATION: Duration = Duration::from_secs(15);
+/// After this time without a renewal a leader asks its work to end.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// After this time without a renewal the work is dropped. Shorter than [`LEASE_DURATION`], so that
+/// no request is sent any more when another replica begins, even on a busy machine.
+const DROP_DEADLINE: Duration = Duration::from_secs(13);
+/// The interval at which a leader renews, and others try to acquire.
+const RETRY_PERIOD: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Takes part in electing a leader.
-pub struct Election {
+pub struct LeaderElector {
     leases: Api<Lease>,
     name: String,
     identity: String,
-    seen: Option<Seen>,
+    observed: Option<ObservedLease>,
 }
 
-/// What was last seen of the lease, and since when it has been so.
-struct Seen {
+struct ObservedLease {
     lease: Lease,
     since: Instant,
 }
 
-/// What to do about the lease.
-#[derive(Debug, PartialEq)]
-enum Step {
-    /// Write this. It takes effect only if nobody else has written in between.
-    Write(Box<Lease>),
-    /// Somebody else leads.
-    Follow,
-}
-
-impl Election {
-    /// A candidate. The identity is this process's alone, such as its pod's name.
+impl LeaderElector {
+    /// The identity must be unique to this process, such as the name of its pod.
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
             name: name.into(),
             identity: identity.into(),
-            seen: None,
+            observed: None,
         }
     }
 
-    /// Does the work whenever this replica leads, until told to stop. The work is told when it has
-    /// to end, and dropped if it has not when the lease is about to run out.
-    pub async fn lead<F: Future<Output = ()>>(
+    /// Runs the work whenever this replica leads, until stopped. The work's token is cancelled
+    /// when it has to end; if it has not ended when the lease is about to expire, it is dropped.
+    pub async fn run<F: Future<Output = ()>>(
         mut self,
         stop: &CancellationToken,
         work: impl Fn(CancellationToken) -> F,
     ) {
         while !stop.is_cancelled() {
-            // Others count from when they see what is written, which is no sooner than this.
-            let asked = clock::now();
-            if self.turn().await {
-                tracing::info!(identity = self.identity, "leading");
-                self.hold(asked, stop, &work).await;
-                tracing::info!(identity = self.identity, "leading no longer");
+            // Others observe a renewal no sooner than this.
+            let requested = clock::now();
+            if self.try_acquire_or_renew().await {
+                tracing::info!(identity = self.identity, "became leader");
+                self.run_while_leader(requested, stop, &work).await;
+                tracing::info!(identity = self.identity, "stopped leading");
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(INTERVAL) => {}
+                () = tokio::time::sleep(RETRY_PERIOD) => {}
             }
         }
     }
 
-    async fn hold<F: Future<Output = ()>>(
+    async fn run_while_leader<F: Future<Output = ()>>(
         &mut self,
         mut renewed: Instant,
         stop: &CancellationToken,
         work: impl Fn(CancellationToken) -> F,
     ) {
-        let over = stop.child_token();
-        let mut working = pin!(work(over.clone()).fuse());
-        let mut ticks = tokio::time::interval(INTERVAL);
+        let ended = stop.child_token();
+        let mut work = pin!(work(ended.clone()).fuse());
+        let mut ticks = tokio::time::interval(RETRY_PERIOD);
         ticks.tick().await;
         loop {
-            let lost = renewed + RENEW_WITHIN;
+            let deadline = renewed + RENEW_DEADLINE;
             let renew = async {
                 ticks.tick().await;
-                let asked = clock::now();
-                (self.turn().await, asked)
+                let requested = clock::now();
+                (self.try_acquire_or_renew().await, requested)
             };
-            let (holds, asked) = tokio::select! {
-                () = &mut working => break,
+            let (is_renewed, requested) = tokio::select! {
+                () = &mut work => break,
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep_until(lost.into()) => {
-                    tracing::error!("the lease could not be renewed; another replica may lead");
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    tracing::error!("lease not renewed before the deadline, another replica may lead");
                     break;
                 }
                 renewed = renew => renewed,
             };
-            if holds {
-                renewed = asked;
-            } else if !self.is_mine() {
-                tracing::error!("another replica has taken the lease");
+            if is_renewed {
+                renewed = requested;
+            } else if !self.is_held() {
+                tracing::error!("lease taken by another replica");
                 break;
             }
         }
-        over.cancel();
-        if !working.is_terminated() {
-            let _ = tokio::time::timeout_at((renewed + END_WITHIN).into(), &mut working).await;
-            // Giving the lease back may take longer than it lasts.
-            working.set(Fuse::terminated());
+        ended.cancel();
+        if !work.is_terminated() {
+            let _ = tokio::time::timeout_at((renewed + DROP_DEADLINE).into(), &mut work).await;
+            // Releasing the lease may take longer than it lasts.
+            work.set(Fuse::terminated());
         }
-        if self.is_mine() {
+        if self.is_held() {
             self.release().await;
         }
     }
 
-    /// Looks at the lease, and takes or renews it if it may. Says whether that succeeded.
-    async fn turn(&mut self) -> bool {
-        match tokio::time::timeout(REQUEST_WAIT, self.try_turn()).await {
-            Ok(Ok(holds)) => holds,
+    async fn try_acquire_or_renew(&mut self) -> bool {
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.acquire_or_renew()).await {
+            Ok(Ok(is_held)) => is_held,
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() => false,
             Ok(Err(error)) => {
-                tracing::warn!(%error, lease = self.name, "the lease cannot be read or written");
+                tracing::warn!(%error, lease = self.name, "lease could not be read or written");
                 false
             }
             Err(_elapsed) => false,
         }
     }
 
-    async fn try_turn(&mut self) -> kube::Result<bool> {
+    async fn acquire_or_renew(&mut self) -> kube::Result<bool> {
         let lease = self.leases.get_opt(&self.name).await?;
-        self.see(lease.clone(), clock::now());
-        match self.step(lease, clock::now()) {
-            Step::Follow => Ok(false),
-            Step::Write(lease) => {
-                let written = self.write(&lease).await?;
-                self.see(Some(written), clock::now());
-                Ok(true)
-            }
-        }
+        self.observe(lease.clone(), clock::now());
+        let Some(lease) = self.next_lease(lease, clock::now()) else { return Ok(false) };
+        let written = self.write(&lease).await?;
+        self.observe(Some(written), clock::now());
+        Ok(true)
     }
 
+    /// Fails with a conflict if another replica has written in between.
     async fn write(&self, lease: &Lease) -> kube::Result<Lease> {
         let params = PostParams::default();
         if lease.metadata.resource_version.is_some() {
@@ -167,61 +151,60 @@ impl Election {
         }
     }
 
-    fn see(&mut self, lease: Option<Lease>, now: Instant) {
-        let same = |seen: &Seen| lease.as_ref().is_some_and(|lease| seen.lease.spec == lease.spec);
-        if self.seen.as_ref().is_some_and(same) {
-            return;
+    fn observe(&mut self, lease: Option<Lease>, now: Instant) {
+        let before = self.observed.as_ref().map(|observed| &observed.lease.spec);
+        if before != lease.as_ref().map(|lease| &lease.spec) {
+            self.observed = lease.map(|lease| ObservedLease { lease, since: now });
         }
-        self.seen = lease.map(|lease| Seen { lease, since: now });
     }
 
-    fn step(&self, lease: Option<Lease>, now: Instant) -> Step {
+    /// The Lease to write to acquire or renew it; `None` while another replica leads.
+    fn next_lease(&self, lease: Option<Lease>, now: Instant) -> Option<Lease> {
         let Some(lease) = lease else {
             let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
-            return Step::Write(Box::new(self.mine(metadata, None)));
+            return Some(self.lease_of(metadata, None));
         };
         let spec = lease.spec.unwrap_or_default();
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
-        let silent = self.seen.as_ref().map(|seen| now.saturating_duration_since(seen.since));
+        let unchanged =
+            self.observed.as_ref().map(|observed| now.saturating_duration_since(observed.since));
         let seconds = spec.lease_duration_seconds.and_then(|it| u64::try_from(it).ok());
-        let lasts = seconds.map_or(LEASE, Duration::from_secs);
-        let free = holder.is_empty() || silent.is_some_and(|silent| lasts < silent);
-        if holder == self.identity || free {
-            Step::Write(Box::new(self.mine(lease.metadata, Some(&spec))))
-        } else {
-            Step::Follow
-        }
+        let duration = seconds.map_or(LEASE_DURATION, Duration::from_secs);
+        let is_expired = unchanged.is_some_and(|unchanged| duration < unchanged);
+        (holder.is_empty() || holder == self.identity || is_expired)
+            .then(|| self.lease_of(lease.metadata, Some(&spec)))
     }
 
-    fn mine(&self, metadata: ObjectMeta, before: Option<&LeaseSpec>) -> Lease {
+    /// The Lease as held by this replica.
+    fn lease_of(&self, metadata: ObjectMeta, before: Option<&LeaseSpec>) -> Lease {
         let now = MicroTime(clock::wall());
         let holder = before.and_then(|spec| spec.holder_identity.as_deref());
-        let renews = holder == Some(self.identity.as_str());
+        let is_renewal = holder == Some(self.identity.as_str());
         let before = before.cloned().unwrap_or_default();
         let transitions = before.lease_transitions.unwrap_or_default();
         let spec = LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(LEASE.as_secs()).ok(),
-            acquire_time: before.acquire_time.filter(|_| renews).or(Some(now.clone())),
+            lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
+            acquire_time: before.acquire_time.filter(|_| is_renewal).or(Some(now.clone())),
             renew_time: Some(now),
-            lease_transitions: Some(transitions + i32::from(!renews)),
+            lease_transitions: Some(transitions + i32::from(!is_renewal)),
             ..LeaseSpec::default()
         };
         let metadata = ObjectMeta { managed_fields: None, ..metadata };
         Lease { metadata, spec: Some(spec) }
     }
 
-    fn is_mine(&self) -> bool {
-        let spec = self.seen.as_ref().and_then(|seen| seen.lease.spec.as_ref());
+    fn is_held(&self) -> bool {
+        let spec = self.observed.as_ref().and_then(|observed| observed.lease.spec.as_ref());
         spec.and_then(|spec| spec.holder_identity.as_deref()) == Some(&self.identity)
     }
 
-    /// Gives the lease back, so that another replica need not wait for it to run out.
+    /// Releases the lease, so that another replica need not wait until it expires.
     async fn release(&mut self) {
-        let released = tokio::time::timeout(REQUEST_WAIT, async {
+        let released = tokio::time::timeout(REQUEST_TIMEOUT, async {
             loop {
                 match self.try_release().await {
-                    // A renewal whose answer nobody waited for has arrived meanwhile.
+                    // A renewal whose reply was not awaited has arrived in between.
                     Err(kube::Error::Api(status)) if status.is_conflict() => {}
                     released => break released,
                 }
@@ -229,10 +212,10 @@ impl Election {
         });
         match released.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the lease was not given back; it runs out"),
-            Err(_elapsed) => tracing::warn!("the lease was not given back in time; it runs out"),
+            Ok(Err(error)) => tracing::warn!(%error, "lease not released, it expires"),
+            Err(_elapsed) => tracing::warn!("lease not released in time, it expires"),
         }
-        self.seen = None;
+        self.observed = None;
     }
 
     async fn try_release(&self) -> kube::Result<()> {

@@ -1,11 +1,11 @@
-//! The proxies: who they are, what they trust, and what each has in force.
+//! The proxies: how they authenticate, what they trust, and what each has in force.
 
-mod tokens;
-mod authority;
-mod programmed;
-mod used;
+mod token_review;
+mod certificate_authority;
+mod rollout_status;
+mod last_used;
 
-pub use authority::{NAME as AUTHORITY, Published, keep, serving};
-pub use programmed::{Unsaid, report};
-pub use tokens::Tokens;
-pub use used::note_uses;
+pub use certificate_authority::{AuthorityStore, NAME as AUTHORITY, maintain, serving_certificate};
+pub use last_used::record_last_used;
+pub use rollout_status::{PendingReports, report};
+pub use token_review::TokenReviewer;

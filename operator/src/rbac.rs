@@ -1,11 +1,11 @@
-//! What the operator must be allowed to do, and nothing more; pure.
+//! The minimal RBAC permissions of the operator. Pure.
 //!
-//! A test runs the operator with exactly these rights and fails on a call that is denied. Rights
-//! over what people write are given in the watched namespaces only; the whole cluster is read for
-//! definitions of kinds and, if every namespace is watched, for namespaces.
+//! A test runs the operator with exactly these permissions and fails on a forbidden call. Access to
+//! users' objects is granted only in the watched namespaces; cluster-wide access is limited to
+//! custom resource definitions, token reviews and, if all namespaces are watched, namespaces.
 
 use crate::{
-    app::{config::Config, run, settings::Scope},
+    app::{config::Config, run, settings::WatchScope},
     edge::settings::Exposure,
     legacy, proxies,
 };
@@ -18,17 +18,17 @@ use k8s_openapi::{
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The name of every Role and ClusterRole, and of the service account they are for.
+/// The service account, and the prefix of the roles' names.
 pub const NAME: &str = "llm-operator";
-/// Group, resources, verbs.
-type Right = (&'static str, &'static [&'static str], &'static [&'static str]);
+/// API group, resources and verbs of a rule.
+type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const READ: &[&str] = &["get", "list", "watch"];
-const KEEP: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
+const MANAGE: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
-/// In every namespace that may hold resources of ours.
-const WATCHED: &[Right] = &[
-    // Patch: the older pack's finalizer is taken off.
+/// In every watched namespace.
+const WATCHED: &[Rule] = &[
+    // Patch: to remove the finalizer of the first release.
     ("llm.nebari.dev", &["llmmodels", "passthroughmodels"], &["get", "list", "watch", "patch"]),
     ("llm.nebari.dev", &["apikeys"], READ),
     (
@@ -36,54 +36,54 @@ const WATCHED: &[Right] = &[
         &["llmmodels/status", "passthroughmodels/status", "apikeys/status"],
         &["patch"],
     ),
-    // Owner references that block deletion need it where that admission plugin is on.
+    // Required for owner references that block deletion if that admission plugin is enabled.
     ("llm.nebari.dev", &["llmmodels/finalizers", "passthroughmodels/finalizers"], &["update"]),
-    ("", &["services", "serviceaccounts", "persistentvolumeclaims"], KEEP),
-    ("apps", &["deployments"], KEEP),
-    ("networking.k8s.io", &["networkpolicies"], KEEP),
-    ("monitoring.coreos.com", &["podmonitors"], KEEP),
+    ("", &["services", "serviceaccounts", "persistentvolumeclaims"], MANAGE),
+    ("apps", &["deployments"], MANAGE),
+    ("networking.k8s.io", &["networkpolicies"], MANAGE),
+    ("monitoring.coreos.com", &["podmonitors"], MANAGE),
     ("", &["pods", "secrets"], READ),
     ("", &["pods/log"], &["get"]),
     ("discovery.k8s.io", &["endpointslices"], READ),
     ("events.k8s.io", &["events"], &["create", "patch"]),
 ];
-/// In the operator's own namespace. What is to be created cannot be given by name.
-const OWN: &[Right] = &[
+/// In the operator's own namespace. RBAC cannot restrict `create` to names.
+const OWN: &[Rule] = &[
     ("coordination.k8s.io", &["leases"], &["create"]),
     ("", &["secrets"], &["get", "list", "watch", "create"]),
     ("", &["configmaps"], &["create"]),
-    ("cert-manager.io", &["certificates"], KEEP),
-    // Also without Gateways: what is left of a time with them goes.
-    ("gateway.networking.k8s.io", &["httproutes", "referencegrants"], KEEP),
+    ("cert-manager.io", &["certificates"], MANAGE),
+    // Also without Gateways, to remove what remains from a time with them.
+    ("gateway.networking.k8s.io", &["httproutes", "referencegrants"], MANAGE),
 ];
-/// There too, each for the one object of that name.
-const OWN_NAMED: &[(Right, &str)] = &[
+/// In the operator's own namespace, each for one named object.
+const OWN_NAMED: &[(Rule, &str)] = &[
     (("coordination.k8s.io", &["leases"], &["get", "update"]), run::LEASE),
     (("", &["secrets"], &["update"]), proxies::AUTHORITY),
     (("", &["configmaps"], &["get", "list", "watch", "patch"]), proxies::AUTHORITY),
 ];
 /// In the namespaces of the Gateways.
-const GATEWAYS: &[Right] =
+const GATEWAYS: &[Rule] =
     &[("gateway.networking.k8s.io", &["gateways"], &["get", "list", "watch", "patch"])];
-/// In the whole cluster.
-const CLUSTER: &[Right] = &[
+/// Cluster-wide.
+const CLUSTER: &[Rule] = &[
     ("apiextensions.k8s.io", &["customresourcedefinitions"], READ),
     ("authentication.k8s.io", &["tokenreviews"], &["create"]),
 ];
-/// In the whole cluster, if every namespace is watched.
-const NAMESPACES: Right = ("", &["namespaces"], READ);
+/// Cluster-wide, if all namespaces are watched.
+const NAMESPACES: Rule = ("", &["namespaces"], READ);
 
-/// The Roles and ClusterRoles that a configuration needs, each with its binding.
+/// The Roles and ClusterRole for a configuration, each with its binding.
 pub fn objects(config: &Config) -> Vec<Value> {
     let mut objects = Vec::new();
     let mut cluster = rules(CLUSTER);
     match &config.settings.scope {
-        Scope::All => {
+        WatchScope::Labelled => {
             cluster.extend(rules(&[NAMESPACES]));
             cluster.extend(rules(WATCHED));
             cluster.extend(legacy_rules(config));
         }
-        Scope::Namespaces(namespaces) => {
+        WatchScope::Namespaces(namespaces) => {
             for namespace in namespaces {
                 let mut rules = rules(WATCHED);
                 rules.extend(legacy_rules(config));
@@ -93,9 +93,9 @@ pub fn objects(config: &Config) -> Vec<Value> {
     }
     objects.extend(cluster_role(cluster, config));
     let mut own = rules(OWN);
-    own.extend(OWN_NAMED.iter().map(|(right, name)| PolicyRule {
+    own.extend(OWN_NAMED.iter().map(|(of, name)| PolicyRule {
         resource_names: Some(vec![(*name).to_owned()]),
-        ..rule(right)
+        ..rule(of)
     }));
     if let Exposure::Gateways(gateways) = config.edge.exposure() {
         let hops = [&gateways.external, &gateways.internal];
@@ -123,14 +123,14 @@ fn legacy_rules(config: &Config) -> Vec<PolicyRule> {
         verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
         ..PolicyRule::default()
     };
-    legacy::rights().map(rule).collect()
+    legacy::resources().map(rule).collect()
 }
 
-fn rules(rights: &[Right]) -> Vec<PolicyRule> {
-    rights.iter().map(rule).collect()
+fn rules(rules: &[Rule]) -> Vec<PolicyRule> {
+    rules.iter().map(rule).collect()
 }
 
-fn rule((group, resources, verbs): &Right) -> PolicyRule {
+fn rule((group, resources, verbs): &Rule) -> PolicyRule {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     PolicyRule {
         api_groups: Some(vec![(*group).to_owned()]),
@@ -157,7 +157,6 @@ fn role(part: &str, namespace: &str, rules: Vec<PolicyRule>, config: &Config) ->
 }
 
 fn cluster_role(rules: Vec<PolicyRule>, config: &Config) -> [Value; 2] {
-    // Two installations in one cluster do not share it.
     let name = Some(format!("{NAME}-{}", config.namespace));
     let metadata = ObjectMeta { name, ..ObjectMeta::default() };
     let role =
@@ -187,7 +186,7 @@ fn subject(config: &Config) -> Subject {
     }
 }
 
-/// Structs of strings always become JSON.
+/// These structs always serialize.
 fn value(object: &impl serde::Serialize) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }

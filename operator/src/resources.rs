@@ -4,6 +4,10 @@ pub mod model;
 pub mod provider;
 pub mod key;
 pub mod report;
+mod controller;
+mod conditions;
 mod finalizer;
 mod ignored;
-pub mod quantity;
+mod quantity;
+
+pub(crate) use quantity::units;

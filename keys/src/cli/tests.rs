@@ -1,5 +1,4 @@
 use super::*;
-use crate::KeyOwner as _;
 use clap::CommandFactory as _;
 use std::ffi::OsString;
 use sysexits::ExitCode;

@@ -1,10 +1,9 @@
 //! Keys as people and programs read them, without their hashes.
 
-use crate::{ActiveCondition, KubeKey, StoredKeyState, Validity};
+use crate::{KubeKey, StoredKeyState, Validity};
 use jiff::Timestamp;
 use llm_cli::{KeySummary, Streams, Table, age, time, time_or, write_json};
 use llm_contract::SecretKey;
-use llm_crd::{ApiKeyOwner, CallerLimits};
 use serde::Serialize;
 use std::io;
 
@@ -36,7 +35,7 @@ pub(super) fn print_list(
             key.name.clone(),
             key.owner_name(),
             models(key),
-            key.state(now).to_string(),
+            key.display_state(now),
             age(key.validity.created_at, now),
             time_or("never", key.validity.expires_at),
             key.last_used_at.map_or_else(|| "-".to_owned(), |then| age(then, now) + " ago"),
@@ -59,7 +58,7 @@ pub(super) fn print_one(
     let fields = [
         ("id", Some(key.id.clone())),
         ("name", Some(key.name.clone())),
-        ("state", Some(key.state(now).to_string())),
+        ("state", Some(key.display_state(now))),
         ("reason", key.condition.as_ref().map(|condition| condition.message.clone())),
         ("owner", Some(key.owner_name())),
         ("issuer", key.owner.issuer.clone()),
@@ -86,47 +85,16 @@ pub(super) fn print_one(
     writeln!(to.out, "{table}")
 }
 
-/// A key in the output of `--json`.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct KeyView<'a> {
-    id: &'a str,
-    name: &'a str,
-    client_id: &'a str,
-    owner: &'a ApiKeyOwner,
-    groups: &'a [String],
-    models: &'a [String],
+    #[serde(flatten)]
+    key: &'a KubeKey,
     state: StoredKeyState,
-    verdict: &'a Option<ActiveCondition>,
-    created_at: Timestamp,
-    not_before: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
-    last_used_at: Option<Timestamp>,
-    replaces: &'a Option<String>,
-    replaced_by: &'a Option<String>,
-    limits: CallerLimits,
 }
 
 impl<'a> KeyView<'a> {
     fn of(key: &'a KubeKey, now: Timestamp) -> Self {
-        let Validity { created_at, not_before, expires_at, .. } = key.validity;
-        Self {
-            id: &key.id,
-            name: &key.name,
-            client_id: &key.client_id,
-            owner: &key.owner,
-            groups: &key.groups,
-            models: &key.models,
-            state: key.validity.state(now),
-            verdict: &key.condition,
-            created_at,
-            not_before,
-            expires_at,
-            last_used_at: key.last_used_at,
-            replaces: &key.replaces,
-            replaced_by: &key.replaced_by,
-            limits: key.limits,
-        }
+        Self { key, state: key.validity.state(now) }
     }
 }
 

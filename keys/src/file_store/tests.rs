@@ -148,7 +148,7 @@ fn a_lock_that_is_never_released_is_named_with_its_holder() {
     create(&store);
     let _held = store.lock(1).unwrap();
     let text = store.lock(1).unwrap_err().to_string();
-    assert!(text.contains("keys.lock is locked by process"), "{text}");
+    assert!(text.contains("keys.lock has been locked by process"), "{text}");
     assert!(text.contains(&std::process::id().to_string()) && text.contains("5 s"), "{text}");
 }
 

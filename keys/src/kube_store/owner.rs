@@ -1,8 +1,7 @@
 //! Owners of keys in a cluster.
 
-use crate::KeyOwner;
 use llm_contract::{Group, ResourceName};
-use llm_crd::{ApiKeyOwner, Owner};
+use llm_crd::{ApiKeyOwner, OwnerIdentity};
 
 /// The owner of a new key, with the groups known when it is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,14 +47,9 @@ impl KubeOwner {
         }
         self
     }
-}
 
-impl KeyOwner for KubeOwner {
-    fn name(&self) -> String {
-        self.who.who().as_ref().map(Owner::name).unwrap_or_default()
-    }
-
-    fn groups(&self) -> &[Group] {
-        &self.groups
+    /// The name in logs and usage.
+    pub fn name(&self) -> String {
+        self.who.who().as_ref().map(OwnerIdentity::name).unwrap_or_default()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{KubeOwner, ResourceScope};
 use crate::{
-    KeyOwner as _, KeysError, MintedKey, NewKey, StoredKeyState, Validity, stored_key::client_id,
+    KeysError, MintedKey, NewKey, StoredKeyState, Validity, stored_key::client_id,
     validity::Rotation,
 };
 use jiff::Timestamp;
@@ -10,21 +10,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use llm_contract::KeyId;
 use llm_crd::{
-    ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType, Owner,
-    Replaces,
+    ApiKeyOwner, ApiKeyResource, ApiKeySpec, ApiKeyStatus, CallerLimits, ConditionType,
+    OwnerIdentity, Replaces,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-};
+use std::collections::{HashMap, HashSet};
 
 /// The annotation that names the key's replacement. Of concurrent rotations, the one that writes it
 /// wins.
 const REPLACED_BY: &str = "llm.nebari.dev/replaced-by";
 
-/// A key in the cluster, without its hash.
-#[derive(Clone, Debug, PartialEq)]
+/// A key in the cluster, without its hash; also the output of `--json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct KubeKey {
     /// The resource's name.
     pub id: String,
@@ -36,32 +35,26 @@ pub struct KubeKey {
     pub groups: Vec<String>,
     pub models: Vec<String>,
     /// The end of an overlap counts as its expiry.
+    #[serde(flatten)]
     pub validity: Validity,
     pub limits: CallerLimits,
     pub replaces: Option<String>,
     pub replaced_by: Option<String>,
     /// Roughly: proxies report uses now and then.
     pub last_used_at: Option<Timestamp>,
-    /// Unless the operator has yet to see the current resource.
+    /// `None` while the operator has not seen the current resource.
+    #[serde(rename = "verdict")]
     pub condition: Option<ActiveCondition>,
 }
 
 /// The condition `Active`, which the operator sets.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActiveCondition {
     /// Whether proxies accept the key.
     pub active: bool,
     pub reason: String,
     pub message: String,
-}
-
-/// A key's state by its resource and by the operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EffectiveState<'a> {
-    Stored(StoredKeyState),
-    /// The key would be active; the operator refuses it for this reason.
-    Refused(&'a str),
 }
 
 impl KubeKey {
@@ -95,15 +88,16 @@ impl KubeKey {
     }
 
     pub fn owner_name(&self) -> String {
-        self.owner.who().as_ref().map_or_else(|| "unknown".to_owned(), Owner::name)
+        self.owner.who().as_ref().map_or_else(|| "unknown".to_owned(), OwnerIdentity::name)
     }
 
-    pub fn state(&self, now: Timestamp) -> EffectiveState<'_> {
+    /// The state for people: the operator's reason if it refuses a key that would be active.
+    pub fn display_state(&self, now: Timestamp) -> String {
         match (self.validity.state(now), &self.condition) {
             (StoredKeyState::Active, Some(condition)) if !condition.active => {
-                EffectiveState::Refused(&condition.reason)
+                format!("refused: {}", condition.reason)
             }
-            (state, _) => EffectiveState::Stored(state),
+            (state, _) => state.to_string(),
         }
     }
 }
@@ -139,7 +133,7 @@ pub(super) fn create(
     minted: &MintedKey,
     now: Timestamp,
 ) -> Result<ApiKeyResource, KeysError> {
-    new.check(now)?;
+    new.check(&new.owner.name(), &new.owner.groups, now)?;
     let NewKey { name, owner, models, not_before, expires_at, concurrency } = new;
     let mut once = HashSet::new();
     let models = models.iter().map(ToString::to_string).filter(|model| once.insert(model.clone()));
@@ -167,7 +161,7 @@ pub(super) fn successor(
     minted: &MintedKey,
 ) -> ApiKeyResource {
     let Rotation { overlap_until, expires_at } = rotation;
-    let owner = old.spec.owner.who().as_ref().map(Owner::name).unwrap_or_default();
+    let owner = old.spec.owner.who().as_ref().map(OwnerIdentity::name).unwrap_or_default();
     let spec = ApiKeySpec {
         client_id: client_id(&owner, &minted.key),
         hash: minted.hash.to_string(),
@@ -240,15 +234,6 @@ fn active_condition(generation: Option<i64>, status: &ApiKeyStatus) -> Option<Ac
         reason: condition.reason.clone(),
         message: condition.message.clone(),
     })
-}
-
-impl fmt::Display for EffectiveState<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stored(state) => state.fmt(f),
-            Self::Refused(reason) => write!(f, "refused: {reason}"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -138,10 +138,10 @@ async fn a_context_that_is_not_there_is_named() {
 
 #[test]
 fn a_cluster_that_does_not_answer_is_said_to_be_out_of_reach() {
-    // Bound, and never listened at: nobody answers there, and nobody else takes the port.
-    let nobody = TcpSocket::new_v4().unwrap();
-    nobody.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let port = nobody.local_addr().unwrap().port();
+    // Bound but not listening: connections are refused, and no other process takes the port.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config");
     let text = CONFIG.replace("PORT", &port.to_string());

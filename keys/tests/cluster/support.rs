@@ -208,7 +208,7 @@ pub(crate) fn id(key: &str) -> String {
     llm_contract::SecretKey::parse(key).unwrap().id().to_string()
 }
 
-/// The part of a key that nobody else may see.
+/// The secret part of a key.
 pub(crate) fn secret(key: &str) -> &str {
     key.rsplit('-').next().unwrap()
 }

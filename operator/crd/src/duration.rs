@@ -1,10 +1,9 @@
-//! Lengths of time as people write them.
+//! Durations as users write them.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A length of time such as `90s` or `1h30m`: up to four numbers with the units `h`, `m`, `s`
-/// or `ms`.
+/// A duration such as `90s` or `1h30m`: up to four numbers with units `h`, `m`, `s` or `ms`.
 ///
 /// ```
 /// use llm_crd::DurationText;
@@ -17,15 +16,10 @@ use std::time::Duration;
 pub struct DurationText(String);
 
 impl DurationText {
-    /// What the schema accepts.
+    /// The pattern of the schema.
     pub const PATTERN: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
 
-    /// The text as written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The length, if the text is one.
+    /// The duration; `None` if the text is not one.
     pub fn parse(&self) -> Option<Duration> {
         let mut rest = self.0.as_str();
         let mut sum = Duration::ZERO;
@@ -84,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schema_refuses_is_no_length_of_time() {
+    fn what_the_schema_rejects_is_not_a_duration() {
         for text in ["", "1", "s", "1d", "1.5s", "123456s", "-1s", "1 s", "1S"] {
             assert_eq!(DurationText::from(text).parse(), None, "{text:?}");
         }

@@ -102,11 +102,15 @@ struct Timeouts {
     idle_timeout: Duration,
     /// Take over from another process that shows no sign of life for this long, at least 1s
     #[arg(long, value_name = "DURATION", default_value = "60s",
-          value_parser = |text: &str| humantime::parse_duration(text).map(|after| after.max(TAKEOVER_AFTER_MIN)))]
+          value_parser = parse_takeover)]
     takeover_after: Duration,
     /// Do not use file locks, for volumes on which they fail or hang
     #[arg(long)]
     lease_only: bool,
+}
+
+fn parse_takeover(text: &str) -> Result<Duration, humantime::DurationError> {
+    Ok(humantime::parse_duration(text)?.max(TAKEOVER_AFTER_MIN))
 }
 
 impl Cli {

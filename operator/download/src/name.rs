@@ -139,11 +139,8 @@ impl TryFrom<String> for Commit {
 
     fn try_from(text: String) -> Result<Self, InvalidCommit> {
         let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() == 40 && text.bytes().all(digit) {
-            Ok(Self(text))
-        } else {
-            Err(InvalidCommit)
-        }
+        let fits = text.len() == 40 && text.bytes().all(digit);
+        if fits { Ok(Self(text)) } else { Err(InvalidCommit) }
     }
 }
 

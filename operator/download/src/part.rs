@@ -62,7 +62,8 @@ impl Part {
     pub(crate) fn restart(&mut self) -> Result<(), FsError> {
         self.file.set_len(0).map_err(FsError::at("truncating", &self.path))?;
         self.file.rewind().map_err(FsError::at("truncating", &self.path))?;
-        self.progress.update(|progress| progress.bytes -= self.bytes);
+        let bytes = self.bytes;
+        self.progress.update(|progress| progress.bytes = progress.bytes.saturating_sub(bytes));
         (self.bytes, self.overflowed) = (0, false);
         self.hasher = self.entry.checksum.hasher(self.entry.size);
         Ok(())
@@ -81,7 +82,9 @@ impl Part {
 
     /// Appends chunks until their sender is dropped, or there are too many.
     pub(crate) fn append_all(&mut self, mut chunks: Receiver<Bytes>) -> Result<(), FsError> {
-        while let (false, Some(chunk)) = (self.overflowed, chunks.blocking_recv()) {
+        while !self.overflowed
+            && let Some(chunk) = chunks.blocking_recv()
+        {
             self.append(&chunk)?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! The marker, `.llm-download.json`, exists exactly while everything it lists is there. The
 //! journal, in our own folder, lists what we may have written since the last marker, so that files
-//! of other weights are removed, and nobody else's ever are.
+//! of other weights are removed, and files of other programs never are.
 
 use crate::{
     fs::{FsError, sync_folder},
@@ -29,7 +29,7 @@ pub(crate) struct Volume {
     pub(crate) root: PathBuf,
 }
 
-/// Paths with sizes: a file that has changed its size since is somebody else's.
+/// Paths with sizes: a file whose size has changed since is not ours.
 type Journal = BTreeSet<(FilePath, u64)>;
 
 impl Volume {

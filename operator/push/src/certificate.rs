@@ -19,7 +19,7 @@ use std::sync::Arc;
 const VALIDITY: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Clone, Debug)]
-pub struct Certificate(Arc<ArcSwap<CertifiedKey>>);
+pub struct ServingCertificate(Arc<ArcSwap<CertifiedKey>>);
 
 #[derive(Debug)]
 pub struct IssuedCertificate {
@@ -39,7 +39,7 @@ pub enum IssueError {
     NoName,
 }
 
-impl Certificate {
+impl ServingCertificate {
     pub fn new(issued: IssuedCertificate) -> Self {
         Self(Arc::new(ArcSwap::new(issued.certified)))
     }
@@ -50,7 +50,7 @@ impl Certificate {
     }
 }
 
-impl ResolvesServerCert for Certificate {
+impl ResolvesServerCert for ServingCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.load_full())
     }

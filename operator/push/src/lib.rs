@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! use jiff::Timestamp;
-//! use llm_push::{Authenticate, Authority, Certificate, Push, PushLimits, RotationStep, next_step};
+//! use llm_push::{Authenticate, Authority, ServingCertificate, Push, PushLimits, RotationStep, next_step};
 //!
 //! # async fn run(
 //! #     tokens: impl Authenticate,
@@ -18,7 +18,7 @@
 //! let step = next_step(stored.as_ref(), now);
 //! assert_eq!(step, RotationStep::Create);
 //! let authority = Authority::advance(stored, step, now)?; // and is stored before it is used
-//! let certificate = Certificate::new(authority.issue(&["llm-operator.llm.svc".into()], now)?);
+//! let certificate = ServingCertificate::new(authority.issue(&["llm-operator.llm.svc".into()], now)?);
 //! let push = Push::new(tokens, PushLimits::default());
 //! push.table().publish(compiled, instant);
 //! let listener = tokio::net::TcpListener::bind("[::]:8443").await?;
@@ -49,7 +49,7 @@ mod store;
 
 pub use authenticate::{Authenticate, AuthenticateError, Peer, PeerIdentity};
 pub use authority::{Authority, InvalidAuthority, RotationStep, next_step};
-pub use certificate::{Certificate, IssueError, IssuedCertificate};
+pub use certificate::{IssueError, IssuedCertificate, ServingCertificate};
 pub use key_usage::KeyUsage;
 pub use limits::PushLimits;
 pub use oversized::TooLarge;

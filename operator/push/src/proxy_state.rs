@@ -18,7 +18,7 @@ const REJECTED_MAX: usize = 1000;
 const REASON_CHARS_MAX: usize = 300;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RejectedDocument {
+pub(crate) struct RejectedVersion {
     /// `None` if the proxy had no document of that name.
     pub(crate) hash: Option<DocumentHash>,
     pub(crate) reason: Arc<str>,
@@ -28,7 +28,7 @@ pub(crate) struct RejectedDocument {
 pub(crate) struct ProxyState {
     pub(crate) digest: Option<Digest>,
     pub(crate) routes: HashMap<Arc<str>, DocumentHash>,
-    pub(crate) rejected: HashMap<Name, RejectedDocument>,
+    pub(crate) rejected: HashMap<Name, RejectedVersion>,
 }
 
 /// A validated report.
@@ -37,7 +37,7 @@ pub(crate) struct ProxyReport {
     pub(crate) sequence: u64,
     pub(crate) digest: Option<Digest>,
     pub(crate) routes: Vec<(Arc<str>, Option<DocumentHash>)>,
-    pub(crate) rejected: Vec<(Name, RejectedDocument)>,
+    pub(crate) rejected: Vec<(Name, RejectedVersion)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +59,7 @@ impl ProxyReport {
         };
         let rejection = |wire::RejectedResource { kind, name, hash, reason }| {
             let (name, hash) = (Name::parse(kind, name)?, DocumentHash::parse(hash));
-            Ok((name, RejectedDocument { hash, reason: printable(&reason) }))
+            Ok((name, RejectedVersion { hash, reason: printable(&reason) }))
         };
         Ok(Self {
             sequence,

@@ -88,32 +88,23 @@ impl ProxyRegistry {
     /// no routes.
     pub fn programmed(&self, resource: &ResourceName, wanted: Option<DocumentHash>) -> Programmed {
         let name = Name::new(Kind::Routes, resource.as_str());
-        let rejected = self.rejected(&name, wanted);
-        if !rejected.is_empty() {
-            return Programmed::Rejected(rejected);
-        }
+        let (mut rejected, mut lagging) = (Vec::new(), Vec::new());
         let inner = self.inner.lock();
-        let lags = |(identity, proxy): (&ProxyIdentity, &Proxy)| {
-            let state = proxy.state.as_ref();
-            let has = state.is_some_and(|it| it.routes.get(&name.name).copied() == wanted);
-            (!has).then(|| Arc::clone(&identity.name))
-        };
-        let lagging: Vec<_> = inner.proxies.iter().filter_map(lags).collect();
+        for (identity, proxy) in &inner.proxies {
+            let (proxy, state) = (Arc::clone(&identity.name), proxy.state.as_ref());
+            let rejection = state.and_then(|it| it.rejected.get(&name));
+            if let Some(rejection) = rejection.filter(|it| it.hash == wanted) {
+                rejected.push(RejectedBy { proxy, reason: Arc::clone(&rejection.reason) });
+            } else if state.is_none_or(|it| it.routes.get(&name.name).copied() != wanted) {
+                lagging.push(proxy);
+            }
+        }
         match inner.proxies.len() {
             0 => Programmed::NoProxies,
-            proxies if lagging.is_empty() => Programmed::Everywhere { proxies },
-            _ => Programmed::Lagging(lagging),
+            _ if !rejected.is_empty() => Programmed::Rejected(rejected),
+            _ if !lagging.is_empty() => Programmed::Lagging(lagging),
+            proxies => Programmed::Everywhere { proxies },
         }
-    }
-
-    /// The proxies that rejected this version of a document.
-    pub fn rejected(&self, name: &Name, document: Option<DocumentHash>) -> Vec<RejectedBy> {
-        let rejected = |(identity, proxy): (&ProxyIdentity, &Proxy)| {
-            let rejection = proxy.state.as_ref()?.rejected.get(name)?;
-            let (proxy, reason) = (Arc::clone(&identity.name), Arc::clone(&rejection.reason));
-            (rejection.hash == document).then_some(RejectedBy { proxy, reason })
-        };
-        self.inner.lock().proxies.iter().filter_map(rejected).collect()
     }
 
     /// Waits for changes since the last call and takes them. For a single consumer.

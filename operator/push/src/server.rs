@@ -2,7 +2,7 @@
 
 use crate::{
     authenticate::Authenticate,
-    certificate::Certificate,
+    certificate::ServingCertificate,
     clock,
     connection::Connection,
     key_usage::KeyUsage,
@@ -64,7 +64,7 @@ impl Push {
     pub async fn serve(
         &self,
         listener: TcpListener,
-        certificate: Certificate,
+        certificate: ServingCertificate,
         stop: CancellationToken,
     ) -> Result<(), rustls::Error> {
         let state = &self.0;
@@ -115,7 +115,7 @@ impl Push {
 }
 
 /// TLS 1.3 only: both sides are this project's.
-fn tls(certificate: Certificate) -> Result<ServerConfig, rustls::Error> {
+fn tls(certificate: ServingCertificate) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])?
         .with_no_client_auth()

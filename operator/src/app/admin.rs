@@ -1,6 +1,6 @@
-//! Health and metrics, on a listener of their own.
+//! Health, metrics and proxy status, on a listener of their own.
 
-use crate::{app::metrics::Metrics, cluster_state::World};
+use crate::{app::metrics::Metrics, cluster_state::ClusterState};
 use axum::{
     Json, Router,
     extract::State,
@@ -12,18 +12,13 @@ use llm_push::Push;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// What the paths speak of.
 #[derive(Clone)]
 pub struct Admin {
-    /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// What is seen of the cluster.
-    pub world: World,
-    /// Who follows.
+    pub cluster: Arc<ClusterState>,
     pub push: Push,
 }
 
-/// The paths of the admin listener.
 pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -34,28 +29,26 @@ pub fn router(admin: Admin) -> Router {
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    let has_seen_all = *admin.world.synced.borrow();
-    readiness(has_seen_all, admin.push.is_serving())
+    let is_synced = *admin.cluster.synced.borrow();
+    readiness(is_synced, admin.push.is_serving())
 }
 
-/// Ready when everything has been seen once, so that the whole table can be pushed, and proxies
-/// can connect to be sent it.
-fn readiness(has_seen_all: bool, serves: bool) -> (StatusCode, &'static str) {
-    match (has_seen_all, serves) {
+/// Ready when everything was listed once, so that the whole table can be pushed, and proxies can
+/// connect.
+fn readiness(is_synced: bool, serves: bool) -> (StatusCode, &'static str) {
+    match (is_synced, serves) {
         (true, true) => (StatusCode::OK, "ok\n"),
-        (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "proxies cannot connect now\n"),
-        (false, _) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the cluster has not been seen as a whole yet\n")
-        }
+        (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "not serving proxies\n"),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "initial sync not complete\n"),
     }
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, KIND)], admin.metrics.text())
+    const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], admin.metrics.text())
 }
 
-/// Who follows, and how far each is; for people.
+/// The proxies and what each has in force, for people.
 async fn proxies(State(admin): State<Admin>) -> Json<Value> {
     let proxies = admin.push.proxies().list(crate::clock::now());
     let proxies: Vec<_> = proxies
@@ -84,10 +77,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operator_that_has_seen_all_and_that_proxies_can_connect_to_is_ready() {
-        for (has_seen_all, serves) in [(false, false), (false, true), (true, false), (true, true)] {
-            let is_ready = readiness(has_seen_all, serves).0 == StatusCode::OK;
-            assert_eq!(is_ready, has_seen_all && serves);
+    fn an_operator_is_ready_once_it_is_synced_and_serves_proxies() {
+        for (is_synced, serves) in [(false, false), (false, true), (true, false), (true, true)] {
+            let is_ready = readiness(is_synced, serves).0 == StatusCode::OK;
+            assert_eq!(is_ready, is_synced && serves);
         }
     }
 }

@@ -40,7 +40,7 @@ pub enum CliError {
     )]
     ListTimeout,
     #[error(transparent)]
-    Run(#[from] run::Failure),
+    Run(#[from] run::RunError),
     #[error("cannot write the output")]
     Write(#[from] io::Error),
     #[error("cannot write YAML")]
@@ -54,7 +54,7 @@ impl ProgramError for CliError {
             Self::NoCluster(_)
             | Self::Connect(_)
             | Self::ListTimeout
-            | Self::Run(run::Failure::Port { .. }) => ExitCode::Unavailable,
+            | Self::Run(run::RunError::Port { .. }) => ExitCode::Unavailable,
             Self::Run(_) | Self::Yaml(_) | Self::Write(_) => ExitCode::Software,
         }
     }
@@ -93,8 +93,9 @@ pub async fn table(
     let config = options.check(&host())?;
     let client = client().await?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let (world, feed) = cluster_state::start(&client, &config.settings, Vec::new(), &tasks, &stop);
-    let context = Context::new(&client, config.settings.clone(), world, None);
+    let (cluster, events) =
+        cluster_state::start(&client, &config.settings, Vec::new(), &tasks, &stop);
+    let context = Context::new(&client, config.settings.clone(), cluster, None);
     let documents = Mutex::new(config.fixed_documents());
     let listed = CancellationToken::new();
     let collect = |change, complete| {
@@ -104,7 +105,7 @@ pub async fn table(
         }
     };
     let is_complete = tokio::select! {
-        () = feed::compile(&context, feed, collect) => false,
+        () = feed::compile(&context, events, collect) => false,
         () = listed.cancelled() => true,
         () = tokio::time::sleep(LIST_TIMEOUT) => false,
     };

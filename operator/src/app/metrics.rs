@@ -1,6 +1,11 @@
-//! The operator's metrics. Labels come from enums, never from a cluster.
+//! The operator's metrics. Label values come from enums, never from the cluster.
 
-use crate::{clock, cluster_state::World};
+use crate::{
+    clock,
+    cluster_state::{API_KEY, ClusterState, LLM_MODEL, PASSTHROUGH_MODEL},
+    work_queue::WorkQueue,
+};
+use llm_contract::ResourceName;
 use llm_push::{ProxyStatus, Push};
 use prometheus_client::{
     collector::Collector,
@@ -12,29 +17,26 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-/// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Whether this replica leads.
-    pub leads: Gauge,
+    pub leader: Gauge,
     registry: Registry,
 }
 
 impl Metrics {
-    /// Reads what is counted elsewhere when somebody asks.
-    pub fn new(world: World, push: Push) -> Self {
-        let leads = Gauge::default();
+    pub fn new(cluster: Arc<ClusterState>, push: Push) -> Self {
+        let leader = Gauge::default();
         let mut registry = Registry::with_prefix("llm_operator");
-        registry.register("leader", "Whether this replica leads: 0 or 1", leads.clone());
-        registry.register_collector(Box::new(Queues(world)));
+        registry.register("leader", "Whether this replica is the leader (0 or 1)", leader.clone());
+        registry.register_collector(Box::new(QueueCollector(cluster)));
         push.stats().register(&mut registry);
-        registry.register_collector(Box::new(Pushed(push)));
-        Self { leads, registry }
+        registry.register_collector(Box::new(PushCollector(push)));
+        Self { leader, registry }
     }
 
-    /// All of it as OpenMetrics text.
+    /// In the OpenMetrics text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
@@ -43,49 +45,44 @@ impl Metrics {
     }
 }
 
-/// What is looked at, by kind of resource.
+/// Reads the work queues at each scrape.
 #[derive(Debug)]
-struct Queues(World);
+struct QueueCollector(Arc<ClusterState>);
 
-impl Collector for Queues {
+impl Collector for QueueCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let queues = &self.0.queues;
-        let all = [
-            ("LLMModel", &queues.models),
-            ("PassthroughModel", &queues.providers),
-            ("ApiKey", &queues.keys),
+        let queues = [
+            (LLM_MODEL, &queues.models),
+            (PASSTHROUGH_MODEL, &queues.providers),
+            (API_KEY, &queues.keys),
         ];
-        let mut looks = encoder.encode_descriptor(
-            "reconciles",
-            "Looks at resources",
-            None,
-            MetricType::Counter,
-        )?;
-        for (kind, queue) in all {
-            let count = ConstCounter::new(queue.looks());
-            count.encode(looks.encode_family(&[("kind", kind)])?)?;
+        type Count = fn(&WorkQueue<ResourceName>) -> u64;
+        let counters: [(&str, &str, Count); 2] = [
+            ("reconciles", "Reconciliations", WorkQueue::reconcile_count),
+            ("reconcile_errors", "Reconciliations that are retried", WorkQueue::retry_count),
+        ];
+        for (name, help, count) in counters {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (kind, queue) in queues {
+                let counter = ConstCounter::new(count(queue));
+                counter.encode(family.encode_family(&[("kind", kind)])?)?;
+            }
         }
-        let help = "Looks that failed and are tried again";
-        let mut retries =
-            encoder.encode_descriptor("reconcile_errors", help, None, MetricType::Counter)?;
-        for (kind, queue) in all {
-            let count = ConstCounter::new(queue.retries());
-            count.encode(retries.encode_family(&[("kind", kind)])?)?;
-        }
-        let help = "Resources that wait to be looked at";
-        let mut waiting = encoder.encode_descriptor("queued", help, None, MetricType::Gauge)?;
-        for (kind, queue) in all {
-            let count = ConstGauge::new(i64::try_from(queue.len()).unwrap_or(i64::MAX));
-            count.encode(waiting.encode_family(&[("kind", kind)])?)?;
+        let help = "Resources that wait to be reconciled";
+        let mut family = encoder.encode_descriptor("queued", help, None, MetricType::Gauge)?;
+        for (kind, queue) in queues {
+            let gauge = ConstGauge::new(i64::try_from(queue.waiting_count()).unwrap_or(i64::MAX));
+            gauge.encode(family.encode_family(&[("kind", kind)])?)?;
         }
         Ok(())
     }
 }
 
-/// What the push counts.
-struct Pushed(Push);
+/// Reads the push at each scrape.
+struct PushCollector(Push);
 
-impl Collector for Pushed {
+impl Collector for PushCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Self(push) = self;
         let proxies = push.proxies().list(clock::now());
@@ -95,10 +92,10 @@ impl Collector for Pushed {
         let too_large = i64::try_from(push.table().oversized()).unwrap_or(i64::MAX);
         let follows = |it: &ProxyStatus| it.connected && it.follows;
         for (name, help, value) in [
-            ("proxies_connected", "Proxies that are connected", count(&|it| it.connected)),
-            ("proxies_following", "Proxies that this replica updates", count(&follows)),
-            ("proxies_lagging", "Proxies that take too long to answer", count(&|it| it.lagging)),
-            ("push_documents_too_large", "Documents that are too large to be pushed", too_large),
+            ("proxies_connected", "Connected proxies", count(&|it| it.connected)),
+            ("proxies_following", "Proxies subscribed to this replica", count(&follows)),
+            ("proxies_lagging", "Proxies late to acknowledge an update", count(&|it| it.lagging)),
+            ("push_documents_too_large", "Documents too large to push", too_large),
         ] {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
@@ -107,8 +104,8 @@ impl Collector for Pushed {
     }
 }
 
-impl fmt::Debug for Pushed {
+impl fmt::Debug for PushCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pushed")
+        f.write_str("PushCollector")
     }
 }

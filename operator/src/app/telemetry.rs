@@ -1,14 +1,14 @@
-//! Logs: lines for people on a terminal, JSON otherwise; on standard error.
+//! Logging to standard error: compact on a terminal, JSON otherwise.
 
 use std::io::{self, IsTerminal};
 use tracing_subscriber::{EnvFilter, fmt::layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT: &str = "info";
+/// The filter unless `RUST_LOG` is set.
+const DEFAULT_FILTER: &str = "info";
 
-/// Begins to log.
 pub fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = layer().with_writer(io::stderr);
     if io::stderr().is_terminal() {

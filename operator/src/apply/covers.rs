@@ -1,50 +1,54 @@
-//! Whether an object that is live says all that a plan says.
+//! Whether a live object already has everything a plan sets.
 
-use crate::resources::quantity::units;
+use crate::resources::units;
 use serde_json::{Map, Value};
 
-/// Fields below which numbers are quantities, which the API server writes in a form of its own.
+/// Fields below which numbers are quantities, which the API server normalizes.
 const QUANTITIES: &[&str] = &["requests", "limits", "sizeLimit"];
-/// Fields that name the entries of a list, so that others may add entries of their own.
+/// Fields that identify list entries, so that others may add entries. A list of references, whose
+/// entries have a `kind`, is atomic unless it is keyed by uid.
 const KEYS: &[&str] = &["uid", "name", "mountPath"];
 
-/// Whether what is live says all that is wanted. What is only live was filled in by the API
-/// server, or belongs to somebody else.
+/// Whether a live value contains everything wanted. Additional live fields were defaulted by the
+/// API server or belong to other managers.
 pub fn covers(live: &Value, wanted: &Value) -> bool {
-    says(live, wanted, false)
+    contains(live, wanted, false)
 }
 
-fn says(live: &Value, wanted: &Value, quantity: bool) -> bool {
+fn contains(live: &Value, wanted: &Value, quantity: bool) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(field, wanted)| {
             let quantity = quantity || QUANTITIES.contains(&field.as_str());
             match live.get(field) {
-                Some(live) => says(live, wanted, quantity),
+                Some(live) => contains(live, wanted, quantity),
                 None => is_empty(wanted),
             }
         }),
-        (Value::Array(live), Value::Array(wanted)) => lists(live, wanted, quantity),
+        (Value::Array(live), Value::Array(wanted)) => list_contains(live, wanted, quantity),
         (Value::String(live), Value::String(wanted)) if quantity => same_quantity(live, wanted),
         (live, wanted) => live == wanted,
     }
 }
 
-fn lists(live: &[Value], wanted: &[Value], quantity: bool) -> bool {
+fn list_contains(live: &[Value], wanted: &[Value], quantity: bool) -> bool {
     if wanted.is_empty() {
         return live.is_empty();
     }
-    let Some(key) = KEYS.iter().find(|key| wanted.iter().all(|entry| entry.get(**key).is_some()))
-    else {
+    let is_key = |key: &str| {
+        let has = |field: &str| wanted.iter().all(|entry| entry.get(field).is_some());
+        has(key) && (key == "uid" || !has("kind"))
+    };
+    let Some(key) = KEYS.iter().find(|key| is_key(key)) else {
         return live.len() == wanted.len()
-            && live.iter().zip(wanted).all(|(live, wanted)| says(live, wanted, quantity));
+            && live.iter().zip(wanted).all(|(live, wanted)| contains(live, wanted, quantity));
     };
     wanted.iter().all(|wanted| {
         let mut entries = live.iter().filter(|live| live.get(key) == wanted.get(key));
-        entries.any(|live| says(live, wanted, quantity))
+        entries.any(|live| contains(live, wanted, quantity))
     })
 }
 
-/// The API server leaves out what is empty.
+/// The API server omits empty values.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -96,6 +100,29 @@ mod tests {
             *live.pointer_mut(path).unwrap() = value.clone();
             assert!(!covers(&live, &wanted), "{path} {value}");
         }
+    }
+
+    #[test]
+    fn fields_are_compared_deeply_and_unkeyed_lists_as_a_whole() {
+        let wanted = json!({"spec": {"names": ["a", "b"], "issuer": {"name": "i"}}});
+        for (live, covered) in [
+            (json!({"spec": {"names": ["a", "b"], "issuer": {"name": "i", "kind": "K"}}}), true),
+            (json!({"spec": {"names": ["a", "b", "c"], "issuer": {"name": "i"}}}), false),
+            (json!({"spec": {"names": ["b", "a"], "issuer": {"name": "i"}}}), false),
+            (json!({"spec": {"names": ["a", "b"]}}), false),
+        ] {
+            assert_eq!(covers(&live, &wanted), covered, "{live}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_references_is_covered_only_without_additional_entries() {
+        let reference = |name: &str| json!({"kind": "Service", "name": name});
+        let wanted = json!([reference("a")]);
+        assert!(covers(&json!([{"kind": "Service", "name": "a", "weight": 1}]), &wanted));
+        assert!(!covers(&json!([reference("a"), reference("b")]), &wanted));
+        let owner = |uid: &str| json!({"kind": "LLMModel", "name": "a", "uid": uid});
+        assert!(covers(&json!([owner("1"), owner("2")]), &json!([owner("2")])));
     }
 
     #[test]

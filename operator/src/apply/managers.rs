@@ -1,10 +1,10 @@
-//! Takes over the fields of objects that the older pack wrote.
+//! Takes over the fields that the first release of the pack manages.
 //!
-//! It overwrote objects whole, so that it still holds every field it ever set. Server-side apply
-//! would then never remove one: we would give up a field that the older pack goes on holding. So
-//! its fields become ours first, and our next write gives up what we do not plan.
+//! It replaced whole objects and so still manages every field it ever set. Server-side apply would
+//! never remove one of those, because another manager keeps it. So they become ours first, and our
+//! next write gives up what the plan does not contain.
 
-use crate::{apply::FIELD_MANAGER, cluster_state::live::is_older};
+use crate::{cluster_state::is_legacy_manager, labels::FIELD_MANAGER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use kube::{
     Api, Error, ResourceExt as _,
@@ -12,8 +12,8 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-/// Makes the older pack's fields of an object ours, and of no other that has its name. If the
-/// object changes meanwhile it fails, and is tried again like everything.
+/// Takes over the legacy manager's fields of the object with this uid. Fails if the object changes
+/// meanwhile; the caller retries.
 pub(super) async fn take_over(
     api: &Api<DynamicObject>,
     name: &str,
@@ -28,14 +28,14 @@ pub(super) async fn take_over(
         "managedFields": taken_over(managers),
     }});
     api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
-    tracing::info!(name, "an object of the older pack is ours now");
+    tracing::info!(name, "took over an object of the first release");
     Ok(())
 }
 
-/// The same managers, with ours in place of the older pack's.
+/// The managers, with ours in place of the legacy one.
 fn taken_over(managers: Vec<ManagedFieldsEntry>) -> Vec<ManagedFieldsEntry> {
-    let (older, mut others): (Vec<_>, Vec<_>) = managers.into_iter().partition(is_older);
-    for mut entry in older {
+    let (legacy, mut others): (Vec<_>, Vec<_>) = managers.into_iter().partition(is_legacy_manager);
+    for mut entry in legacy {
         let fields = entry.fields_v1.take();
         match others.iter_mut().find(|entry| is_ours(entry)) {
             Some(ours) => ours.fields_v1 = union(ours.fields_v1.take(), fields),
@@ -64,7 +64,7 @@ fn union(one: Option<FieldsV1>, other: Option<FieldsV1>) -> Option<FieldsV1> {
     Some(FieldsV1(one))
 }
 
-/// A set of fields is a tree of objects, so that the union is the tree of both.
+/// A set of fields is a tree of objects.
 fn add(set: &mut Value, more: Value) {
     if let (Value::Object(set), Value::Object(more)) = (set, more) {
         for (field, more) in more {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_older_pack_held_is_ours() {
+    fn fields_of_the_legacy_manager_become_ours() {
         let taken = taken_over(vec![
             entry("manager", "Update", json!({"f:spec": {"f:replicas": {}}})),
             entry("kube-controller-manager", "Update", json!({"f:status": {}})),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_both_hold_after_going_back_and_forth_is_held_once() {
+    fn fields_that_both_managers_hold_are_held_once() {
         let taken = taken_over(vec![
             entry("manager", "Update", json!({"f:spec": {"f:replicas": {}, "f:paused": {}}})),
             entry(FIELD_MANAGER, "Apply", json!({"f:spec": {"f:replicas": {}, "f:template": {}}})),

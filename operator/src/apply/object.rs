@@ -1,40 +1,30 @@
-//! An object that is to be.
+//! A planned object.
 
-use crate::cluster_state::PLAN_HASH;
-use kube::{
-    Resource,
-    api::{ApiResource, DynamicObject},
-};
+use crate::labels::PLAN_HASH;
+use kube::{Resource, api::ApiResource};
 use llm_contract::ResourceName;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// The annotation of objects that stay when a later plan does not name them.
-pub const KEEP: &str = "llm.nebari.dev/keep";
-
-/// An object that is to be: of some kind, in a namespace.
+/// A planned object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
-    /// Its kind.
     pub resource: ApiResource,
-    /// Its name.
     pub name: ResourceName,
-    /// All of it that matters to us.
+    /// The manifest, limited to the fields that we manage.
     pub value: Value,
 }
 
 impl Object {
-    /// An object of a known kind.
+    /// An object of a statically known kind.
     pub fn of<K: Resource<DynamicType = ()> + Serialize>(name: ResourceName, object: &K) -> Self {
-        let resource = ApiResource::erase::<K>(&());
-        // Such types always serialise: their keys are strings.
+        // Such types always serialize: their keys are strings.
         let value = serde_json::to_value(object).unwrap_or_default();
-        Self::new(resource, name, value)
+        Self::new(ApiResource::erase::<K>(&()), name, value)
     }
 
-    /// An object of a kind that is known by its name only; `value` says all but what it is and
-    /// where.
+    /// An object of any kind; `value` lacks kind, name and namespace.
     pub fn new(resource: ApiResource, name: ResourceName, mut value: Value) -> Self {
         merge(
             &mut value,
@@ -47,34 +37,33 @@ impl Object {
         Self { resource, name, value }
     }
 
-    /// Says in 16 characters what the object is to be.
-    pub fn hash(&self) -> String {
-        let digest = Sha256::digest(self.value.to_string());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    pub(super) fn hash(&self) -> String {
+        short_hash(self.value.to_string())
     }
 
-    /// The object as it is written: with its hash, so that a field which a plan no longer names is
-    /// noticed although what is live still says all that the plan says.
-    pub fn with_hash(&self) -> Value {
+    /// The manifest labelled with its hash. The hash reveals a field that a newer plan no longer
+    /// sets, although the live object still covers the plan.
+    pub(super) fn with_hash(&self) -> Value {
         let mut value = self.value.clone();
         merge(&mut value, json!({"metadata": {"labels": {PLAN_HASH: self.hash()}}}));
         value
     }
-
-    /// The object, to be read by kind.
-    pub fn dynamic(&self) -> Option<DynamicObject> {
-        serde_json::from_value(self.value.clone()).ok()
-    }
 }
 
-/// An object without what it is: in a list every object is of the same kind, and none says so.
+/// The first 16 hex digits of a SHA-256.
+pub fn short_hash(text: impl AsRef<[u8]>) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A manifest without kind and API version, which objects in a list response lack.
 pub(super) fn content(value: &Value) -> Value {
     let fields = value.as_object().into_iter().flatten();
     let fields = fields.filter(|(field, _)| !["apiVersion", "kind"].contains(&field.as_str()));
     Value::Object(fields.map(|(field, value)| (field.clone(), value.clone())).collect())
 }
 
-/// Puts the fields of one value into another.
+/// Merges the fields of one value into another.
 pub(super) fn merge(value: &mut Value, more: Value) {
     match (value, more) {
         (Value::Object(fields), Value::Object(more)) => {

@@ -1,18 +1,17 @@
-//! Fields that a plan wants to be absent.
+//! Fields that a plan sets to null, which must be absent.
 //!
-//! Server-side apply removes what we wrote, and not what the API server filled in. A null in a plan
-//! says that a field must not be there; it is taken out by a patch of its own, together with what
-//! stands beside it, so that what results makes sense.
+//! Server-side apply removes what we wrote, but not what the API server defaulted. A separate merge
+//! patch removes such a field, together with its siblings so that the result is valid.
 
 use serde_json::{Map, Value};
 
-/// The patch that takes out what is live and must not be; `None` if there is nothing.
+/// The merge patch that removes live fields that must be absent; `None` if there are none.
 pub(super) fn removals(live: &Value, wanted: &Value) -> Option<Value> {
     let (Value::Object(live), Value::Object(wanted)) = (live, wanted) else { return None };
-    let unwanted = |(field, wanted): (&String, &Value)| {
+    let is_unwanted = |(field, wanted): (&String, &Value)| {
         wanted.is_null() && live.get(field).is_some_and(|live| !live.is_null())
     };
-    if wanted.iter().any(unwanted) {
+    if wanted.iter().any(is_unwanted) {
         return Some(Value::Object(wanted.clone()));
     }
     let below = wanted
@@ -22,7 +21,6 @@ pub(super) fn removals(live: &Value, wanted: &Value) -> Option<Value> {
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
-/// The same without what must not be there.
 pub(super) fn without_nulls(value: Value) -> Value {
     let Value::Object(fields) = value else { return value };
     let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
@@ -35,7 +33,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_must_not_be_there_is_taken_out_with_what_stands_beside_it() {
+    fn a_field_that_must_be_absent_is_removed_together_with_its_siblings() {
         let wanted = json!({"spec": {"replicas": 1, "strategy": {"type": "Recreate", "rollingUpdate": null}}});
         let live = json!({"spec": {"replicas": 2, "strategy": {"type": "RollingUpdate", "rollingUpdate": {}}}});
         let patch = json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}});

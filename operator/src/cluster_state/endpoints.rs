@@ -1,5 +1,6 @@
-//! Which endpoints of a Service are ready, from its slices.
+//! The ready endpoints of a Service, from its EndpointSlices.
 
+use crate::cluster_state::resource_name;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt as _;
 use llm_contract::ResourceName;
@@ -9,18 +10,16 @@ use std::{
     sync::Arc,
 };
 
-/// The label by which a slice names its Service.
+/// The label of a slice with the name of its Service.
 const SERVICE: &str = "kubernetes.io/service-name";
-/// The port of a model's pods, as its Service calls it.
+/// The name of the port in a model's Service.
 const PORT: &str = "http";
 
-/// The Service that a slice belongs to.
 pub(super) fn service(slice: &EndpointSlice) -> Option<ResourceName> {
-    let (namespace, service) = (slice.metadata.namespace.as_deref()?, slice.labels().get(SERVICE)?);
-    ResourceName::parse(&format!("{namespace}/{service}")).ok()
+    resource_name(slice.metadata.namespace.as_deref()?, slice.labels().get(SERVICE)?)
 }
 
-/// Where the ready endpoints of some slices listen, in order.
+/// Sorted, each once.
 pub(super) fn ready(slices: &[Arc<EndpointSlice>]) -> Vec<SocketAddr> {
     let all: BTreeSet<SocketAddr> = slices.iter().flat_map(|slice| of_slice(slice)).collect();
     all.into_iter().collect()
@@ -36,7 +35,7 @@ fn of_slice(slice: &EndpointSlice) -> impl Iterator<Item = SocketAddr> {
     addresses.filter_map(move |address| Some(SocketAddr::new(address, port?)))
 }
 
-/// Absent conditions mean ready; a pod that is ending is not.
+/// Absent conditions mean ready; a terminating pod is not.
 fn is_ready(endpoint: &Endpoint) -> bool {
     endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false))
 }

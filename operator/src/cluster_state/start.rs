@@ -1,279 +1,255 @@
 //! Starts the watches.
 
 use crate::{
-    app::settings::{Scope, Settings},
+    app::settings::{OperatorSettings, WatchScope},
     cluster_state::{
-        LiveKind, LiveObjects, Members, Names, Queues, Secrets, Seen, Sights, Store, World,
-        follow::{Follower, Watched},
-        kinds, names,
+        ClusterState, NameSet, OwnedKind, OwnedObject, OwnedObjects, Queues, SecretReader, Store,
+        WatchEvent,
+        informer::{Informer, ResourceHandler},
+        name_watch::name_sets,
+        owned_objects::definition_of,
+        resources,
     },
+    labels::MANAGED_BY,
 };
+use futures::StreamExt as _;
 use k8s_openapi::{
-    api::{
-        core::v1::{self, Namespace},
-        discovery::v1::EndpointSlice,
-    },
+    api::core::v1::Namespace,
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client, Resource,
-    api::{ApiResource, DynamicObject},
-    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
+    api::DynamicObject,
+    core::{NamespaceResourceScope, PartialObjectMeta},
     runtime::watcher::{self, watcher},
 };
 use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
-use std::{
-    collections::HashMap,
-    fmt::Debug,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{convert::Infallible, fmt::Debug, pin::pin, sync::Arc};
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The label of everything the operator makes, and its value.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nebari-llm-operator");
-/// The label of namespaces that may hold our resources.
+/// The label of namespaces whose resources take effect.
 const MANAGED_NAMESPACES: &str = "nebari.dev/managed=true";
-/// How much may have been seen that the route table does not know yet. Then the watches wait.
-pub const FEED_MAX: usize = 1024;
-/// How many objects one page of a list has.
+/// Events that wait for the route compiler; when it is so far behind, the watches wait.
+const EVENTS_MAX: usize = 1024;
 const PAGE_OBJECTS: u32 = 500;
 
-/// Starts to watch, until told to stop. What the route table depends on arrives at the receiver,
-/// which must be read. `kinds` are those of the objects we write.
+/// Starts all watches; they run until `stop` is cancelled. The events must be received. `kinds`
+/// are those of the objects the operator applies.
 pub fn start(
     client: &Client,
-    settings: &Settings,
-    kinds: Vec<LiveKind>,
+    settings: &OperatorSettings,
+    kinds: Vec<OwnedKind>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> (World, mpsc::Receiver<Seen>) {
-    let (feed, receiver) = mpsc::channel(FEED_MAX);
-    let (managed, managed_seen) = watch::channel(Names::new());
-    let (synced, synced_seen) = watch::channel(false);
+) -> (Arc<ClusterState>, mpsc::Receiver<WatchEvent>) {
+    let (events, receiver) = mpsc::channel(EVENTS_MAX);
+    let (synced_sender, synced) = watch::channel(false);
+    let (unsynced, mut all_synced) = mpsc::channel(1);
     let secret_versions = Store::default();
     let optional = kinds.iter().filter(|kind| kind.optional);
-    let (definitions, seen): (Vec<_>, HashMap<_, _>) = optional
-        .map(|kind| {
-            let (name, (sender, receiver)) = (crd_of(&kind.resource), watch::channel(Names::new()));
-            ((name.clone(), sender), (name, receiver))
-        })
-        .unzip();
-    let world = World(Arc::new(Sights {
+    let definitions =
+        optional.map(|kind| (definition_of(&kind.resource), watch::Sender::default()));
+    let definitions = definitions.collect();
+    let cluster = Arc::new(ClusterState {
         models: Store::default(),
         providers: Store::default(),
         keys: Store::default(),
         pods: Store::default(),
-        live: LiveObjects::of(kinds),
-        secrets: Secrets::new(client.clone(), secret_versions.clone()),
-        definitions: seen,
-        managed: (settings.scope == Scope::All).then_some(managed_seen),
-        synced: synced_seen,
+        owned: OwnedObjects::of(kinds),
+        secrets: SecretReader::new(client.clone(), secret_versions.clone()),
+        managed_namespaces: (settings.scope == WatchScope::Labelled).then(RwLock::default),
+        synced,
         queues: Queues::default(),
+        definitions,
         slices: Store::default(),
         secret_versions,
-        links: RwLock::default(),
-        declared: RwLock::default(),
-        pods_of: RwLock::new(Members::default()),
-        slices_of: RwLock::new(Members::default()),
-        unreadable: RwLock::new(HashMap::new()),
-    }));
+        key_index: RwLock::default(),
+        models_by_namespace: RwLock::default(),
+        pods_by_model: RwLock::default(),
+        slices_by_service: RwLock::default(),
+        decode_errors: RwLock::default(),
+    });
     let starter = Starter {
         client: client.clone(),
         scope: settings.scope.clone(),
-        world: world.clone(),
-        feed,
-        first: Arc::new(First { missing: AtomicUsize::new(1), synced }),
+        cluster: Arc::clone(&cluster),
+        events,
+        unsynced,
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
-    for (name, sender) in definitions {
-        starter.definition(&name, sender);
+    cluster.definitions.keys().for_each(|name| starter.watch_definition(name.clone()));
+    if settings.scope == WatchScope::Labelled {
+        starter.watch_managed_namespaces();
     }
-    if settings.scope == Scope::All {
-        starter.managed(managed);
-    }
-    starter.everything();
-    starter.first.done();
-    starter.say_synced();
-    (world, receiver)
+    starter.watch_objects();
+    let events = starter.events.clone();
+    starter.spawn(async move {
+        // No message is ever sent: this ends when all watches have dropped their sender.
+        let _ = all_synced.recv().await;
+        synced_sender.send_replace(true);
+        // Without a receiver the program is about to end.
+        let _ = events.send(WatchEvent::Synced).await;
+    });
+    (cluster, receiver)
 }
 
 struct Starter {
     client: Client,
-    scope: Scope,
-    world: World,
-    feed: mpsc::Sender<Seen>,
-    first: Arc<First>,
+    scope: WatchScope,
+    cluster: Arc<ClusterState>,
+    events: mpsc::Sender<WatchEvent>,
+    /// Each watch holds a clone until its initial list is complete.
+    unsynced: mpsc::Sender<Infallible>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// How many watches have not seen their first list yet.
-struct First {
-    missing: AtomicUsize,
-    synced: watch::Sender<bool>,
-}
-
-impl First {
-    fn one_more(self: &Arc<Self>) -> impl Fn() + Send + 'static {
-        self.missing.fetch_add(1, Ordering::Relaxed);
-        let (first, waits) = (Arc::clone(self), std::sync::Once::new());
-        move || waits.call_once(|| first.done())
-    }
-
-    fn done(&self) {
-        if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.synced.send_replace(true);
-        }
-    }
-}
-
 impl Starter {
-    /// Watches whether a custom kind is there: the metadata of one definition.
-    fn definition(&self, name: &str, names: watch::Sender<Names>) {
+    /// Watches the metadata of one custom resource definition.
+    fn watch_definition(&self, name: String) {
         let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(self.client.clone());
-        let synced = self.first.one_more();
-        let config = config().fields(&format!("metadata.name={name}"));
+        let events = watcher(api, config().fields(&format!("metadata.name={name}")));
+        let (cluster, mut synced) = (Arc::clone(&self.cluster), self.on_synced());
         self.spawn(async move {
-            let events = watcher(api, config);
-            names::follow("CustomResourceDefinition", events, &names, synced).await;
+            let mut sets = pin!(name_sets("CustomResourceDefinition", events));
+            while let Some(names) = sets.next().await {
+                if let Some(definition) = cluster.definitions.get(&name) {
+                    definition.send_replace(names);
+                }
+                synced();
+            }
         });
     }
 
-    fn managed(&self, names: watch::Sender<Names>) {
+    fn watch_managed_namespaces(&self) {
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
-        let synced = self.first.one_more();
+        let events = watcher(api, config().labels(MANAGED_NAMESPACES));
+        let mut synced = self.on_synced();
+        let (cluster, sender) = (Arc::clone(&self.cluster), self.events.clone());
         self.spawn(async move {
-            let events = watcher(api, config().labels(MANAGED_NAMESPACES));
-            names::follow("Namespace", events, &names, synced).await;
-        });
-        let world = self.world.clone();
-        self.spawn(async move {
-            let Some(mut managed) = world.managed.clone() else { return };
-            while managed.changed().await.is_ok() {
-                world.look_at_everything();
+            let mut sets = pin!(name_sets("Namespace", events));
+            while let Some(names) = sets.next().await {
+                if cluster.set_managed_namespaces(&names) {
+                    // Without a receiver the program is about to end.
+                    let _ = sender.send(WatchEvent::Namespaces(names)).await;
+                }
+                synced();
             }
         });
     }
 
-    fn say_synced(&self) {
-        let (world, feed) = (self.world.clone(), self.feed.clone());
-        self.spawn(async move {
-            if world.synced().await {
-                // Without a receiver we are about to end.
-                let _ = feed.send(Seen::Synced).await;
-            }
-        });
-    }
-
-    fn everything(&self) {
-        for namespace in self.namespaces() {
-            let here = namespace.as_deref();
-            let synced = self.first.one_more();
-            let api: Api<DeserializeGuard<llm_crd::LLMModel>> = self.api(here);
-            self.follow(kinds::Models, here, watcher(api, config()), synced);
-            let synced = self.first.one_more();
-            let api: Api<DeserializeGuard<llm_crd::PassthroughModel>> = self.api(here);
-            self.follow(kinds::Providers, here, watcher(api, config()), synced);
-            let synced = self.first.one_more();
-            let api: Api<DeserializeGuard<llm_crd::ApiKeyResource>> = self.api(here);
-            self.follow(kinds::Keys, here, watcher(api, config()), synced);
-            let synced = self.first.one_more();
-            let api: Api<v1::Pod> = self.api(here);
-            self.follow(kinds::Pods, here, watcher(api, ours()), synced);
-            let synced = self.first.one_more();
-            let api: Api<EndpointSlice> = self.api(here);
-            self.follow(kinds::Slices, here, watcher(api, ours()), synced);
-            let synced = self.first.one_more();
-            let api: Api<PartialObjectMeta<v1::Secret>> = self.api(here);
-            self.follow(kinds::Secrets, here, watcher(api, config()), synced);
-            for (place, kind) in self.world.live.kinds().enumerate() {
-                self.written(place, kind, namespace.clone());
+    fn watch_objects(&self) {
+        let namespaces = match &self.scope {
+            WatchScope::Labelled => vec![None],
+            WatchScope::Namespaces(names) => names.iter().map(|name| Some(name.as_str())).collect(),
+        };
+        for namespace in namespaces {
+            let state = &self.cluster;
+            self.watch(resources::Models, &state.models, namespace, config());
+            self.watch(resources::Providers, &state.providers, namespace, config());
+            self.watch(resources::Keys, &state.keys, namespace, config());
+            self.watch(resources::Pods, &state.pods, namespace, config_of_managed());
+            self.watch(resources::EndpointSlices, &state.slices, namespace, config_of_managed());
+            self.watch(resources::Secrets, &state.secret_versions, namespace, config());
+            for (index, (kind, store)) in state.owned.kinds().iter().enumerate() {
+                self.watch_owned(index, kind, store, namespace);
             }
         }
     }
 
-    /// Watches a kind that we write; if it may be absent, only while it is there.
-    fn written(&self, place: usize, kind: &LiveKind, namespace: Option<String>) {
-        let LiveKind { resource, optional } = kind;
-        let api: Api<DynamicObject> = match &namespace {
+    /// Watches a kind the operator applies; an optional one only while it is installed.
+    fn watch_owned(
+        &self,
+        index: usize,
+        OwnedKind { resource, optional }: &OwnedKind,
+        store: &Store<OwnedObject>,
+        namespace: Option<&str>,
+    ) {
+        let api: Api<DynamicObject> = match namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
             None => Api::all_with(self.client.clone(), resource),
         };
-        let watched = kinds::Written { kind: place, name: resource.kind.clone() };
+        let informer = self.informer(resources::Owned(index), &resource.kind, store, namespace);
         if !optional {
-            self.follow(watched, namespace.as_deref(), watcher(api, ours()), self.first.one_more());
+            let synced = self.on_synced();
+            let events = watcher(api, config_of_managed());
+            self.spawn(async move { informer.run(events, synced).await });
             return;
         }
-        let follower = self.follower(watched, namespace);
-        let Some(mut definition) = self.world.definitions.get(&crd_of(resource)).cloned() else {
+        let Some(definition) = self.cluster.definitions.get(&definition_of(resource)) else {
             return;
         };
+        let mut definition = definition.subscribe();
         self.spawn(async move {
             while definition.wait_for(|names| !names.is_empty()).await.is_ok() {
-                follower.world.look_at_models();
+                informer.cluster.requeue_served_models();
                 tokio::select! {
-                    () = follower.follow(watcher(api.clone(), ours()), || ()) => {}
-                    _ = definition.wait_for(Names::is_empty) => {}
+                    () = informer.run(watcher(api.clone(), config_of_managed()), || ()) => {}
+                    _ = definition.wait_for(NameSet::is_empty) => {}
                 }
-                follower.clear().await;
+                informer.clear().await;
             }
         });
     }
 
-    fn follow<W: Watched>(
+    fn watch<H: ResourceHandler>(
         &self,
-        watched: W,
+        handler: H,
+        store: &Store<H::Stored>,
         namespace: Option<&str>,
-        events: impl futures::Stream<Item = watcher::Result<watcher::Event<W::Object>>> + Send + 'static,
-        synced: impl Fn() + Send + 'static,
-    ) {
-        let follower = self.follower(watched, namespace.map(str::to_owned));
-        self.spawn(async move { follower.follow(events, synced).await });
-    }
-
-    fn follower<W: Watched>(&self, watched: W, namespace: Option<String>) -> Follower<W> {
-        Follower { watched, namespace, world: self.world.clone(), feed: self.feed.clone() }
-    }
-
-    fn api<K>(&self, namespace: Option<&str>) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Debug,
+        config: watcher::Config,
+    ) where
+        H::Object: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug,
     {
-        match namespace {
+        let api = match namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
+        };
+        let informer = self.informer(handler, &H::Object::kind(&()), store, namespace);
+        let synced = self.on_synced();
+        self.spawn(async move { informer.run(watcher(api, config), synced).await });
+    }
+
+    fn informer<H: ResourceHandler>(
+        &self,
+        handler: H,
+        kind: &str,
+        store: &Store<H::Stored>,
+        namespace: Option<&str>,
+    ) -> Informer<H> {
+        Informer {
+            handler,
+            kind: kind.to_owned(),
+            store: store.clone(),
+            namespace: namespace.map(str::to_owned),
+            cluster: Arc::clone(&self.cluster),
+            events: self.events.clone(),
         }
     }
 
-    fn namespaces(&self) -> Vec<Option<String>> {
-        match &self.scope {
-            Scope::All => vec![None],
-            Scope::Namespaces(names) => names.iter().cloned().map(Some).collect(),
-        }
+    /// What a watch calls when a list is complete.
+    fn on_synced(&self) -> impl FnMut() + Send + 'static {
+        let mut unsynced = Some(self.unsynced.clone());
+        move || drop(unsynced.take())
     }
 
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
-        self.tasks.spawn(async move { stop.run_until_cancelled(work).await });
+        self.tasks.spawn(async move { stop.run_until_cancelled(task).await });
     }
-}
-
-/// The name of the definition of a custom kind.
-pub(crate) fn crd_of(resource: &ApiResource) -> String {
-    format!("{}.{}", resource.plural, resource.group)
 }
 
 fn config() -> watcher::Config {
     watcher::Config::default().page_size(PAGE_OBJECTS)
 }
 
-fn ours() -> watcher::Config {
+fn config_of_managed() -> watcher::Config {
     let (label, value) = MANAGED_BY;
     config().labels(&format!("{label}={value}"))
 }

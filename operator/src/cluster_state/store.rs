@@ -1,4 +1,4 @@
-//! What was last seen of the objects of one kind.
+//! A cache of the objects of one kind.
 
 use llm_contract::ResourceName;
 use parking_lot::RwLock;
@@ -7,88 +7,75 @@ use std::{
     sync::Arc,
 };
 
-/// What was last seen of the objects of one kind, by `namespace/name`. Cheap to clone.
+/// A cache of the objects of one kind, by `namespace/name`. Cheap to clone.
 ///
-/// A list that is read anew, because a watch broke or its place in history is gone, changes only
-/// what differs: objects of the same version are left alone, and those that are missing from the
-/// complete list have gone.
+/// It knows the version of each object, so that a new list, read because a watch broke or its
+/// resource version expired, changes only what differs.
 #[derive(Debug)]
-pub struct Store<V>(Arc<RwLock<HashMap<ResourceName, Entry<V>>>>);
+pub struct Store<T>(Arc<RwLock<HashMap<ResourceName, Versioned<T>>>>);
 
 #[derive(Debug)]
-struct Entry<V> {
+struct Versioned<T> {
     version: Box<str>,
-    value: Arc<V>,
+    object: Arc<T>,
 }
 
-impl<V> Store<V> {
-    /// What is known of an object.
-    pub fn get(&self, name: &ResourceName) -> Option<Arc<V>> {
-        self.0.read().get(name).map(|entry| Arc::clone(&entry.value))
+impl<T> Store<T> {
+    pub fn get(&self, name: &ResourceName) -> Option<Arc<T>> {
+        self.0.read().get(name).map(|entry| Arc::clone(&entry.object))
     }
 
-    /// Whether an object is there.
     pub fn contains(&self, name: &ResourceName) -> bool {
         self.0.read().contains_key(name)
     }
 
-    /// The version of an object that was seen last.
     pub fn version(&self, name: &ResourceName) -> Option<Box<str>> {
         self.0.read().get(name).map(|entry| entry.version.clone())
     }
 
-    /// All names.
     pub fn names(&self) -> Vec<ResourceName> {
         self.0.read().keys().cloned().collect()
     }
 
-    /// What is known of those that are wanted.
-    pub fn select(&self, mut wanted: impl FnMut(&ResourceName, &V) -> bool) -> Vec<Arc<V>> {
+    pub fn select(&self, is_wanted: impl Fn(&ResourceName, &T) -> bool) -> Vec<ResourceName> {
         let entries = self.0.read();
-        let found = entries.iter().filter(|(name, entry)| wanted(name, &entry.value));
-        found.map(|(_, entry)| Arc::clone(&entry.value)).collect()
+        let selected = entries.iter().filter(|(name, entry)| is_wanted(name, &entry.object));
+        selected.map(|(name, _)| name.clone()).collect()
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.read().len()
+    /// Returns the version that was there before.
+    pub(super) fn insert(
+        &self,
+        name: ResourceName,
+        version: &str,
+        object: Arc<T>,
+    ) -> Option<Arc<T>> {
+        let entry = Versioned { version: version.into(), object };
+        self.0.write().insert(name, entry).map(|entry| entry.object)
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.read().is_empty()
+    pub(super) fn remove(&self, name: &ResourceName) -> Option<Arc<T>> {
+        self.0.write().remove(name).map(|entry| entry.object)
     }
 
-    /// Puts an object in, and gives what was there.
-    pub(super) fn put(&self, name: ResourceName, version: &str, value: Arc<V>) -> Option<Arc<V>> {
-        let entry = Entry { version: version.into(), value };
-        self.0.write().insert(name, entry).map(|entry| entry.value)
-    }
-
-    /// Takes an object out.
-    pub(super) fn remove(&self, name: &ResourceName) -> Option<Arc<V>> {
-        self.0.write().remove(name).map(|entry| entry.value)
-    }
-
-    /// The names in a namespace, or anywhere, that are not among these.
-    pub(super) fn others(
+    /// The names in a namespace, or in all, that are not listed.
+    pub(super) fn names_except(
         &self,
         namespace: Option<&str>,
-        these: &HashSet<ResourceName>,
+        listed: &HashSet<ResourceName>,
     ) -> Vec<ResourceName> {
-        let entries = self.0.read();
-        let there = entries.keys().filter(|name| namespace.is_none_or(|it| it == name.namespace()));
-        there.filter(|name| !these.contains(*name)).cloned().collect()
+        let is_in_scope = |name: &ResourceName| namespace.is_none_or(|it| it == name.namespace());
+        self.select(|name, _| is_in_scope(name) && !listed.contains(name))
     }
 }
 
-impl<V> Default for Store<V> {
+impl<T> Default for Store<T> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<V> Clone for Store<V> {
+impl<T> Clone for Store<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }

@@ -1,18 +1,18 @@
-//! The certificate for both names: asked of cert-manager, or kept by somebody else.
+//! The certificate for both host names: issued by cert-manager, or provided.
 
 pub(super) mod check;
 
 use super::{
-    object::labels,
-    settings::{CertificateSource, Settings},
+    manifest::labels,
+    settings::{CertificateSource, EdgeSettings},
 };
 use serde_json::{Value, json};
 
-/// The Certificate, and the Secret that cert-manager puts it into.
+/// The name of the Certificate, and of the Secret that cert-manager stores it in.
 pub(super) const NAME: &str = "nebari-llm-shared-tls";
 
-/// The Certificate that cert-manager is asked for.
-pub(super) fn certificate(settings: &Settings) -> Option<Value> {
+/// The Certificate for cert-manager, unless the certificate is provided.
+pub(super) fn certificate(settings: &EdgeSettings) -> Option<Value> {
     let CertificateSource::Issued { cluster_issuer } = &settings.certificate else {
         return None;
     };

@@ -1,15 +1,15 @@
-//! ReferenceGrants: they let Gateways of other namespaces read the certificate.
+//! ReferenceGrants, which let Gateways in other namespaces read the certificate.
 
 use super::{
     certificate,
-    object::{labels, name},
-    settings::{Entry, Gateways, Settings},
+    manifest::{labels, name},
+    settings::{EdgeSettings, Entry, Gateways},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The grants that are needed: one for each namespace with a Gateway that is not ours.
-pub(super) fn grants(settings: &Settings, gateways: &Gateways) -> Vec<Value> {
+/// One grant for each other namespace with a Gateway.
+pub(super) fn grants(settings: &EdgeSettings, gateways: &Gateways) -> Vec<Value> {
     let namespaces: BTreeSet<&str> =
         Entry::ALL.iter().map(|entry| gateways.hop(*entry).gateway.namespace.as_str()).collect();
     namespaces
@@ -19,7 +19,7 @@ pub(super) fn grants(settings: &Settings, gateways: &Gateways) -> Vec<Value> {
         .collect()
 }
 
-/// Those of the grants we made that are no longer needed.
+/// Our grants that are no longer needed.
 pub(super) fn stale<'a>(ours: &'a [Value], wanted: &[Value]) -> impl Iterator<Item = &'a Value> {
     let wanted: BTreeSet<String> = wanted.iter().map(|it| name(it).to_owned()).collect();
     ours.iter().filter(move |it| {
@@ -30,7 +30,7 @@ pub(super) fn stale<'a>(ours: &'a [Value], wanted: &[Value]) -> impl Iterator<It
 
 const FROM: &str = "-from-";
 
-fn grant(settings: &Settings, namespace: &str) -> Value {
+fn grant(settings: &EdgeSettings, namespace: &str) -> Value {
     json!({
         "metadata": {
             "name": format!("{}{FROM}{namespace}", certificate::NAME),

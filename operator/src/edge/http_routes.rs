@@ -1,17 +1,17 @@
-//! One HTTPRoute for each listener. By the port it goes to, the proxies know the entry.
+//! One HTTPRoute for each listener. The target port tells the proxies which entry it is.
 
 use super::{
-    object::{condition, labels, list, text},
-    settings::{Entry, GatewayName, Gateways, Settings},
+    manifest::{condition, labels, list, text},
+    settings::{EdgeSettings, Entry, GatewayName, Gateways},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const GROUP: &str = "gateway.networking.k8s.io";
 
-/// The route on the listener of an entry. It is named as the listener is, which no route of a
-/// model ever was.
-pub(super) fn route(settings: &Settings, gateways: &Gateways, entry: Entry) -> Value {
+/// The route on the listener of an entry. It is named like the listener, which no route of a model
+/// ever was.
+pub(super) fn route(settings: &EdgeSettings, gateways: &Gateways, entry: Entry) -> Value {
     let hop = gateways.hop(entry);
     json!({
         "metadata": {
@@ -35,15 +35,15 @@ pub(super) fn route(settings: &Settings, gateways: &Gateways, entry: Entry) -> V
                     "name": gateways.service,
                     "port": hop.port,
                 }],
-                // An answer may stream for hours. The proxies have the timeouts, for each model.
+                // Responses may stream for hours; the proxies enforce timeouts per model.
                 "timeouts": { "request": "0s", "backendRequest": "0s" },
             }],
         },
     })
 }
 
-/// The Gateways that our routes are attached to. While they still name one that is no longer
-/// ours, it is known where listeners are left to be removed.
+/// The Gateways that our routes are attached to. A former Gateway among them still has listeners to
+/// remove.
 pub(super) fn attached_to(routes: &[Value]) -> BTreeSet<GatewayName> {
     let parents = routes.iter().flat_map(|route| list(route, "/spec/parentRefs"));
     parents
@@ -54,8 +54,8 @@ pub(super) fn attached_to(routes: &[Value]) -> BTreeSet<GatewayName> {
         .collect()
 }
 
-/// What a Gateway's controller has against a route; `None` means that it serves it.
-pub(super) fn objection(route: &Value, gateway: &GatewayName, entry: Entry) -> Option<String> {
+/// Why no controller of a Gateway serves a route; `None` if one does.
+pub(super) fn route_problem(route: &Value, gateway: &GatewayName, entry: Entry) -> Option<String> {
     let ours = |status: &&Value| {
         let parent = status.get("parentRef").unwrap_or(&Value::Null);
         text(parent, "name") == Some(&gateway.name)
@@ -63,22 +63,22 @@ pub(super) fn objection(route: &Value, gateway: &GatewayName, entry: Entry) -> O
             && text(parent, "sectionName") == Some(entry.listener())
     };
     let generation = route.pointer("/metadata/generation").and_then(Value::as_i64);
-    let verdicts = list(route, "/status/parents").iter().filter(ours).map(|status| {
+    let problems = list(route, "/status/parents").iter().filter(ours).map(|status| {
         ["Accepted", "ResolvedRefs"].iter().find_map(|kind| {
             let Some(found) = condition(status, kind).filter(|it| is_current(it, generation))
             else {
-                return Some(format!("no controller has said yet whether it is {kind}"));
+                return Some(format!("no controller has reported yet whether it is {kind}"));
             };
             (text(found, "status") != Some("True")).then(|| {
                 let [reason, message] =
                     ["reason", "message"].map(|field| text(found, field).unwrap_or_default());
-                format!("it is not {kind} ({reason}): {message}")
+                format!("not {kind} ({reason}): {message}")
             })
         })
     });
     // One controller that serves it is enough.
-    let none = || Some("no controller has looked at it yet".to_owned());
-    verdicts.reduce(|one, other| one.and(other)).unwrap_or_else(none)
+    let none = || Some("no controller has processed it yet".to_owned());
+    problems.reduce(|one, other| one.and(other)).unwrap_or_else(none)
 }
 
 fn is_current(condition: &Value, generation: Option<i64>) -> bool {

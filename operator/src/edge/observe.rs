@@ -1,12 +1,12 @@
-//! What there is in the cluster, read anew for each look: it happens rarely, and nothing is
-//! decided on what a cache held.
+//! Reads the live objects. They are read anew for each reconcile, which is rare, so that no decision
+//! depends on a stale cache.
 
 use super::{
-    Observed, Served,
     certificate::{NAME, check::TlsSecret},
     http_routes::attached_to,
-    object::selector,
-    settings::{Entry, GatewayName, Settings},
+    manifest::selector,
+    observed::{InstalledKinds, ObservedEdge},
+    settings::{EdgeSettings, Entry, GatewayName},
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -16,10 +16,9 @@ use kube::{
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More objects with our labels than we ever made.
+/// More than there are objects of ours.
 const LIST_MAX: u32 = 500;
 
-/// What could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("reading {kind} {name} in namespace {namespace}")]
 pub(super) struct ObserveError {
@@ -29,22 +28,18 @@ pub(super) struct ObserveError {
     source: Box<kube::Error>,
 }
 
-/// Reads everything that a decision depends on.
-///
-/// # Errors
-/// [`ObserveError`] if the API server does not answer, or does not allow it.
 pub(super) async fn observe(
     client: &Client,
-    settings: &Settings,
-    served: &Served,
-) -> Result<Observed, ObserveError> {
+    settings: &EdgeSettings,
+    kinds: &InstalledKinds,
+) -> Result<ObservedEdge, ObserveError> {
     let reader = Reader { client, namespace: &settings.namespace };
-    let certificate = reader.get(served.certificate.as_ref(), NAME).await?;
+    let certificate = reader.get(kinds.certificate.as_ref(), NAME).await?;
     let secret = reader.secret(settings.certificate_secret()).await?;
     let uses_gateways = settings.gateways().is_some();
-    let grants = reader.ours(served.reference_grant.as_ref()).await;
+    let grants = reader.ours(kinds.reference_grant.as_ref()).await;
     let grants = needed_if(uses_gateways, grants)?.unwrap_or_default();
-    let routes = reader.ours(served.http_route.as_ref()).await;
+    let routes = reader.ours(kinds.http_route.as_ref()).await;
     let routes = needed_if(uses_gateways, routes)?.unwrap_or_default();
 
     let wanted: BTreeSet<GatewayName> = settings
@@ -55,19 +50,19 @@ pub(super) async fn observe(
     let mut gateways = BTreeMap::new();
     for name in attached_to(&routes).union(&wanted) {
         let there = Reader { client, namespace: &name.namespace };
-        let found = there.get(served.gateway.as_ref(), &name.name).await;
+        let found = there.get(kinds.gateway.as_ref(), &name.name).await;
         if let Some(found) = needed_if(wanted.contains(name), found)?.flatten() {
             gateways.insert(name.clone(), found);
         }
     }
-    Ok(Observed { certificate, secret, gateways, grants, routes })
+    Ok(ObservedEdge { certificate, secret, gateways, grants, routes })
 }
 
-/// Where nothing is made, the right to clean up may have been taken before there was time to.
+/// Permissions for mere cleanup may have been revoked before there was time for it.
 fn needed_if<T>(needed: bool, found: Result<T, ObserveError>) -> Result<Option<T>, ObserveError> {
     match found {
         Err(ObserveError { source, kind, name, namespace }) if !needed && is_forbidden(&source) => {
-            tracing::warn!(kind, name, namespace, "what is left there cannot be removed");
+            tracing::warn!(kind, name, namespace, "objects that remain there cannot be removed");
             Ok(None)
         }
         found => found.map(Some),
@@ -128,7 +123,7 @@ impl Reader<'_> {
     }
 }
 
-/// An object that was read as JSON is JSON.
+/// An object that was read from JSON always serializes.
 fn to_value(object: DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }

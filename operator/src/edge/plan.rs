@@ -1,155 +1,168 @@
-//! From what is there to what is to be done, in order. No client, no clock, no failure.
+//! Plans the changes to the edge, in order. Pure, and cannot fail.
 
 use super::{
-    Observed, Served,
     certificate::certificate,
     grants,
     http_routes::{attached_to, route},
-    listeners::{self, Merge, merge, removal},
-    object::{covers, is_ours, name},
-    settings::{Entry, GatewayName, Settings},
+    listeners::{self, planned_gateway, removal},
+    manifest::{is_ours, name},
+    observed::{InstalledKinds, ObservedEdge},
+    settings::{EdgeSettings, Entry, GatewayName},
 };
+use crate::{apply::covers, labels::FIELD_MANAGER};
 use kube::api::ApiResource;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Something to be done.
+/// A change to one object.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Step {
-    /// The kind of the object.
-    pub(super) api: ApiResource,
-    /// Its namespace.
+pub(super) struct Change {
+    pub(super) resource: ApiResource,
     pub(super) namespace: String,
-    /// Its name.
     pub(super) name: String,
-    /// What is done to it.
-    pub(super) act: Act,
-    /// The entries that do not work before.
+    pub(super) write: Write,
+    /// The entries that need the change.
     pub(super) entries: Vec<Entry>,
 }
 
-/// What is done to an object.
+/// How an object is changed.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Act {
-    /// It is applied on the server's side, under this field manager.
+pub(super) enum Write {
     Apply {
-        /// The field manager.
         manager: String,
-        /// What it should say.
         object: Value,
     },
-    /// Parts of it are removed, by a JSON patch.
-    Trim(Value),
-    /// It is deleted, if it still is the one that was seen.
+    JsonPatch(Value),
+    /// Only the object with this uid.
     Delete {
-        /// The one that was seen.
         uid: String,
     },
 }
 
-/// The field manager of objects that are ours alone.
-const MANAGER: &str = "llm-operator";
+impl Write {
+    pub(super) fn verb(&self) -> &'static str {
+        match self {
+            Self::Apply { .. } => "apply",
+            Self::JsonPatch(_) => "patch",
+            Self::Delete { .. } => "delete",
+        }
+    }
+}
 
-/// What is to be done, in order: what a Gateway needs before the Gateway, new before old, and the
-/// memory of what is old last.
-pub(super) fn plan(settings: &Settings, served: &Served, observed: &Observed) -> Vec<Step> {
-    let mut steps = Vec::new();
-    if let Some(api) = &served.certificate {
-        steps.extend(plan_certificate(settings, api, observed));
+/// Dependencies of a Gateway come before it, new objects before old ones, and the routes that
+/// remember a former Gateway last.
+pub(super) fn plan(
+    settings: &EdgeSettings,
+    kinds: &InstalledKinds,
+    observed: &ObservedEdge,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if let Some(resource) = &kinds.certificate {
+        changes.extend(plan_certificate(settings, resource, observed));
     }
     let (wanted_grants, wanted_routes) = settings.gateways().map_or_else(Default::default, |to| {
         (grants::grants(settings, to), Entry::ALL.map(|entry| route(settings, to, entry)).to_vec())
     });
     let both = &Entry::ALL[..];
-    if let Some(api) = &served.reference_grant {
-        steps.extend(differing(&wanted_grants, &observed.grants).map(|it| apply(api, it, both)));
+    if let Some(resource) = &kinds.reference_grant {
+        changes.extend(
+            differing(&wanted_grants, &observed.grants).map(|it| apply(resource, it, both)),
+        );
     }
-    if let Some(api) = &served.gateway {
-        steps.extend(plan_listeners(settings, api, observed));
+    if let Some(resource) = &kinds.gateway {
+        changes.extend(plan_listeners(settings, resource, observed));
     }
-    if let Some(api) = &served.http_route {
+    if let Some(resource) = &kinds.http_route {
         let entry = |route: &Value| {
             let entry = Entry::ALL.into_iter().find(|entry| entry.listener() == name(route));
             entry.as_slice().to_vec()
         };
-        steps.extend(
-            differing(&wanted_routes, &observed.routes).map(|it| apply(api, it, &entry(it))),
+        changes.extend(
+            differing(&wanted_routes, &observed.routes).map(|it| apply(resource, it, &entry(it))),
         );
         let unwanted = |live: &&Value| !wanted_routes.iter().any(|it| name(it) == name(live));
-        steps.extend(observed.routes.iter().filter(unwanted).map(|it| delete(api, it)));
+        changes.extend(observed.routes.iter().filter(unwanted).map(|it| delete(resource, it)));
     }
-    if let Some(api) = &served.reference_grant {
+    if let Some(resource) = &kinds.reference_grant {
         let stale = grants::stale(&observed.grants, &wanted_grants);
-        steps.extend(stale.map(|it| delete(api, it)));
+        changes.extend(stale.map(|it| delete(resource, it)));
     }
-    steps
+    changes
 }
 
-fn plan_certificate(settings: &Settings, api: &ApiResource, observed: &Observed) -> Option<Step> {
+fn plan_certificate(
+    settings: &EdgeSettings,
+    resource: &ApiResource,
+    observed: &ObservedEdge,
+) -> Option<Change> {
     let live = observed.certificate.as_ref();
     match (certificate(settings), live) {
         (Some(wanted), Some(live)) if covers(live, &wanted) => None,
-        (Some(wanted), _) => Some(apply(api, &wanted, &Entry::ALL)),
-        (None, Some(live)) if is_ours(live) => Some(delete(api, live)),
+        (Some(wanted), _) => Some(apply(resource, &wanted, &Entry::ALL)),
+        (None, Some(live)) if is_ours(live) => Some(delete(resource, live)),
         (None, _) => None,
     }
 }
 
-fn plan_listeners(settings: &Settings, api: &ApiResource, observed: &Observed) -> Vec<Step> {
+fn plan_listeners(
+    settings: &EdgeSettings,
+    resource: &ApiResource,
+    observed: &ObservedEdge,
+) -> Vec<Change> {
     let gateways = settings.gateways();
     let wanted: BTreeSet<GatewayName> = gateways.map_or_else(BTreeSet::new, |gateways| {
         Entry::ALL.map(|entry| gateways.hop(entry).gateway.clone()).into()
     });
-    let step = |name: &GatewayName, act, entries| Step {
-        api: api.clone(),
+    let change = |name: &GatewayName, write, entries| Change {
+        resource: resource.clone(),
         namespace: name.namespace.clone(),
         name: name.name.clone(),
-        act,
+        write,
         entries,
     };
-    let mut steps = Vec::new();
+    let mut changes = Vec::new();
     for (name, live) in &observed.gateways {
         if let Some(gateways) = gateways.filter(|_| wanted.contains(name))
-            && let Merge::Apply(object) = merge(settings, gateways, name, live)
+            && let Some(object) = planned_gateway(settings, gateways, name, live)
         {
-            let act = Act::Apply { manager: listeners::manager(settings), object };
+            let write = Write::Apply { manager: listeners::manager(settings), object };
             let here = |entry: &Entry| gateways.hop(*entry).gateway == *name;
-            steps.push(step(name, act, Entry::ALL.into_iter().filter(here).collect()));
+            changes.push(change(name, write, Entry::ALL.into_iter().filter(here).collect()));
         }
     }
     for former in attached_to(&observed.routes).difference(&wanted) {
         let live = observed.gateways.get(former);
         if let Some(patch) = live.and_then(|live| removal(settings, live)) {
-            steps.push(step(former, Act::Trim(patch), Vec::new()));
+            changes.push(change(former, Write::JsonPatch(patch), Vec::new()));
         }
     }
-    steps
+    changes
 }
 
-/// Those that are not there as they should be.
+/// Wanted objects that are missing or different.
 fn differing<'a>(wanted: &'a [Value], live: &'a [Value]) -> impl Iterator<Item = &'a Value> {
     wanted.iter().filter(|wanted| {
         !live.iter().any(|live| name(live) == name(wanted) && covers(live, wanted))
     })
 }
 
-fn apply(api: &ApiResource, object: &Value, entries: &[Entry]) -> Step {
-    let act = Act::Apply { manager: MANAGER.into(), object: object.clone() };
-    step(api, object, act, entries)
+fn apply(resource: &ApiResource, object: &Value, entries: &[Entry]) -> Change {
+    let write = Write::Apply { manager: FIELD_MANAGER.into(), object: object.clone() };
+    change(resource, object, write, entries)
 }
 
-fn delete(api: &ApiResource, live: &Value) -> Step {
+fn delete(resource: &ApiResource, live: &Value) -> Change {
     let uid = live.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-    step(api, live, Act::Delete { uid: uid.into() }, &[])
+    change(resource, live, Write::Delete { uid: uid.into() }, &[])
 }
 
-fn step(api: &ApiResource, object: &Value, act: Act, entries: &[Entry]) -> Step {
+fn change(resource: &ApiResource, object: &Value, write: Write, entries: &[Entry]) -> Change {
     let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
-    Step {
-        api: api.clone(),
+    Change {
+        resource: resource.clone(),
         namespace: namespace.unwrap_or_default().into(),
         name: name(object).into(),
-        act,
+        write,
         entries: entries.to_vec(),
     }
 }

@@ -1,47 +1,32 @@
-//! Whether an entry works, and if not, what it lacks. No client, no clock.
+//! Evaluates whether the entries are ready, and if not, why. Pure.
 
 use super::{
-    Observed, Served,
-    certificate::check::{Unusable, Usable},
-    http_routes::objection,
+    apply::WriteError,
+    certificate::check::{CertificateError, ValidCertificate},
+    http_routes::route_problem,
     listeners,
-    object::{condition, name, text},
-    settings::{CertificateSource, Entry, GatewayName, Gateways, Hop, Settings},
+    manifest::{condition, name, text},
+    observed::{InstalledKinds, ObservedEdge},
+    settings::{CertificateSource, EdgeSettings, Entry, GatewayName, Gateways, Hop},
 };
-use jiff::Timestamp;
 use llm_crd::{ConditionType, Finding, Reason};
 
-/// What is known of both entries.
+/// The state of both entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EdgeState {
-    /// Of the external one.
     pub external: Readiness,
-    /// Of the internal one.
     pub internal: Readiness,
-    /// When the certificate ends, if there is a good one.
-    pub certificate_ends: Option<Timestamp>,
 }
 
-/// Whether an entry works.
+/// Whether an entry is ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
-    /// What was found; it implies the answer.
     pub reason: Reason,
-    /// The same for people: what is the case, and what to do next.
+    /// The state, and how to fix it.
     pub message: String,
 }
 
-/// What could not be done for an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    /// The entries that it concerns.
-    pub(super) entries: Vec<Entry>,
-    /// What the API server said.
-    pub(super) message: String,
-}
-
 impl EdgeState {
-    /// Of one of the two.
     pub fn of(&self, entry: Entry) -> &Readiness {
         match entry {
             Entry::External => &self.external,
@@ -49,7 +34,7 @@ impl EdgeState {
         }
     }
 
-    /// The same as conditions of every resource that declares models.
+    /// The endpoint conditions of every model and provider.
     pub fn findings(&self) -> Vec<Finding> {
         let finding = |about, it: &Readiness| Finding::new(about, it.reason, it.message.clone());
         vec![
@@ -60,63 +45,57 @@ impl EdgeState {
 }
 
 impl Readiness {
-    /// Whether callers get through.
+    /// Whether requests reach the proxies.
     pub fn is_ready(&self) -> bool {
         self.reason == Reason::Applied
     }
 }
 
-/// All that an answer is made from.
+/// Everything known about the edge.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Evidence<'a> {
-    /// What is wanted.
-    pub(super) settings: &'a Settings,
-    /// Which kinds there are.
-    pub(super) served: &'a Served,
-    /// What there is.
-    pub(super) observed: &'a Observed,
-    /// What the certificate is worth.
-    pub(super) certificate: &'a Result<Usable, Unusable>,
-    /// What could not be done.
-    pub(super) failures: &'a [Failure],
+pub(super) struct EdgeView<'a> {
+    pub(super) settings: &'a EdgeSettings,
+    pub(super) kinds: &'a InstalledKinds,
+    pub(super) observed: &'a ObservedEdge,
+    pub(super) certificate: &'a Result<ValidCertificate, CertificateError>,
+    pub(super) errors: &'a [WriteError],
 }
 
-impl Evidence<'_> {
-    /// What is known of both entries.
-    pub(super) fn judge(&self) -> EdgeState {
+impl EdgeView<'_> {
+    pub(super) fn evaluate(&self) -> EdgeState {
         EdgeState {
-            external: self.of(Entry::External),
-            internal: self.of(Entry::Internal),
-            certificate_ends: self.certificate.as_ref().ok().map(|it| it.not_after),
+            external: self.readiness(Entry::External),
+            internal: self.readiness(Entry::Internal),
         }
     }
 
-    fn of(&self, entry: Entry) -> Readiness {
-        let lack = match self.settings.gateways() {
-            Some(gateways) => self.lack_at(gateways, entry),
-            None => self.lack_of_certificate(),
+    fn readiness(&self, entry: Entry) -> Readiness {
+        let problem = match self.settings.gateways() {
+            Some(gateways) => self.gateway_problem(gateways, entry),
+            None => self.certificate_problem(),
         };
-        if let Some(failure) = self.failures.iter().find(|it| it.entries.contains(&entry))
-            && lack.is_some()
+        if let Some(error) = self.errors.iter().find(|it| it.entries.contains(&entry))
+            && problem.is_some()
         {
-            return Readiness { reason: Reason::ApplyFailed, message: failure.message.clone() };
+            return Readiness { reason: Reason::ApplyFailed, message: error.message.clone() };
         }
-        let (reason, message) = lack.unwrap_or_else(|| (Reason::Applied, self.good_news(entry)));
+        let ready = || (Reason::Applied, self.ready_message(entry));
+        let (reason, message) = problem.unwrap_or_else(ready);
         Readiness { reason, message }
     }
 
-    /// The first thing that is missing between a Gateway and the proxies.
-    fn lack_at(&self, gateways: &Gateways, entry: Entry) -> Option<(Reason, String)> {
+    /// The first problem between a Gateway and the proxies.
+    fn gateway_problem(&self, gateways: &Gateways, entry: Entry) -> Option<(Reason, String)> {
         let hop = gateways.hop(entry);
         let Hop { gateway, .. } = hop;
-        if self.served.gateway.is_none() || self.served.http_route.is_none() {
-            let message = "the Gateway API is not installed: install it, or choose another \
+        if self.kinds.gateway.is_none() || self.kinds.http_route.is_none() {
+            let message = "the Gateway API is not installed: install it or choose another \
                            exposure.mode";
             return Some((Reason::GatewayApiMissing, message.into()));
         }
         let Some(live) = self.observed.gateways.get(gateway) else {
             let message = format!(
-                "Gateway {gateway} does not exist: create it, or name another in \
+                "Gateway {gateway} does not exist: create it or specify another one in \
                  platform.gateway.{entry}"
             );
             return Some((Reason::GatewayMissing, message));
@@ -124,102 +103,100 @@ impl Evidence<'_> {
         let Some(listener) = listeners::find(live, entry) else {
             return Some((Reason::ListenerMissing, no_listener(gateway, entry)));
         };
-        if listeners::is_foreign(self.settings, entry, listener) {
-            return Some((Reason::ListenerMissing, taken(gateway, entry)));
+        if listeners::is_other_installation(self.settings, entry, listener) {
+            return Some((Reason::ListenerMissing, owned_elsewhere(gateway, entry)));
         }
-        let own_certificate = listeners::shows_our_certificate(self.settings, listener);
+        let own_certificate = listeners::uses_our_certificate(self.settings, listener);
         own_certificate
-            .then(|| self.lack_of_certificate())
+            .then(|| self.certificate_problem())
             .flatten()
-            .or_else(|| unaccepted_listener(live, gateway, entry))
-            .or_else(|| self.unaccepted_route(gateway, entry))
+            .or_else(|| listener_problem(live, gateway, entry))
+            .or_else(|| self.attachment_problem(gateway, entry))
     }
 
-    fn unaccepted_route(&self, gateway: &GatewayName, entry: Entry) -> Option<(Reason, String)> {
+    fn attachment_problem(&self, gateway: &GatewayName, entry: Entry) -> Option<(Reason, String)> {
         let route = self.observed.routes.iter().find(|it| name(it) == entry.listener());
-        let objection = route.map_or_else(
-            || Some("it does not exist yet".to_owned()),
-            |route| objection(route, gateway, entry),
-        )?;
+        let missing = || Some("it does not exist yet".to_owned());
+        let problem = route.map_or_else(missing, |route| route_problem(route, gateway, entry))?;
         let message = format!(
-            "HTTPRoute {}/{} on Gateway {gateway}: {objection}",
+            "HTTPRoute {}/{} on Gateway {gateway}: {problem}",
             self.settings.namespace,
             entry.listener()
         );
         Some((Reason::ApplyFailed, message))
     }
 
-    fn lack_of_certificate(&self) -> Option<(Reason, String)> {
-        let unusable = self.certificate.as_ref().err()?;
+    fn certificate_problem(&self) -> Option<(Reason, String)> {
+        let error = self.certificate.as_ref().err()?;
         let mut message = format!(
-            "Secret {}/{}: {unusable}",
+            "Secret {}/{} {error}",
             self.settings.namespace,
             self.settings.certificate_secret()
         );
         if let CertificateSource::Issued { cluster_issuer } = &self.settings.certificate {
-            message = format!("{message}; {}", self.why_not_issued(cluster_issuer));
+            message = format!("{message}; {}", self.issuer_message(cluster_issuer));
         }
         Some((Reason::CertificateNotReady, message))
     }
 
-    fn why_not_issued(&self, cluster_issuer: &str) -> String {
-        if self.served.certificate.is_none() {
-            return "cert-manager is not installed: install it, or name a Secret of your own in \
-                    platform.tls.secretName"
+    fn issuer_message(&self, cluster_issuer: &str) -> String {
+        if self.kinds.certificate.is_none() {
+            return "cert-manager is not installed: install it or specify a Secret with a \
+                    certificate in platform.tls.secretName"
                 .into();
         }
-        let said = self.observed.certificate.as_ref().and_then(|certificate| {
+        let message = self.observed.certificate.as_ref().and_then(|certificate| {
             let ready = condition(certificate.get("status")?, "Ready")?;
             text(ready, "message")
         });
-        let said = said.unwrap_or("nothing yet");
-        format!("cert-manager, asked through ClusterIssuer {cluster_issuer}, says: {said}")
+        let message = message.unwrap_or("no status reported yet");
+        format!("cert-manager with ClusterIssuer {cluster_issuer}: {message}")
     }
 
-    fn good_news(&self, entry: Entry) -> String {
+    fn ready_message(&self, entry: Entry) -> String {
         let through = match self.settings.gateways() {
-            Some(gateways) => format!("Gateway {}", gateways.hop(entry).gateway),
-            None => "the proxies themselves".into(),
+            Some(gateways) => format!("by Gateway {}", gateways.hop(entry).gateway),
+            None => "directly by the proxies".into(),
         };
-        let mut news = format!("https://{} is served by {through}", self.settings.host(entry));
-        if let Ok(Usable { not_after, ends_soon: true }) = self.certificate {
-            news = format!("{news}; renew the certificate, it ends at {not_after}");
+        let mut message = format!("https://{} is served {through}", self.settings.host(entry));
+        if let Ok(ValidCertificate { not_after, expires_soon: true }) = self.certificate {
+            message = format!("{message}; renew the certificate, which expires at {not_after}");
         }
-        news
+        message
     }
 }
 
-fn unaccepted_listener(
+fn listener_problem(
     live: &serde_json::Value,
     gateway: &GatewayName,
     entry: Entry,
 ) -> Option<(Reason, String)> {
     let status = listeners::status(live, entry).and_then(|it| condition(it, "Programmed"));
-    let objection = match status {
-        None => "no controller has said yet whether it is programmed".into(),
+    let problem = match status {
+        None => "no controller has reported yet whether it is programmed".into(),
         Some(found) if text(found, "status") == Some("True") => return None,
         Some(found) => {
             let [reason, message] =
                 ["reason", "message"].map(|field| text(found, field).unwrap_or_default());
-            format!("it is not programmed ({reason}): {message}")
+            format!("not programmed ({reason}): {message}")
         }
     };
-    let message = format!("listener {} of Gateway {gateway}: {objection}", entry.listener());
+    let message = format!("listener {} of Gateway {gateway}: {problem}", entry.listener());
     Some((Reason::ListenerMissing, message))
 }
 
 fn no_listener(gateway: &GatewayName, entry: Entry) -> String {
     format!(
-        "Gateway {gateway} has no listener {}: add it, or set \
+        "Gateway {gateway} has no listener {}: add it or set \
          platform.gateway.manageSharedListeners",
         entry.listener()
     )
 }
 
-fn taken(gateway: &GatewayName, entry: Entry) -> String {
+fn owned_elsewhere(gateway: &GatewayName, entry: Entry) -> String {
     format!(
         "listener {} of Gateway {gateway} belongs to another installation, which serves another \
-         domain: use a Gateway of your own, or remove it there",
+         domain: use a different Gateway or remove the listener there",
         entry.listener()
     )
 }

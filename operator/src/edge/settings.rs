@@ -1,144 +1,128 @@
-//! What the edge is told: by which names models are reached, and through what.
+//! Settings of the edge: host names, certificate and exposure.
 
 use std::fmt;
 
-/// One of the two public faces.
+/// One of the two public entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Entry {
-    /// For programs outside, with an API key.
+    /// For callers with API keys.
     External,
-    /// For programs inside, with the token they already have.
+    /// For callers with identity provider tokens.
     Internal,
 }
 
-/// By which names models are reached, and through what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct EdgeSettings {
     pub(super) namespace: String,
     pub(super) base_domain: String,
     pub(super) certificate: CertificateSource,
     pub(super) exposure: Exposure,
 }
 
-/// Where the certificate for both names comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateSource {
-    /// cert-manager issues it.
-    Issued {
-        /// The ClusterIssuer it is asked of.
-        cluster_issuer: String,
-    },
-    /// Somebody keeps it in a Secret.
-    Provided {
-        /// The Secret, in the operator's namespace.
-        secret: String,
-    },
+    /// By cert-manager.
+    Issued { cluster_issuer: String },
+    /// In a Secret in the operator's namespace.
+    Provided { secret: String },
 }
 
-/// What stands between callers and the proxies.
+/// How callers reach the proxies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exposure {
-    /// Gateways of the platform, which terminate TLS.
+    /// Through Gateways of the platform, which terminate TLS.
     Gateways(Gateways),
-    /// Nothing: the proxies terminate TLS themselves.
+    /// Directly: the proxies terminate TLS.
     Direct,
 }
 
-/// The platform's Gateways, and where they send what arrives.
+/// The platform's Gateways, and the Service of the proxies behind them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateways {
-    /// For the external entry.
     pub external: Hop,
-    /// For the internal one; it may be on the same Gateway.
+    /// May be on the same Gateway as the external one.
     pub internal: Hop,
     /// The Service of the proxies, in the operator's namespace.
     pub service: String,
-    /// Who keeps the listeners.
     pub listeners: ListenerOwner,
 }
 
-/// From a Gateway to a port of the proxies.
+/// A Gateway, and the port of the proxies behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
-    /// Where requests arrive.
     pub gateway: GatewayName,
-    /// The port of the proxies' Service they go to; it decides which entry they came through.
+    /// The port of the proxies' Service, which identifies the entry.
     pub port: u16,
 }
 
-/// Who keeps the two listeners.
+/// Who manages the two listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerOwner {
-    /// The operator puts them on the Gateways.
+    /// The operator adds them to the Gateways.
     Operator,
-    /// The administrators of the Gateways did; the operator writes nothing there.
+    /// The administrators of the Gateways; the operator does not write Gateways.
     Administrator,
 }
 
-/// A Gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GatewayName {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
 }
 
-/// A setting that must not be empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting} is empty: {remedy}")]
-pub struct EmptySetting {
+pub struct InvalidEdgeSettings {
     setting: &'static str,
     remedy: &'static str,
 }
 
-impl Settings {
-    /// Puts the settings together.
-    ///
-    /// # Errors
-    /// [`EmptySetting`]: without it no certificate could be asked for, or nothing could be found.
+impl EdgeSettings {
     pub fn check(
         namespace: String,
         base_domain: String,
         certificate: CertificateSource,
         exposure: Exposure,
-    ) -> Result<Self, EmptySetting> {
-        let needs = |value: &str, setting, remedy| match value {
-            "" => Err(EmptySetting { setting, remedy }),
+    ) -> Result<Self, InvalidEdgeSettings> {
+        let require = |value: &str, setting, remedy| match value {
+            "" => Err(InvalidEdgeSettings { setting, remedy }),
             _ => Ok(()),
         };
-        needs(&namespace, "the operator's namespace", "set POD_NAMESPACE")?;
-        needs(
+        require(&namespace, "the operator's namespace", "set POD_NAMESPACE")?;
+        require(
             &base_domain,
             "platform.baseDomain",
-            "name the domain under which models are reached",
+            "specify the domain under which models are available",
         )?;
         match &certificate {
-            CertificateSource::Issued { cluster_issuer } => needs(
+            CertificateSource::Issued { cluster_issuer } => require(
                 cluster_issuer,
                 "platform.tls.clusterIssuer",
-                "name a ClusterIssuer of cert-manager, or a Secret in platform.tls.secretName",
+                "specify a ClusterIssuer of cert-manager, or a Secret in platform.tls.secretName",
             )?,
             CertificateSource::Provided { secret } => {
-                needs(
+                require(
                     secret,
                     "platform.tls.secretName",
-                    "name the Secret that holds the certificate",
+                    "specify the Secret that holds the certificate",
                 )?;
             }
         }
         if let Exposure::Gateways(gateways) = &exposure {
             for hop in [&gateways.external, &gateways.internal] {
-                let remedy = "name the Gateways in platform.gateway";
-                needs(&hop.gateway.name, "the name of a Gateway", remedy)?;
-                needs(&hop.gateway.namespace, "the namespace of a Gateway", remedy)?;
+                let remedy = "specify the Gateways in platform.gateway";
+                require(&hop.gateway.name, "the name of a Gateway", remedy)?;
+                require(&hop.gateway.namespace, "the namespace of a Gateway", remedy)?;
             }
-            needs(&gateways.service, "the Service of the proxies", "name it in the configuration")?;
+            require(
+                &gateways.service,
+                "the Service of the proxies",
+                "specify it in the configuration",
+            )?;
         }
         Ok(Self { namespace, base_domain, certificate, exposure })
     }
 
-    /// The host name of an entry.
     pub fn host(&self, entry: Entry) -> String {
         match entry {
             Entry::External => format!("llm.{}", self.base_domain),
@@ -146,12 +130,11 @@ impl Settings {
         }
     }
 
-    /// Both host names.
     pub(super) fn hosts(&self) -> [String; 2] {
         Entry::ALL.map(|entry| self.host(entry))
     }
 
-    /// The Secret that holds the certificate for both names.
+    /// The Secret with the certificate for both host names.
     pub fn certificate_secret(&self) -> &str {
         match &self.certificate {
             CertificateSource::Issued { .. } => super::certificate::NAME,
@@ -159,12 +142,10 @@ impl Settings {
         }
     }
 
-    /// What stands between callers and the proxies.
     pub fn exposure(&self) -> &Exposure {
         &self.exposure
     }
 
-    /// The platform's Gateways, if they are to be used.
     pub(super) fn gateways(&self) -> Option<&Gateways> {
         match &self.exposure {
             Exposure::Gateways(gateways) => Some(gateways),
@@ -174,7 +155,6 @@ impl Settings {
 }
 
 impl Gateways {
-    /// How requests get in through an entry.
     pub fn hop(&self, entry: Entry) -> &Hop {
         match entry {
             Entry::External => &self.external,
@@ -184,7 +164,6 @@ impl Gateways {
 }
 
 impl Entry {
-    /// Both of them.
     pub const ALL: [Self; 2] = [Self::External, Self::Internal];
 
     /// The name of its listener on a Gateway, and of the HTTPRoute on that listener.
@@ -195,7 +174,7 @@ impl Entry {
         }
     }
 
-    /// How it is called in settings and messages.
+    /// The name in settings and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::External => "external",

@@ -1,12 +1,14 @@
-//! Decisions, without a cluster. What it says of them is in `operator/tests/edge.rs`.
+//! Decisions without a cluster; those with one are in `operator/tests/edge`.
 
 mod listeners;
 mod plan;
 mod readiness;
 
 use super::{
-    Observed, Served,
-    settings::{CertificateSource, Exposure, GatewayName, Gateways, Hop, ListenerOwner, Settings},
+    observed::{InstalledKinds, ObservedEdge},
+    settings::{
+        CertificateSource, EdgeSettings, Exposure, GatewayName, Gateways, Hop, ListenerOwner,
+    },
 };
 use kube::api::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
@@ -28,8 +30,8 @@ fn gateways() -> Gateways {
     }
 }
 
-fn settings_with(certificate: CertificateSource, exposure: Exposure) -> Settings {
-    Settings::check("llm".into(), "example.org".into(), certificate, exposure).unwrap()
+fn settings_with(certificate: CertificateSource, exposure: Exposure) -> EdgeSettings {
+    EdgeSettings::check("llm".into(), "example.org".into(), certificate, exposure).unwrap()
 }
 
 fn issued() -> CertificateSource {
@@ -40,7 +42,7 @@ fn provided() -> CertificateSource {
     CertificateSource::Provided { secret: "mine".into() }
 }
 
-fn settings() -> Settings {
+fn settings() -> EdgeSettings {
     settings_with(issued(), Exposure::Gateways(gateways()))
 }
 
@@ -48,8 +50,8 @@ fn resource(group: &str, version: &str, kind: &str) -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
 }
 
-fn everything() -> Served {
-    Served {
+fn everything() -> InstalledKinds {
+    InstalledKinds {
         gateway: Some(resource(GATEWAYS, "v1", "Gateway")),
         http_route: Some(resource(GATEWAYS, "v1", "HTTPRoute")),
         reference_grant: Some(resource(GATEWAYS, "v1beta1", "ReferenceGrant")),
@@ -57,7 +59,7 @@ fn everything() -> Served {
     }
 }
 
-/// A Gateway with somebody's listener.
+/// A Gateway with a listener that is not ours.
 fn gateway() -> Value {
     json!({
         "metadata": { "name": "shared", "namespace": "gateways", "uid": "1", "resourceVersion": "7" },
@@ -65,16 +67,16 @@ fn gateway() -> Value {
     })
 }
 
-fn observed(gateways: &[Value]) -> Observed {
-    let named = |it: &Value| (gateway_name(super::object::name(it)), it.clone());
-    Observed { gateways: gateways.iter().map(named).collect(), ..Observed::default() }
+fn observed(gateways: &[Value]) -> ObservedEdge {
+    let named = |it: &Value| (gateway_name(super::manifest::name(it)), it.clone());
+    ObservedEdge { gateways: gateways.iter().map(named).collect(), ..ObservedEdge::default() }
 }
 
 #[test]
-fn a_domain_a_namespace_or_an_issuer_that_is_empty_is_refused() {
+fn an_empty_domain_namespace_or_issuer_is_rejected() {
     let check = |namespace: &str, domain: &str, certificate| {
         let checked =
-            Settings::check(namespace.into(), domain.into(), certificate, Exposure::Direct);
+            EdgeSettings::check(namespace.into(), domain.into(), certificate, Exposure::Direct);
         checked.unwrap_err().to_string()
     };
     let no_issuer = CertificateSource::Issued { cluster_issuer: String::new() };

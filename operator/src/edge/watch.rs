@@ -1,12 +1,13 @@
-//! What wakes the edge: the kinds it needs come and go, and its objects change.
+//! Watches what triggers a reconcile of the edge: external kinds and objects.
 //!
-//! Only metadata is watched, because every look reads anew. A kind that is not there is not
-//! watched; that its definition appears is.
+//! Only metadata is watched, because each reconcile reads the objects anew. Of a kind that is not
+//! installed, only the definition is watched.
 
 use super::{
-    Served, certificate,
-    object::selector,
-    settings::{Entry, Settings},
+    certificate,
+    manifest::selector,
+    observed::{ExternalKind, InstalledKinds},
+    settings::{EdgeSettings, Entry},
 };
 use futures::{
     StreamExt as _, future,
@@ -25,21 +26,8 @@ use kube::{
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::BTreeSet, fmt::Debug};
 
-/// A kind of somebody else that the edge uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Foreign {
-    /// Of the Gateway API.
-    Gateway,
-    /// Of the Gateway API.
-    HttpRoute,
-    /// Of the Gateway API.
-    ReferenceGrant,
-    /// Of cert-manager.
-    Certificate,
-}
-
-/// As much of a custom resource definition as says which versions are served; the schemas are
-/// large.
+/// The part of a custom resource definition that tells which versions are served, without the large
+/// schemas.
 #[derive(Clone, Debug, Deserialize, kube::Resource)]
 #[resource(inherit = CustomResourceDefinition)]
 struct Definition {
@@ -81,31 +69,15 @@ struct DefinitionCondition {
     status: String,
 }
 
-impl Foreign {
-    /// All of them.
-    pub(super) const ALL: [Self; 4] =
-        [Self::Gateway, Self::HttpRoute, Self::ReferenceGrant, Self::Certificate];
-
-    /// The name of its definition.
-    const fn definition(self) -> &'static str {
-        match self {
-            Self::Gateway => "gateways.gateway.networking.k8s.io",
-            Self::HttpRoute => "httproutes.gateway.networking.k8s.io",
-            Self::ReferenceGrant => "referencegrants.gateway.networking.k8s.io",
-            Self::Certificate => "certificates.cert-manager.io",
-        }
-    }
-}
-
-/// The versions we can write, the best first. All of them hold the fields that we write.
+/// The supported versions, in order of preference. All have the fields that we write.
 const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 impl Definition {
-    /// How the kind is used, if the API server serves it in a version that we can write.
-    fn serves(&self) -> Option<ApiResource> {
+    /// The resource to use, if the API server serves a supported version.
+    fn resource(&self) -> Option<ApiResource> {
         let established =
             |it: &DefinitionCondition| it.kind == "Established" && it.status == "True";
-        if !self.status.conditions.iter().any(established) || self.is_going() {
+        if !self.status.conditions.iter().any(established) || self.is_terminating() {
             return None;
         }
         let DefinitionSpec { group, names, versions } = &self.spec;
@@ -120,31 +92,31 @@ impl Definition {
         })
     }
 
-    fn is_going(&self) -> bool {
+    fn is_terminating(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
     }
 }
 
-/// Says of each kind whether it is there, first, and whenever that changes.
+/// Yields each kind with its resource if installed, initially and on changes.
 pub(super) fn definitions(
     client: &Client,
-) -> SelectAll<BoxStream<'static, (Foreign, Option<ApiResource>)>> {
-    stream::select_all(Foreign::ALL.map(|kind| {
+) -> SelectAll<BoxStream<'static, (ExternalKind, Option<ApiResource>)>> {
+    stream::select_all(ExternalKind::ALL.map(|kind| {
         let api: Api<Definition> = Api::all(client.clone());
         let found = watch_object(api, kind.definition()).default_backoff();
         let found = found.filter_map(move |found| {
-            let found = found.inspect_err(|error| interrupted(kind.definition(), error)).ok();
-            future::ready(found.map(|found| (kind, found.and_then(|it| it.serves()))))
+            let found = found.inspect_err(|error| log_interruption(kind.definition(), error)).ok();
+            future::ready(found.map(|found| (kind, found.and_then(|it| it.resource()))))
         });
         found.boxed()
     }))
 }
 
-/// Says whenever something that the edge depends on changed.
+/// Yields whenever an object that the edge depends on changes.
 pub(super) fn changes(
     client: &Client,
-    settings: &Settings,
-    served: &Served,
+    settings: &EdgeSettings,
+    kinds: &InstalledKinds,
 ) -> SelectAll<BoxStream<'static, ()>> {
     let namespace = &settings.namespace;
     let objects = |namespace: &str, api: &ApiResource| -> Api<PartialObjectMeta<DynamicObject>> {
@@ -155,27 +127,27 @@ pub(super) fn changes(
 
     let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), namespace);
     let mut watches = SelectAll::new();
-    watches.push(wakes("Secret", secrets, named(settings.certificate_secret())));
-    if let Some(api) = &served.certificate {
-        watches.push(wakes(&api.kind, objects(namespace, api), named(certificate::NAME)));
+    watches.push(changes_of("Secret", secrets, named(settings.certificate_secret())));
+    if let Some(api) = &kinds.certificate {
+        watches.push(changes_of(&api.kind, objects(namespace, api), named(certificate::NAME)));
     }
     let Some(gateways) = settings.gateways() else {
         return watches;
     };
-    for api in [&served.reference_grant, &served.http_route].into_iter().flatten() {
-        watches.push(wakes(&api.kind, objects(namespace, api), ours.clone()));
+    for api in [&kinds.reference_grant, &kinds.http_route].into_iter().flatten() {
+        watches.push(changes_of(&api.kind, objects(namespace, api), ours.clone()));
     }
-    if let Some(api) = &served.gateway {
+    if let Some(api) = &kinds.gateway {
         let gateways = BTreeSet::from(Entry::ALL.map(|entry| &gateways.hop(entry).gateway));
         for gateway in gateways {
             let api = objects(&gateway.namespace, api);
-            watches.push(wakes("Gateway", api, named(&gateway.name)));
+            watches.push(changes_of("Gateway", api, named(&gateway.name)));
         }
     }
     watches
 }
 
-fn wakes<K>(kind: &str, api: Api<K>, config: watcher::Config) -> BoxStream<'static, ()>
+fn changes_of<K>(kind: &str, api: Api<K>, config: watcher::Config) -> BoxStream<'static, ()>
 where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -183,15 +155,15 @@ where
     let events = watcher(api, config).default_backoff();
     events
         .filter_map(move |event| {
-            let event = event.inspect_err(|error| interrupted(&kind, error)).ok();
-            // The markers around a list say nothing; an object that went unseen is not in it.
+            let event = event.inspect_err(|error| log_interruption(&kind, error)).ok();
+            // `InitDone` counts as a change: an object that was deleted unseen is not in the list.
             future::ready(event.filter(|it| !matches!(it, watcher::Event::Init)).map(drop))
         })
         .boxed()
 }
 
-fn interrupted(kind: &str, error: &watcher::Error) {
-    tracing::warn!(%error, kind, "a watch is interrupted, and starts again");
+fn log_interruption(kind: &str, error: &watcher::Error) {
+    tracing::warn!(%error, kind, "a watch was interrupted; restarting it");
 }
 
 #[cfg(test)]
@@ -229,7 +201,7 @@ mod tests {
             (json!([version("v1alpha2", true)]), "True", None),
             (json!([version("v1", true)]), "False", None),
         ] {
-            let served = definition(&versions, established).serves();
+            let served = definition(&versions, established).resource();
             assert_eq!(served.map(|it| it.api_version).as_deref(), used, "{versions}");
         }
     }

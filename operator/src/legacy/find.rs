@@ -1,7 +1,7 @@
-//! Looks for what the older pack left, in the namespaces that the operator watches.
+//! Finds legacy objects in the watched namespaces.
 
-use super::known::{GRANT, KNOWN, Known, Leftover, recognize_grant};
-use crate::{app::settings::Scope, cluster_state::MANAGED_BY, context::Context};
+use super::kinds::{GRANT, KINDS, LegacyKind, LegacyObject, recognize_grant};
+use crate::{app::settings::WatchScope, context::Context, labels::MANAGED_BY};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -17,28 +17,16 @@ use kube::{
 };
 use std::collections::BTreeSet;
 
-/// How many objects one page of a list has.
 const PAGE_OBJECTS: u32 = 500;
 
-/// What could not be looked for.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FindError {
-    /// See the source.
-    #[error("asking which kinds there are")]
+    #[error("discovering the installed kinds")]
     Kinds(#[source] kube::Error),
-    /// See the source.
     #[error("listing {kind} in {place}")]
-    List {
-        /// Of what.
-        kind: String,
-        /// Where.
-        place: String,
-        /// What came back.
-        source: kube::Error,
-    },
+    List { kind: String, place: String, source: kube::Error },
 }
 
-/// Looks for what the older pack left.
 pub(super) struct Finder<'a> {
     context: &'a Context,
     keys_namespace: Option<String>,
@@ -49,23 +37,23 @@ impl<'a> Finder<'a> {
         Self { context, keys_namespace: keys_namespace.filter(|it| !it.is_empty()) }
     }
 
-    /// Everything there is. If one kind cannot be listed nothing is known: what is not seen may
-    /// be what the rest must wait for.
-    pub(super) async fn find(&self) -> Result<Vec<Leftover>, FindError> {
+    /// All legacy objects. Fails if any kind cannot be listed, because others may have to wait for
+    /// its objects.
+    pub(super) async fn find(&self) -> Result<Vec<LegacyObject>, FindError> {
         let kinds = self.kinds().await?;
-        let mut found: Vec<Leftover> = Vec::new();
-        for known in KNOWN {
+        let mut found: Vec<LegacyObject> = Vec::new();
+        for known in KINDS {
             let Some(resource) = kinds.of(known) else { continue };
             for object in self.list(&resource, Some(&managed_by())).await? {
                 found.extend(known.recognize(&resource, &object));
             }
             if known.kind == "HTTPRoute" {
-                let new = |it: &Leftover| !found.iter().any(|known| known.uid == it.uid);
+                let new = |it: &LegacyObject| !found.iter().any(|known| known.uid == it.uid);
                 let generated = self.list(&resource, None).await?;
                 let generated = generated.iter().filter_map(|object| {
                     known.recognize_generated(&resource, object, &found).filter(new)
                 });
-                let generated: Vec<Leftover> = generated.collect();
+                let generated: Vec<LegacyObject> = generated.collect();
                 found.extend(generated);
             }
         }
@@ -78,13 +66,13 @@ impl<'a> Finder<'a> {
     }
 
     async fn kinds(&self) -> Result<Kinds, FindError> {
-        let groups: BTreeSet<&str> = KNOWN.iter().map(|known| known.group).collect();
+        let groups: BTreeSet<&str> = KINDS.iter().map(|known| known.group).collect();
         let groups: Vec<&str> = groups.into_iter().filter(|it| !is_built_in(it)).collect();
         let discovery = Discovery::new(self.context.applier.client().clone()).filter(&groups);
         Ok(Kinds(discovery.run().await.map_err(FindError::Kinds)?))
     }
 
-    /// The objects of a kind in the namespaces that are watched.
+    /// The objects of a kind in the watched namespaces.
     async fn list(
         &self,
         resource: &ApiResource,
@@ -92,8 +80,8 @@ impl<'a> Finder<'a> {
     ) -> Result<Vec<ObjectMeta>, FindError> {
         let mut found = Vec::new();
         match &self.context.settings.scope {
-            Scope::All => found.extend(self.list_in(None, resource, labels).await?),
-            Scope::Namespaces(namespaces) => {
+            WatchScope::Labelled => found.extend(self.list_in(None, resource, labels).await?),
+            WatchScope::Namespaces(namespaces) => {
                 for namespace in namespaces {
                     found.extend(self.list_in(Some(namespace), resource, labels).await?);
                 }
@@ -103,7 +91,7 @@ impl<'a> Finder<'a> {
         Ok(found)
     }
 
-    /// Those, and the ones in the namespace of keys.
+    /// Grants in the watched namespaces and in that of keys.
     async fn list_grants(&self, resource: &ApiResource) -> Result<Vec<ObjectMeta>, FindError> {
         let mut found = self.list(resource, Some(&managed_by())).await?;
         if let Some(namespace) = self.keys_namespace.as_deref().filter(|it| !self.watches(it)) {
@@ -140,20 +128,20 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Whether the models of a namespace are known here; those of another belong to somebody else.
+    /// Whether we manage the models of a namespace.
     fn watches(&self, namespace: &str) -> bool {
         match &self.context.settings.scope {
-            Scope::All => self.context.world.is_managed(namespace),
-            Scope::Namespaces(namespaces) => namespaces.contains(namespace),
+            WatchScope::Labelled => self.context.cluster.is_managed(namespace),
+            WatchScope::Namespaces(namespaces) => namespaces.contains(namespace),
         }
     }
 }
 
-/// The kinds that the cluster has.
+/// The installed kinds.
 struct Kinds(Discovery);
 
 impl Kinds {
-    fn of(&self, known: &Known) -> Option<ApiResource> {
+    fn of(&self, known: &LegacyKind) -> Option<ApiResource> {
         match (known.group, known.kind) {
             ("apps", "Deployment") => Some(ApiResource::erase::<Deployment>(&())),
             ("", "Service") => Some(ApiResource::erase::<Service>(&())),

@@ -1,4 +1,4 @@
-//! Takes the finalizer of an earlier release off a resource.
+//! Removes the finalizer of the first release from a resource.
 
 use kube::{
     Api, Client, Error, Resource, ResourceExt as _,
@@ -10,14 +10,11 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::fmt::Debug;
 
-/// What an earlier release put on its resources. Nobody waits for it any more, and a resource
-/// that carries it could never be deleted.
-pub(crate) const OLDER: &str = "llm.nebari.dev/cleanup";
+/// No controller handles it any more: a resource that has it could never be deleted.
+const LEGACY_FINALIZER: &str = "llm.nebari.dev/cleanup";
 
-/// Takes it off, if it is there.
-///
-/// # Errors
-/// If the API server does not take it; a resource that has changed meanwhile is tried again.
+/// Removes the finalizer, if present. Fails if the resource has changed meanwhile; the caller
+/// retries.
 pub(crate) async fn remove<K>(
     client: &Client,
     name: &ResourceName,
@@ -30,18 +27,17 @@ where
         + Debug,
 {
     let finalizers = resource.finalizers();
-    if !finalizers.iter().any(|it| it == OLDER) {
+    let others: Vec<_> = finalizers.iter().filter(|it| *it != LEGACY_FINALIZER).collect();
+    if others.len() == finalizers.len() {
         return Ok(());
     }
-    let others: Vec<_> = finalizers.iter().filter(|it| *it != OLDER).collect();
     let patch = json!({"metadata": {
         "finalizers": others,
         "resourceVersion": resource.resource_version(),
     }});
     let api: Api<K> = Api::namespaced(client.clone(), name.namespace());
     match api.patch_metadata(name.name(), &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
         Err(Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error),
+        patched => patched.map(drop),
     }
 }

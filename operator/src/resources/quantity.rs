@@ -1,12 +1,7 @@
-//! Quantities as Kubernetes writes them, such as `80Gi` and `500m`.
+//! Kubernetes quantities such as `80Gi` and `500m`.
 
-/// Whether a text is a quantity.
-pub fn is_quantity(text: &str) -> bool {
-    units(text).is_some()
-}
-
-/// How many billionths of one a quantity is; `None` if it is none or finer than that.
-pub fn units(quantity: &str) -> Option<i128> {
+/// A quantity in billionths; `None` if it is invalid or finer than that.
+pub(crate) fn units(quantity: &str) -> Option<i128> {
     const SUFFIXES: &[(&str, i128)] = &[
         ("Ki", 1 << 10),
         ("Mi", 1 << 20),
@@ -33,7 +28,7 @@ pub fn units(quantity: &str) -> Option<i128> {
     if factor < 0 { Some(billionths / -factor) } else { billionths.checked_mul(factor) }
 }
 
-/// A decimal number in billionths, with an exponent if it has one.
+/// A decimal number in billionths, with an optional exponent.
 fn decimal(number: &str) -> Option<i128> {
     let (number, exponent) = match number.split_once(['e', 'E']) {
         Some((number, exponent)) => (number, exponent.parse::<u32>().ok()?),
@@ -67,14 +62,14 @@ mod tests {
             ("250u", "250000n"),
         ] {
             assert_eq!(units(one), units(other), "{one} {other}");
-            assert!(is_quantity(one), "{one}");
+            assert!(units(one).is_some(), "{one}");
         }
     }
 
     #[test]
-    fn what_is_no_quantity_is_told_apart() {
+    fn other_texts_are_not_quantities() {
         for text in ["", "Gi", "ten", "1Gib", "1 Gi", "-1", "1.2.3", "1e99"] {
-            assert!(!is_quantity(text), "{text:?}");
+            assert_eq!(units(text), None, "{text:?}");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Tells people: statuses and events, and both only when something has changed.
+//! Writes statuses and publishes Events, both only on changes.
 
-use crate::apply::FIELD_MANAGER;
+use crate::labels::FIELD_MANAGER;
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Error, Resource,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
     core::NamespaceResourceScope,
-    runtime::events::{Event, EventType, Recorder, Reporter as Sender},
+    runtime::events::{Event, EventType, Recorder, Reporter as Source},
 };
 use llm_contract::ResourceName;
 use llm_crd::{ConditionType, Finding, Reason, set_condition};
@@ -18,61 +18,55 @@ use std::{
     sync::{Arc, Once},
 };
 
-/// The longest text of an event, in bytes, that the API server takes.
+/// The API server's limit for the note of an Event.
 const NOTE_BYTES_MAX: usize = 1024;
-
-/// What an API server says of a field that a definition does not have.
+/// Part of the API server's error for a field that is not in the schema.
 const UNDECLARED: &str = "field not declared in schema";
 
-/// The field manager of what is said of the use of keys.
-pub const FIELD_MANAGER_OF_USE: &str = "llm-operator-use";
-
-/// Writes statuses and events. Cheap to clone.
+/// Writes statuses and publishes Events. Cheap to clone.
 #[derive(Clone)]
 pub struct Reporter {
     client: Client,
     recorder: Recorder,
-    /// Whether it was said that definitions are older.
-    older: Arc<Once>,
-}
-
-/// Something a person would ask about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
-    /// Whether somebody should look at it.
-    pub is_warning: bool,
-    /// In one word.
-    pub reason: String,
-    /// For people.
-    pub note: String,
+    outdated_crds_logged: Arc<Once>,
 }
 
 impl Reporter {
-    /// Writes as a pod.
+    /// `pod` is the reporting instance in Events.
     pub fn new(client: Client, pod: Option<String>) -> Self {
-        let sender = Sender { controller: FIELD_MANAGER.into(), instance: pod };
+        let source = Source { controller: FIELD_MANAGER.into(), instance: pod };
         Self {
-            recorder: Recorder::new(client.clone(), sender),
+            recorder: Recorder::new(client.clone(), source),
             client,
-            older: Arc::new(Once::new()),
+            outdated_crds_logged: Arc::new(Once::new()),
         }
     }
 
-    /// Writes a status. What others wrote into it stays.
-    ///
-    /// # Errors
-    /// If the API server does not take it.
-    pub async fn status<K>(
+    /// Writes a status that has changed, and publishes Events for its new conditions.
+    pub(crate) async fn update<K, S: Serialize + PartialEq>(
         &self,
-        name: &ResourceName,
-        status: &impl Serialize,
-    ) -> Result<(), kube::Error>
+        (name, resource): (&ResourceName, &K),
+        (before, after): (Option<&S>, &S),
+        conditions: impl Fn(&S) -> &[Condition],
+    ) -> Result<(), Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        let resource = ApiResource::erase::<K>(&());
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), name.namespace(), &resource);
+        if before == Some(after) {
+            return Ok(());
+        }
+        self.status::<K>(name, after).await?;
+        let events = new_events(before.map(&conditions).unwrap_or_default(), conditions(after));
+        self.publish(&resource.object_ref(&()), &events).await;
+        Ok(())
+    }
+
+    /// Applies a status. Fields of other managers stay.
+    pub async fn status<K>(&self, name: &ResourceName, status: &impl Serialize) -> Result<(), Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let (resource, api) = self.api::<K>(name);
         let mut body = json!({
             "apiVersion": resource.api_version,
             "kind": resource.kind,
@@ -80,47 +74,35 @@ impl Reporter {
             "status": status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let written = loop {
+        loop {
             match api.patch_status(name.name(), &params, &Patch::Apply(&body)).await {
-                // The definition is an older release's: what it does not know is left out.
-                Err(kube::Error::Api(refused)) if leave_out(&mut body, &refused.message) => {
-                    self.older.call_once(|| {
+                // The definition is of an older release and lacks fields of the status.
+                Err(Error::Api(rejected)) if remove_undeclared(&mut body, &rejected.message) => {
+                    self.outdated_crds_logged.call_once(|| {
                         tracing::warn!(
                             kind = resource.kind,
-                            error = refused.message,
-                            "the custom resource definitions are older than this operator, so that \
-                             statuses lack something: apply those of this release"
+                            error = rejected.message,
+                            "the custom resource definitions are older than this operator, so \
+                             statuses are incomplete: apply the definitions of this release"
                         );
                     });
                 }
-                written => break written,
+                written => return unless_deleted(written),
             }
-        };
-        match written {
-            Ok(_) => Ok(()),
-            // It has gone meanwhile.
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(error),
         }
     }
 
-    /// Writes one condition of a resource whose manifest cannot be read, and leaves the rest of its
-    /// status alone.
-    ///
-    /// # Errors
-    /// If the API server does not take it.
+    /// Sets one condition of a resource that cannot be decoded, and nothing else of its status.
     pub async fn condition<K>(
         &self,
         name: &ResourceName,
         finding: Finding,
         now: Timestamp,
-    ) -> Result<(), kube::Error>
+    ) -> Result<(), Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        let resource = ApiResource::erase::<K>(&());
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), name.namespace(), &resource);
+        let (_, api) = self.api::<K>(name);
         let Some(object) = api.get_opt(name.name()).await? else { return Ok(()) };
         let conditions = object.data.pointer("/status/conditions").cloned().unwrap_or_default();
         let mut conditions: Vec<Condition> = serde_json::from_value(conditions).unwrap_or_default();
@@ -128,62 +110,74 @@ impl Reporter {
             return Ok(());
         }
         let patch = Patch::Merge(json!({"status": {"conditions": conditions}}));
-        match api.patch_status(name.name(), &PatchParams::default(), &patch).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            patched => patched.map(|_| ()),
-        }
+        unless_deleted(api.patch_status(name.name(), &PatchParams::default(), &patch).await)
     }
 
-    /// Publishes news of a resource. An event that is lost is lost: it is not worth a retry.
-    pub async fn publish(&self, about: &ObjectReference, news: &[News]) {
-        for News { is_warning, reason, note } in news {
-            let type_ = if *is_warning { EventType::Warning } else { EventType::Normal };
-            let end = note.floor_char_boundary(NOTE_BYTES_MAX);
-            let event = Event {
-                type_,
-                reason: reason.clone(),
-                note: note.get(..end).map(str::to_owned),
-                action: "Reconcile".into(),
-                secondary: None,
-            };
-            if let Err(error) = self.recorder.publish(&event, about).await {
-                tracing::warn!(name = about.name, reason, %error, "an event was not published");
+    /// Publishes Events. A lost Event is not worth a retry.
+    pub(crate) async fn publish(&self, about: &ObjectReference, events: &[Event]) {
+        for event in events {
+            if let Err(error) = self.recorder.publish(event, about).await {
+                let (name, reason) = (&about.name, &event.reason);
+                tracing::warn!(name, reason, %error, "an event was not published");
             }
         }
     }
+
+    fn api<K>(&self, name: &ResourceName) -> (ApiResource, Api<DynamicObject>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let resource = ApiResource::erase::<K>(&());
+        let api = Api::namespaced_with(self.client.clone(), name.namespace(), &resource);
+        (resource, api)
+    }
 }
 
-/// Takes out of a status what the API server says is not declared, as `.status.name`: it names one
-/// field or several. Says whether there was anything.
-fn leave_out(body: &mut Value, message: &str) -> bool {
+pub(crate) fn event(type_: EventType, reason: &str, note: &str) -> Event {
+    let end = note.floor_char_boundary(NOTE_BYTES_MAX);
+    Event {
+        type_,
+        reason: reason.to_owned(),
+        note: note.get(..end).map(str::to_owned),
+        action: "Reconcile".into(),
+        secondary: None,
+    }
+}
+
+fn unless_deleted(written: kube::Result<DynamicObject>) -> Result<(), Error> {
+    match written {
+        Err(Error::Api(status)) if status.code == 404 => Ok(()),
+        written => written.map(drop),
+    }
+}
+
+/// Removes status fields that the API server reports as undeclared, such as `.status.name`, and
+/// returns whether there were any. A message may list several.
+fn remove_undeclared(body: &mut Value, message: &str) -> bool {
     let Some(status) = body.get_mut("status").and_then(Value::as_object_mut) else { return false };
     let before = status.len();
     if message.contains(UNDECLARED) {
         status.retain(|name, _| {
-            let ends = [":", ".", "["].map(|end| format!(".status.{name}{end}"));
-            !ends.iter().any(|path| message.contains(path))
+            let paths = [":", ".", "["].map(|end| format!(".status.{name}{end}"));
+            !paths.iter().any(|path| message.contains(path))
         });
     }
     status.len() < before
 }
 
-/// What has changed from some conditions to others, as far as a person would ask about it: a
-/// reason that was not there before.
-pub fn news(before: &[Condition], after: &[Condition]) -> Vec<News> {
-    let known = |new: &Condition| {
+/// Events for conditions whose reason has changed.
+fn new_events(before: &[Condition], after: &[Condition]) -> Vec<Event> {
+    let is_known = |new: &Condition| {
         before.iter().any(|old| old.type_ == new.type_ && old.reason == new.reason)
     };
-    let new = after.iter().filter(|it| is_news(&it.type_, &it.reason) && !known(it));
-    let news = new.map(|condition| News {
-        is_warning: is_bad(&condition.reason),
-        reason: condition.reason.clone(),
-        note: condition.message.clone(),
-    });
-    news.collect()
+    let new = after.iter().filter(|it| is_notable(&it.type_, &it.reason) && !is_known(it));
+    let events = new.map(|it| event(event_type(&it.reason), &it.reason, &it.message));
+    events.collect()
 }
 
-/// Whether a person would ask about a condition. Those of the way in are the same for all models.
-fn is_news(about: &str, reason: &str) -> bool {
+/// Whether a condition gets Events. Conditions of the endpoints do not: they are the same for all
+/// models.
+fn is_notable(about: &str, reason: &str) -> bool {
     const ABOUT: &[ConditionType] = &[
         ConditionType::Accepted,
         ConditionType::WeightsReady,
@@ -195,9 +189,8 @@ fn is_news(about: &str, reason: &str) -> bool {
     ABOUT.iter().any(|it| it.as_str() == about) || REASONS.iter().any(|it| it.as_str() == reason)
 }
 
-/// Whether somebody should look at a resource for a reason.
-fn is_bad(reason: &str) -> bool {
-    const BAD: &[Reason] = &[
+fn event_type(reason: &str) -> EventType {
+    const WARNINGS: &[Reason] = &[
         Reason::ModelIdTaken,
         Reason::NameTaken,
         Reason::SecretMissing,
@@ -216,7 +209,8 @@ fn is_bad(reason: &str) -> bool {
         Reason::TooLarge,
         Reason::LookupFailed,
     ];
-    BAD.iter().any(|bad| bad.as_str() == reason)
+    let is_warning = WARNINGS.iter().any(|warning| warning.as_str() == reason);
+    if is_warning { EventType::Warning } else { EventType::Normal }
 }
 
 impl fmt::Debug for Reporter {

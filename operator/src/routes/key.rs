@@ -1,24 +1,24 @@
-//! From an `ApiKey` to the record that proxies know.
+//! Compiles an `ApiKey` into the record that proxies verify keys with.
 
 use jiff::Timestamp;
 use llm_contract::{
     Chain, Group, KeyHash, KeyId, KeyRecord, ModelPattern, ResourceName, ResourcePattern, document,
 };
-use llm_crd::{ApiKeyResource, ApiKeySpec, Owner};
+use llm_crd::{ApiKeyResource, ApiKeySpec, OwnerIdentity};
 
-/// Of several keys of one id, the least counts: one of the operator's own namespace, or the oldest.
+/// Of several keys of one id the least takes effect: from the operator's namespace, else the oldest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Seniority {
-    is_from_elsewhere: bool,
+pub(super) struct KeyPrecedence {
+    is_outside_operator_namespace: bool,
     created: Option<Timestamp>,
     name: ResourceName,
 }
 
-impl Seniority {
-    pub(super) fn of(name: &ResourceName, key: &ApiKeyResource, home: &str) -> Self {
+impl KeyPrecedence {
+    pub(super) fn of(name: &ResourceName, key: &ApiKeyResource, operator_namespace: &str) -> Self {
         let created = key.metadata.creation_timestamp.as_ref().map(|it| it.0);
-        let is_from_elsewhere = name.namespace() != home;
-        Self { is_from_elsewhere, created, name: name.clone() }
+        let is_outside_operator_namespace = name.namespace() != operator_namespace;
+        Self { is_outside_operator_namespace, created, name: name.clone() }
     }
 
     pub(super) fn namespace(&self) -> &str {
@@ -26,34 +26,35 @@ impl Seniority {
     }
 }
 
-/// Whether a key in this namespace may ask for what a scope names. Who may write a key says who is
-/// behind it and thus in which groups; so in a namespace other than the operator's own that goes no
-/// further than to the models beside it, which the same people may write too.
-pub fn may_ask(scope: &str, namespace: &str, home: &str) -> bool {
-    namespace == home || scope.split_once('/').is_some_and(|(its, _)| its == namespace)
+/// Whether a key of this namespace may be used for what a scope names.
+///
+/// Anyone who can write a key can claim any owner, and thereby any group. So outside the operator's
+/// namespace a key is good only for models of its own namespace, which the same people can write.
+pub fn is_scope_allowed(scope: &str, namespace: &str, operator_namespace: &str) -> bool {
+    namespace == operator_namespace || scope.split_once('/').is_some_and(|(it, _)| it == namespace)
 }
 
-/// The record of a key, given the operator's own namespace and the keys that replace it.
-///
 /// # Errors
 /// What is wrong with it, for people; never the hash.
 pub(super) fn compile<'a>(
     key: &ApiKeyResource,
-    home: &str,
+    operator_namespace: &str,
     replacements: impl IntoIterator<Item = &'a ApiKeySpec>,
 ) -> Result<KeyRecord, String> {
     let (spec, id) = (&key.spec, key.metadata.name.as_deref().unwrap_or_default());
-    let owner = spec.owner.who().ok_or("spec.owner: say one of a person, a team, a service")?;
+    let owner =
+        spec.owner.who().ok_or("spec.owner: set one of a person, a team and a service account")?;
     let namespace = key.metadata.namespace.as_deref().unwrap_or_default();
-    let models = spec.models.iter().filter(|scope| may_ask(scope, namespace, home));
-    let (models, resources) = scope(models)?;
+    let models =
+        spec.models.iter().filter(|scope| is_scope_allowed(scope, namespace, operator_namespace));
+    let (models, resources) = patterns(models)?;
     let found = key.status.as_ref().map(|status| status.owner_groups.as_slice());
     let groups = groups(&owner, found.unwrap_or_default());
     let record = KeyRecord {
-        id: KeyId::parse(id).map_err(|wrong| format!("metadata.name: {wrong}"))?,
+        id: KeyId::parse(id).map_err(|error| format!("metadata.name: {error}"))?,
         client_id: spec.client_id.clone(),
         owner: document::Owner { name: owner.name(), groups },
-        hash: KeyHash::parse(&spec.hash).map_err(|wrong| format!("spec.hash: {wrong}"))?,
+        hash: KeyHash::parse(&spec.hash).map_err(|error| format!("spec.hash: {error}"))?,
         models,
         resources,
         not_before: spec.not_before.as_ref().map(|time| time.0),
@@ -66,19 +67,19 @@ pub(super) fn compile<'a>(
     record.check().map_err(|invalid| format!("spec: {}", Chain(&invalid)))
 }
 
-/// Those that an owner is in by being who it is, and those it was found in.
-fn groups(owner: &Owner<'_>, found: &[String]) -> Vec<Group> {
+/// The groups an owner belongs to by its kind, and those found for it.
+fn groups(owner: &OwnerIdentity<'_>, found: &[String]) -> Vec<Group> {
     let own = match owner {
-        Owner::Person { .. } => Vec::new(),
-        Owner::Team(team) => vec![(*team).to_owned()],
-        Owner::ServiceAccount { namespace, .. } => {
+        OwnerIdentity::Person { .. } => Vec::new(),
+        OwnerIdentity::Team(team) => vec![(*team).to_owned()],
+        OwnerIdentity::ServiceAccount { namespace, .. } => {
             let all = "system:serviceaccounts";
             vec![all.to_owned(), format!("{all}:{namespace}")]
         }
     };
     let mut groups = Vec::new();
     for name in own.iter().chain(found) {
-        // What no rule can name admits to nothing.
+        // No access rule can name an invalid group.
         if let Ok(group) = Group::parse(name)
             && !groups.contains(&group)
         {
@@ -88,16 +89,16 @@ fn groups(owner: &Owner<'_>, found: &[String]) -> Vec<Group> {
     groups
 }
 
-type Scope = (Vec<ModelPattern>, Vec<ResourcePattern>);
-
-fn scope<'a>(texts: impl Iterator<Item = &'a String>) -> Result<Scope, String> {
+fn patterns<'a>(
+    scopes: impl Iterator<Item = &'a String>,
+) -> Result<(Vec<ModelPattern>, Vec<ResourcePattern>), String> {
     let (mut models, mut resources) = (Vec::new(), Vec::new());
-    for text in texts {
+    for text in scopes {
         if text == "*" {
             models.push(ModelPattern::Prefix("".into()));
         } else {
-            let wrong = |wrong| format!("spec.models: {text:?}: {wrong}");
-            resources.push(ResourcePattern::parse(text).map_err(wrong)?);
+            let invalid = |error| format!("spec.models: {text:?}: {error}");
+            resources.push(ResourcePattern::parse(text).map_err(invalid)?);
         }
     }
     Ok((models, resources))

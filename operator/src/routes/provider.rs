@@ -1,72 +1,59 @@
-//! From a `PassthroughModel` to its provider and its routes.
+//! Compiles a `PassthroughModel` into its provider and its routes.
 
-use super::{Missing, SecretData, Verdict, served, won};
+use super::{
+    compiler::available_ids,
+    served,
+    status::{MissingSecret, RouteStatus},
+};
+use crate::cluster_state::{SecretData, resource_name};
 use llm_contract::{Entries, ModelId, ResourceName, Secret, document};
 use llm_crd::{BackendType, CredentialType, PassthroughModel, Provider};
 use std::{collections::HashMap, sync::Arc};
 
-/// Stands for every id that nothing else serves.
+/// Matches every id that nothing else serves.
 const CATCH_ALL: &str = "*";
-/// Where a provider's key is in its Secret.
+/// The key of the credential Secret that holds the API key.
 const KEY_FIELD: &str = "apiKey";
-/// Where the certificates of authorities are in their Secret.
+/// The key of the CA Secret that holds the certificates.
 const AUTHORITIES_FIELD: &str = "ca.crt";
 
 type Secrets = HashMap<ResourceName, Arc<SecretData>>;
 
-/// Every id that a provider wants.
 pub(super) fn ids(provider: &PassthroughModel) -> impl Iterator<Item = &str> {
     let named = provider.spec.model_ids().map(|(id, _)| id);
     named.chain(provider.spec.catch_all().then_some(CATCH_ALL))
 }
 
-/// The Secrets that a provider refers to.
 pub(super) fn secrets(name: &ResourceName, provider: &PassthroughModel) -> Vec<ResourceName> {
     let Provider { credential_secret_name, ca_secret_name, .. } = &provider.spec.provider;
-    let credential = credential_secret_name.iter().filter(|_| wants_key(&provider.spec.provider));
-    let named = credential.chain(ca_secret_name).filter_map(|secret| secret_of(name, secret));
-    named.collect()
+    let needs_key = provider.spec.provider.credential_type() == CredentialType::ApiKey;
+    let credential = credential_secret_name.iter().filter(|_| needs_key);
+    let secrets = credential.chain(ca_secret_name);
+    secrets.filter_map(|secret| resource_name(name.namespace(), secret)).collect()
 }
 
-fn secret_of(name: &ResourceName, secret: &str) -> Option<ResourceName> {
-    ResourceName::parse(&format!("{}/{secret}", name.namespace())).ok()
-}
-
-fn wants_key(provider: &Provider) -> bool {
-    match provider.credential_type() {
-        CredentialType::ApiKey => true,
-        CredentialType::None | CredentialType::WorkloadIdentity => false,
-    }
-}
-
-/// The routes of a provider, given the Secrets and who has an id instead of it.
+/// `owner` gives the other resource that owns an id; an error says why the resource is invalid.
 pub(super) fn compile(
     name: &ResourceName,
     resource: &PassthroughModel,
     secrets: &Secrets,
-    winner: &impl Fn(&str) -> Option<ResourceName>,
-) -> (Option<document::Routes>, Verdict) {
-    let mut verdict = Verdict::default();
+    owner: &impl Fn(&str) -> Option<ResourceName>,
+    status: &mut RouteStatus,
+) -> Result<Option<document::Routes>, String> {
     let spec = &resource.spec;
     let ids = spec.model_ids().collect::<HashMap<_, _>>();
-    let mut won = won(spec.model_ids().map(|(id, _)| id), winner, &mut verdict.ids_taken);
-    won.sort_unstable();
+    let named = spec.model_ids().map(|(id, _)| id);
+    let mut available = available_ids(named, owner, &mut status.ids_taken);
+    available.sort_unstable();
     let catch_all = spec.catch_all() && {
-        let by = winner(CATCH_ALL);
-        verdict.ids_taken.extend(by.clone().map(|by| (CATCH_ALL.to_owned(), by)));
-        by.is_none()
+        let owner = owner(CATCH_ALL);
+        status.ids_taken.extend(owner.clone().map(|owner| (CATCH_ALL.to_owned(), owner)));
+        owner.is_none()
     };
-    let checked = account(name, &spec.provider, secrets, &mut verdict)
-        .and_then(|provider| Ok((provider, served::access(&spec.access)?)));
-    let (provider, access) = match checked {
-        Ok(checked) => checked,
-        Err(wrong) => {
-            verdict.invalid = Some(wrong);
-            return (None, verdict);
-        }
-    };
-    if !verdict.missing.is_empty() {
-        return (None, verdict);
+    let provider = account(name, &spec.provider, secrets, status)?;
+    let access = served::access(&spec.access)?;
+    if !status.missing.is_empty() {
+        return Ok(None);
     }
     let route = |id: Option<ModelId>, upstream: Option<ModelId>| document::Route {
         model: id,
@@ -76,22 +63,20 @@ pub(super) fn compile(
         upstream: document::Upstream::Provider { name: provider.name.clone(), model: upstream },
         limits: served::limits(spec.limits.as_ref()),
     };
-    let named = won.into_iter().map(|id| {
-        let theirs = ids.get(id.as_str()).and_then(|theirs| ModelId::parse(theirs).ok());
-        route(Some(id), theirs)
+    let named = available.into_iter().map(|id| {
+        let upstream = ids.get(id.as_str()).and_then(|upstream| ModelId::parse(upstream).ok());
+        route(Some(id), upstream)
     });
     let mut routes: Vec<_> = named.collect();
     routes.extend(catch_all.then(|| route(None, None)));
-    let entries = spec.external_enabled() || spec.internal_enabled();
-    let any = entries && !routes.is_empty();
-    (any.then_some(document::Routes { provider: Some(provider), routes }), verdict)
+    Ok(Some(document::Routes { provider: Some(provider), routes }))
 }
 
 fn account(
     name: &ResourceName,
     provider: &Provider,
     secrets: &Secrets,
-    verdict: &mut Verdict,
+    status: &mut RouteStatus,
 ) -> Result<document::Provider, String> {
     if provider.backend_type() == BackendType::Bedrock {
         return Err("spec.provider.backend.type: Bedrock is not supported yet".into());
@@ -100,24 +85,24 @@ fn account(
         let field = "spec.provider.credential.type";
         return Err(format!("{field}: WorkloadIdentity is not supported yet; use APIKey"));
     }
-    let url = provider.base_url().ok_or("spec.provider.hostname: it is missing")?;
+    let url = provider.base_url().ok_or("spec.provider.hostname: required")?;
     let mut read = |secret: Option<&String>, field: &'static str| {
         let secret = secret?;
-        let data = secret_of(name, secret).and_then(|name| secrets.get(&name));
+        let data = resource_name(name.namespace(), secret).and_then(|name| secrets.get(&name));
         let text = data.and_then(|data| data.get(field));
         let text = text.and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
-        // A line break at the end is what editors and `echo` leave.
+        // Editors and `echo` leave a line break at the end.
         let text = text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
         let text = text.filter(|text| !text.is_empty());
         if text.is_none() {
             let key = data.map(|_| field);
-            verdict.missing.push(Missing { secret: secret.clone(), key });
+            status.missing.push(MissingSecret { secret: secret.clone(), key });
         }
         text
     };
-    let credential = if wants_key(provider) {
+    let credential = if provider.credential_type() == CredentialType::ApiKey {
         let secret = provider.credential_secret_name.as_ref();
-        secret.ok_or("spec.provider.credentialSecretName: it is missing")?;
+        secret.ok_or("spec.provider.credentialSecretName: required")?;
         read(secret, KEY_FIELD).map(|secret| document::Credential {
             header: provider.credential_header().into(),
             secret: Secret::new(secret),
@@ -135,10 +120,10 @@ fn account(
         credential,
         headers: headers.collect(),
         ca_pem: read(provider.ca_secret_name.as_ref(), AUTHORITIES_FIELD),
-        timeouts: provider.timeouts().into(),
+        timeouts: provider.timeouts(),
     };
     match llm_contract::Provider::try_from(document.clone()) {
         Ok(_) => Ok(document),
-        Err(wrong) => Err(format!("spec.provider: {}", llm_contract::Chain(&wrong))),
+        Err(error) => Err(format!("spec.provider: {}", llm_contract::Chain(&error))),
     }
 }

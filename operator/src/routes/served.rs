@@ -1,11 +1,11 @@
-//! From an `LLMModel` to its routes.
+//! Compiles an `LLMModel` into its routes.
 
-use super::{Verdict, won};
+use super::{compiler::available_ids, status::RouteStatus};
 use llm_contract::{Entries, ModelId, ResourceName, Timeouts, document};
-use llm_crd::{Access, LLMModel, Limits};
+use llm_crd::{Access, LLMModel, ModelLimits};
 use std::{net::SocketAddr, time::Duration};
 
-/// Every id that a model wants: its own, its aliases, its adapters.
+/// Every id that a model declares: its own, its aliases, its adapters.
 pub(super) fn ids(model: &LLMModel) -> impl Iterator<Item = &str> {
     model.spec.model_ids().chain(adapters(model))
 }
@@ -15,27 +15,19 @@ fn adapters(model: &LLMModel) -> impl Iterator<Item = &str> {
     serving.flat_map(|serving| serving.adapters.iter().map(|adapter| adapter.name.as_str()))
 }
 
-/// The routes of a model, given where its ready pods listen and who has an id instead of it.
+/// `owner` gives the other resource that owns an id; an error says why the model is invalid.
 pub(super) fn compile(
     model: &LLMModel,
     endpoints: &[SocketAddr],
-    winner: &impl Fn(&str) -> Option<ResourceName>,
-) -> (Option<document::Routes>, Verdict) {
-    let mut verdict = Verdict::default();
+    owner: &impl Fn(&str) -> Option<ResourceName>,
+    status: &mut RouteStatus,
+) -> Result<Option<document::Routes>, String> {
     let spec = &model.spec;
-    let names = won(spec.model_ids(), winner, &mut verdict.ids_taken);
-    let adapters = won(adapters(model), winner, &mut verdict.ids_taken);
-    let access = match access(&spec.access) {
-        Ok(access) => access,
-        Err(wrong) => {
-            verdict.invalid = Some(wrong);
-            return (None, verdict);
-        }
-    };
-    let Ok(id) = ModelId::parse(&spec.model.name) else {
-        verdict.invalid = Some(format!("spec.model.name: {}", llm_contract::InvalidModelId));
-        return (None, verdict);
-    };
+    let names = available_ids(spec.model_ids(), owner, &mut status.ids_taken);
+    let adapters = available_ids(adapters(model), owner, &mut status.ids_taken);
+    let access = access(&spec.access)?;
+    let id = ModelId::parse(&spec.model.name);
+    let id = id.map_err(|error| format!("spec.model.name: {error}"))?;
     let served = |model: Option<ModelId>| {
         document::Upstream::Served(document::Served {
             endpoints: endpoints.iter().map(|address| format!("http://{address}")).collect(),
@@ -53,34 +45,32 @@ pub(super) fn compile(
         limits: limits(spec.limits.as_ref()),
     };
     let mut routes = Vec::new();
-    // Without its own id the model goes by the aliases that are left to it.
+    // Without its own id the model is served under its remaining aliases.
     let mut names = names.into_iter();
     if let Some(first) = names.next() {
         // The engine knows its own id, whichever alias a client wrote.
         routes.push(route(first, names.collect(), served(Some(id))));
     }
     routes.extend(adapters.into_iter().map(|id| route(id.clone(), Vec::new(), served(Some(id)))));
-    let entries = spec.external_enabled() || spec.internal_enabled();
-    let any = entries && !routes.is_empty();
-    (any.then_some(document::Routes { provider: None, routes }), verdict)
+    Ok(Some(document::Routes { provider: None, routes }))
 }
 
-/// Who may use a model: a list of groups beside `public: true` has no effect.
+/// Groups beside `public: true` have no effect.
 pub(super) fn access(access: &Access) -> Result<document::Access, String> {
     if access.is_public() {
         return Ok(document::Access { groups: Vec::new(), public: true });
     }
     let parse = |name: &String| {
-        llm_contract::Group::parse(name).map_err(|wrong| format!("spec.access.groups: {wrong}"))
+        llm_contract::Group::parse(name).map_err(|error| format!("spec.access.groups: {error}"))
     };
     let groups = access.groups.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     if groups.is_empty() {
-        return Err("spec.access: say who may use it: public: true, or groups".into());
+        return Err("spec.access: set either public: true or groups".into());
     }
     Ok(document::Access { groups, public: false })
 }
 
-pub(super) fn limits(limits: Option<&Limits>) -> document::RequestLimits {
+pub(super) fn limits(limits: Option<&ModelLimits>) -> document::RequestLimits {
     document::RequestLimits {
         concurrency: limits.and_then(|it| it.concurrency).filter(|it| 0 < *it),
     }

@@ -1,129 +1,114 @@
-//! When which name has its turn. Time is an argument.
+//! The order in which keys are reconciled. Time is an argument.
 
-use super::Next;
+use super::Action;
 use std::{
     collections::{BTreeSet, HashMap},
     hash::Hash,
     time::{Duration, Instant},
 };
 
-/// The wait after the first failure; it doubles with each.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-/// The longest wait after a failure.
-const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
-/// The longest wait at all: a wall clock that was set must not be noticed much later.
-const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// The back-off after the first failure; it doubles with each.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(5 * 60);
+/// The longest wait: a wall clock that is set must not be noticed much later.
+const REQUEUE_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-/// Who has their turn when.
 #[derive(Debug)]
 pub(super) struct Schedule<K> {
-    open: bool,
-    /// In the order of their times.
-    turns: BTreeSet<(Instant, K)>,
-    states: HashMap<K, State>,
+    is_open: bool,
+    /// By time.
+    waiting: BTreeSet<(Instant, K)>,
+    states: HashMap<K, KeyState>,
 }
 
-/// Where a name is.
 #[derive(Clone, Copy, Debug)]
-struct State {
-    place: Place,
+struct KeyState {
+    phase: Phase,
+    /// Consecutive ones.
     failures: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Place {
-    /// Its turn comes then.
-    Waits(Instant),
-    /// It has its turn.
-    Runs,
-    /// It has its turn, and came up again.
-    RunsAgain,
+enum Phase {
+    Waiting(Instant),
+    Running,
+    /// Running, and pushed again.
+    Dirty,
 }
 
 impl<K> Default for Schedule<K> {
     fn default() -> Self {
-        Self { open: false, turns: BTreeSet::new(), states: HashMap::new() }
+        Self { is_open: false, waiting: BTreeSet::new(), states: HashMap::new() }
     }
 }
 
 impl<K: Clone + Eq + Hash + Ord> Schedule<K> {
-    /// Takes names from now on, these first.
-    pub(super) fn open(&mut self, first: impl IntoIterator<Item = K>, now: Instant) {
-        self.open = true;
-        for name in first {
-            self.push(name, now);
-        }
+    pub(super) fn open(&mut self, initial: impl IntoIterator<Item = K>, now: Instant) {
+        self.is_open = true;
+        initial.into_iter().for_each(|key| self.push(key, now));
     }
 
-    /// Forgets everything.
-    pub(super) fn close(&mut self) {
-        *self = Self::default();
-    }
-
-    /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.turns.len()
+        self.waiting.len()
     }
 
-    /// The next time at which somebody has their turn.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.turns.first().map(|(at, _)| *at)
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.waiting.first().map(|(at, _)| *at)
     }
 
-    /// Something came up. A wait after a failure ends.
-    pub(super) fn push(&mut self, name: K, now: Instant) {
-        if !self.open {
+    /// Ends a wait, also one after a failure.
+    pub(super) fn push(&mut self, key: K, now: Instant) {
+        if !self.is_open {
             return;
         }
-        let failures = self.states.get(&name).map_or(0, |state| state.failures);
-        match self.states.get(&name).map(|state| state.place) {
-            Some(Place::Waits(at)) if at <= now => {}
-            Some(Place::Runs | Place::RunsAgain) => {
-                self.states.insert(name, State { place: Place::RunsAgain, failures });
+        match self.states.get_mut(&key) {
+            None => self.wait(key, now, 0),
+            Some(KeyState { phase: Phase::Waiting(at), .. }) if *at <= now => {}
+            Some(KeyState { phase: Phase::Waiting(_), failures }) => {
+                let failures = *failures;
+                self.wait(key, now, failures);
             }
-            Some(Place::Waits(_)) | None => self.wait(name, now, failures),
+            Some(state) => state.phase = Phase::Dirty,
         }
     }
 
-    /// Who has their turn now.
-    pub(super) fn take(&mut self, now: Instant) -> Option<K> {
-        if self.due()? > now {
-            return None;
+    pub(super) fn pop(&mut self, now: Instant) -> Option<K> {
+        self.next_due().filter(|due| *due <= now)?;
+        let (_, key) = self.waiting.pop_first()?;
+        if let Some(state) = self.states.get_mut(&key) {
+            state.phase = Phase::Running;
         }
-        let (_, name) = self.turns.pop_first()?;
-        if let Some(state) = self.states.get_mut(&name) {
-            state.place = Place::Runs;
-        }
-        Some(name)
+        Some(key)
     }
 
-    /// The turn is over.
-    pub(super) fn done(&mut self, name: K, next: Next, now: Instant) {
-        let Some(state) = self.states.remove(&name) else { return };
-        let again = matches!(state.place, Place::RunsAgain);
-        let failures = if next == Next::Retry { state.failures.saturating_add(1) } else { 0 };
-        match next {
-            // What came up may be a part of what failed, so it waits like the rest.
-            Next::Retry => self.wait(name, now + retry_after(failures), failures),
-            _ if again => self.wait(name, now, failures),
-            Next::After(wait) => self.wait(name, now + wait.min(WAIT_MAX), failures),
-            Next::OnChange => {}
+    pub(super) fn finish(&mut self, key: K, action: Action, now: Instant) {
+        let Some(state) = self.states.remove(&key) else { return };
+        match action {
+            // Also if it is dirty: the change may be a part of what failed.
+            Action::Retry => {
+                let failures = state.failures.saturating_add(1);
+                self.wait(key, now + backoff(failures), failures);
+            }
+            _ if matches!(state.phase, Phase::Dirty) => self.wait(key, now, 0),
+            Action::RequeueAfter(wait) => self.wait(key, now + wait.min(REQUEUE_AFTER_MAX), 0),
+            Action::AwaitChange => {}
         }
     }
 
-    fn wait(&mut self, name: K, at: Instant, failures: u32) {
-        if let Some(State { place: Place::Waits(before), .. }) = self.states.get(&name) {
-            self.turns.remove(&(*before, name.clone()));
+    fn wait(&mut self, key: K, at: Instant, failures: u32) {
+        let state = KeyState { phase: Phase::Waiting(at), failures };
+        if let Some(KeyState { phase: Phase::Waiting(before), .. }) =
+            self.states.insert(key.clone(), state)
+        {
+            self.waiting.remove(&(before, key.clone()));
         }
-        self.states.insert(name.clone(), State { place: Place::Waits(at), failures });
-        self.turns.insert((at, name));
+        self.waiting.insert((at, key));
     }
 }
 
-/// How long to wait after so many failures in a row.
-fn retry_after(failures: u32) -> Duration {
-    let doubled = failures.saturating_sub(1).min(16);
-    RETRY_FIRST.saturating_mul(1 << doubled).min(RETRY_MAX)
+fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    BACKOFF_MIN.saturating_mul(1 << doublings).min(BACKOFF_MAX)
 }
 
 #[cfg(test)]
@@ -138,50 +123,50 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_up_several_times_has_one_turn() {
+    fn a_key_that_is_pushed_several_times_is_reconciled_once() {
         let now = clock::now();
         let mut schedule = open(now);
         for name in ["a", "b", "a", "a"] {
             schedule.push(name, now);
         }
         assert_eq!(
-            [schedule.take(now), schedule.take(now), schedule.take(now)],
+            [schedule.pop(now), schedule.pop(now), schedule.pop(now)],
             [Some("a"), Some("b"), None]
         );
     }
 
     #[test]
-    fn what_comes_up_during_its_turn_has_another_one_afterwards() {
+    fn a_key_that_is_pushed_while_it_runs_runs_again_afterwards() {
         let now = clock::now();
         let mut schedule = open(now);
         schedule.push("a", now);
-        assert_eq!(schedule.take(now), Some("a"));
+        assert_eq!(schedule.pop(now), Some("a"));
         schedule.push("a", now);
-        assert_eq!(schedule.take(now), None, "not twice at the same time");
-        schedule.done("a", Next::OnChange, now);
-        assert_eq!(schedule.take(now), Some("a"));
-        schedule.done("a", Next::OnChange, now);
-        assert_eq!((schedule.take(now), schedule.due()), (None, None));
+        assert_eq!(schedule.pop(now), None, "not twice at a time");
+        schedule.finish("a", Action::AwaitChange, now);
+        assert_eq!(schedule.pop(now), Some("a"));
+        schedule.finish("a", Action::AwaitChange, now);
+        assert_eq!((schedule.pop(now), schedule.next_due()), (None, None));
     }
 
     #[test]
-    fn what_failed_waits_longer_each_time_until_it_succeeds() {
+    fn the_back_off_doubles_until_a_success() {
         let mut now = clock::now();
         let mut schedule = open(now);
         schedule.push("a", now);
         for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
-            assert_eq!(schedule.take(now), Some("a"));
-            schedule.done("a", Next::Retry, now);
-            let due = schedule.due().unwrap();
+            assert_eq!(schedule.pop(now), Some("a"));
+            schedule.finish("a", Action::Retry, now);
+            let due = schedule.next_due().unwrap();
             assert_eq!(due - now, Duration::from_secs(seconds));
             now = due;
         }
-        assert_eq!(schedule.take(now), Some("a"));
-        schedule.done("a", Next::OnChange, now);
+        assert_eq!(schedule.pop(now), Some("a"));
+        schedule.finish("a", Action::AwaitChange, now);
         schedule.push("a", now);
-        schedule.take(now);
-        schedule.done("a", Next::Retry, now);
-        assert_eq!(schedule.due(), Some(now + Duration::from_secs(1)));
+        schedule.pop(now);
+        schedule.finish("a", Action::Retry, now);
+        assert_eq!(schedule.next_due(), Some(now + Duration::from_secs(1)));
     }
 
     #[test]
@@ -189,11 +174,11 @@ mod tests {
         let now = clock::now();
         let mut schedule = open(now);
         schedule.push("a", now);
-        schedule.take(now);
-        schedule.done("a", Next::After(Duration::from_secs(60)), now);
-        assert_eq!(schedule.take(now), None);
+        schedule.pop(now);
+        schedule.finish("a", Action::RequeueAfter(Duration::from_secs(60)), now);
+        assert_eq!(schedule.pop(now), None);
         schedule.push("a", now);
-        assert_eq!(schedule.take(now), Some("a"));
+        assert_eq!(schedule.pop(now), Some("a"));
     }
 
     #[test]
@@ -201,21 +186,21 @@ mod tests {
         let now = clock::now();
         let mut schedule = open(now);
         schedule.push("a", now);
-        schedule.take(now);
-        schedule.done("a", Next::After(Duration::from_secs(1 << 40)), now);
-        assert_eq!(schedule.due(), Some(now + WAIT_MAX));
+        schedule.pop(now);
+        schedule.finish("a", Action::RequeueAfter(Duration::from_secs(1 << 40)), now);
+        assert_eq!(schedule.next_due(), Some(now + REQUEUE_AFTER_MAX));
     }
 
     #[test]
-    fn a_queue_that_nobody_works_on_forgets() {
+    fn a_closed_queue_drops_what_is_pushed() {
         let now = clock::now();
         let mut schedule = Schedule::default();
         schedule.push("a", now);
         assert_eq!(schedule.len(), 0);
         schedule.open(["b"], now);
-        assert_eq!(schedule.take(now), Some("b"));
-        schedule.close();
-        schedule.done("b", Next::Retry, now);
+        assert_eq!(schedule.pop(now), Some("b"));
+        schedule = Schedule::default();
+        schedule.finish("b", Action::Retry, now);
         assert_eq!(schedule.len(), 0);
     }
 }

@@ -4,7 +4,7 @@ use crate::support::{Cluster, DEADLINE};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, api::DeleteParams};
 use llm_cluster::wait_for_some;
-use llm_operator::proxies::{AUTHORITY, Published, keep};
+use llm_operator::proxies::{AUTHORITY, AuthorityStore, maintain};
 use tokio_util::sync::CancellationToken;
 
 /// The root that is stored, once it is the one that is published.
@@ -23,7 +23,7 @@ async fn root(cluster: &Cluster, but: Option<&str>) -> String {
 #[tokio::test]
 async fn an_authority_that_somebody_removes_is_there_again() {
     let cluster = Cluster::shared().await;
-    let published = Published::new(cluster.client.clone(), &cluster.namespace);
+    let published = AuthorityStore::new(cluster.client.clone(), &cluster.namespace);
     let stop = CancellationToken::new();
     let removed = async {
         let first = root(&cluster, None).await;
@@ -35,5 +35,5 @@ async fn an_authority_that_somebody_removes_is_there_again() {
         root(&cluster, Some(&first)).await;
         stop.cancel();
     };
-    tokio::join!(keep(&published, &stop), removed);
+    tokio::join!(maintain(&published, &stop), removed);
 }

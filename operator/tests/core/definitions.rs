@@ -34,7 +34,7 @@ async fn an_operator_that_is_there_before_its_kinds_waits_for_them() {
     let operator = cluster.operate().await;
     let asked = async || cluster.requests().iter().any(|it| it.verb == "list" && it.code == 404);
     wait_for("it has asked for kinds that are not there", DEADLINE, asked).await.unwrap();
-    assert!(!*operator.context.world.synced.borrow());
+    assert!(!*operator.context.cluster.synced.borrow());
     install(&cluster.plane).await;
     cluster.apply(&model("qwen3", "")).await;
     cluster.until("Deployment", "qwen3", "it is there", is_there).await;

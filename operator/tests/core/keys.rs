@@ -66,7 +66,7 @@ async fn keys_for_all_models_follow_the_first_and_the_last_one_and_no_other() {
             cluster.until_says("ApiKey", id, "Active", reason).await;
         }
         cluster.settle().await;
-        operator.context.world.queues.keys.looks()
+        operator.context.cluster.queues.keys.reconcile_count()
     };
     until("NoModelLeft").await;
     cluster.apply(OPEN).await;
@@ -101,7 +101,7 @@ async fn a_key_that_was_replaced_is_not_in_force_again_when_the_new_one_is_delet
     let said = cluster.until_says("ApiKey", ended[0], "Active", "Expired").await;
     assert!(said.contains("set spec.expiresAt too"), "{said}");
     let said = cluster.until_says("ApiKey", ended[1], "Active", "Expired").await;
-    assert_eq!(said, format!("its time was over at {over}"));
+    assert_eq!(said, format!("the key expired at {over}"));
 
     cluster.kubectl(&["delete", "apikey", "lbcdefgh2345", "mbcdefgh2345"]).await;
     cluster.until_says("ApiKey", ended[0], "Active", "Active").await;
@@ -122,7 +122,7 @@ async fn a_key_outside_of_the_operator_s_namespace_may_not_ask_for_models_of_oth
     cluster.until_says("ApiKey", "ebcdefgh2345", "Active", "NoModelLeft").await;
     let status = &cluster.get("ApiKey", "ebcdefgh2345").await["status"];
     let message = status["conditions"][0]["message"].as_str().unwrap();
-    assert!(message.ends_with("of its own namespace, unless it is in llm"), "{message}");
+    assert!(message.ends_with("grant access only to models in their own namespace"), "{message}");
 }
 
 #[tokio::test]

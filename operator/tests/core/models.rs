@@ -5,7 +5,7 @@ use crate::support::{Cluster, DEADLINE, Operator, condition, is_there, phase};
 use k8s_openapi::{api::core::v1::Service, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::api::{DeleteParams, ListParams};
 use llm_contract::ResourceName;
-use llm_operator::apply::{ApplyError, Object, Owner, Plan};
+use llm_operator::apply::{ApplyError, Object, Plan};
 use serde_json::{Value, json};
 
 const OBJECTS: &[(&str, &str)] = &[
@@ -99,7 +99,7 @@ async fn other_plan(cluster: &Cluster) -> Plan {
     let service = json!({"metadata": metadata, "spec": {"ports": [{"port": 8000}]}});
     let service: Service = serde_json::from_value(service).unwrap();
     let name = ResourceName::parse(&format!("{}/qwen3", cluster.namespace)).unwrap();
-    Plan { owner: Owner::Resource(owner), objects: vec![Object::of(name, &service)] }
+    Plan { owner, objects: vec![Object::of(name, &service)] }
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn nothing_is_made_for_a_model_that_has_gone_unnoticed() {
     let gone = async || matches!(applier.live(resource, name).await, Ok(None));
     llm_cluster::wait_for("the Service is seen to have gone", DEADLINE, gone).await.unwrap();
     let errors = applier.apply(&plan).await;
-    assert!(matches!(errors[..], [ApplyError::OwnerGone { .. }]), "{errors:?}");
+    assert!(matches!(errors[..], [ApplyError::OwnerDeleted { .. }]), "{errors:?}");
     assert_eq!(cluster.get("Service", "qwen3").await, Value::Null);
 }
 
@@ -121,7 +121,8 @@ async fn nothing_is_made_for_a_model_that_has_gone_unnoticed() {
 async fn what_has_gone_or_was_replaced_unnoticed_is_not_written() {
     let (cluster, operator) = deployed_model().await;
     let plan = other_plan(&cluster).await;
-    let (live, applier) = (operator.context.world.live.clone(), operator.context.applier.clone());
+    let (live, applier) =
+        (operator.context.cluster.owned.clone(), operator.context.applier.clone());
     let Object { resource, name, .. } = &plan.objects[0];
     let seen = async || live.get(resource, name).is_some();
     llm_cluster::wait_for("the Service is seen", DEADLINE, seen).await.unwrap();
@@ -136,7 +137,7 @@ async fn what_has_gone_or_was_replaced_unnoticed_is_not_written() {
     cluster.until_gone("Service", "qwen3").await;
     for plan in &plans {
         let errors = applier.apply(plan).await;
-        assert!(matches!(errors[..], [ApplyError::Outdated { .. }]), "{errors:?}");
+        assert!(matches!(errors[..], [ApplyError::Stale { .. }]), "{errors:?}");
         assert_eq!(cluster.get("Service", "qwen3").await, Value::Null);
     }
 
@@ -144,7 +145,7 @@ async fn what_has_gone_or_was_replaced_unnoticed_is_not_written() {
     let theirs = cluster.get("Service", "qwen3").await;
     for plan in &plans {
         let errors = applier.apply(plan).await;
-        assert!(matches!(errors[..], [ApplyError::Outdated { .. }]), "{errors:?}");
+        assert!(matches!(errors[..], [ApplyError::Stale { .. }]), "{errors:?}");
         assert_eq!(cluster.get("Service", "qwen3").await, theirs);
     }
 }
@@ -312,7 +313,7 @@ async fn what_somebody_else_has_is_left_alone_and_the_model_says_so() {
     let before = cluster.get("Service", "qwen3").await;
     cluster.apply(&model("qwen3", "")).await;
     let said = cluster.until_says("LLMModel", "qwen3", "Accepted", "NameTaken").await;
-    assert!(said.contains("Service") && said.contains("somebody else"), "{said}");
+    assert!(said.contains("Service") && said.contains("another application"), "{said}");
     assert_eq!(cluster.get("Service", "qwen3").await, before);
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use llm_cluster::wait_for;
 use llm_contract::push::{Kind, Name};
-use llm_operator::app::settings::{Scope, Settings};
+use llm_operator::app::settings::{OperatorSettings, WatchScope};
 
 const KEY: &str = "
 apiVersion: llm.nebari.dev/v1alpha1
@@ -27,7 +27,7 @@ async fn where_all_namespaces_are_watched_only_those_with_the_label_are_in_the_t
     let cluster = Cluster::alone().await;
     cluster.apply(OPEN).await;
     cluster.apply(KEY).await;
-    let settings = Settings { scope: Scope::All, ..cluster.settings() };
+    let settings = OperatorSettings { scope: WatchScope::Labelled, ..cluster.settings() };
     let operator = Operator::start(&cluster.client, settings);
     operator.lead();
     cluster.until_says("PassthroughModel", "open", "Accepted", "NamespaceNotWatched").await;

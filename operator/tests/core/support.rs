@@ -9,7 +9,7 @@ use llm_cluster::{AuditedRequest, ControlPlane, wait_for, wait_for_some};
 use llm_contract::push::{Change, Kind, Name};
 use llm_crd::EndpointUrls;
 use llm_operator::{
-    app::settings::{Images, Pods, Scope, Settings},
+    app::settings::{Images, OperatorSettings, PodSelector, WatchScope},
     cluster_state,
     context::Context,
     resources::{key, model, provider},
@@ -94,15 +94,15 @@ impl Cluster {
         Self { plane, client, namespace }
     }
 
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            scope: Scope::Namespaces([self.namespace.clone()].into()),
+    pub(crate) fn settings(&self) -> OperatorSettings {
+        OperatorSettings {
+            scope: WatchScope::Namespaces([self.namespace.clone()].into()),
             images: Images {
                 serving: "ghcr.io/llm-d/llm-d-cuda:v0.7.0".into(),
                 downloader: "example.org/llm-download:v1".into(),
             },
             storage_class: None,
-            proxies: Pods {
+            proxies: PodSelector {
                 namespace: "llm".into(),
                 labels: [("app".to_owned(), "llm-proxy".to_owned())].into(),
             },
@@ -128,7 +128,7 @@ impl Cluster {
     }
 
     /// Starts a replica of an installation that says other things.
-    pub(crate) async fn watch_with(&self, settings: Settings) -> Operator {
+    pub(crate) async fn watch_with(&self, settings: OperatorSettings) -> Operator {
         let client = self.plane.client_as(&self.namespace, ACCOUNT).await.unwrap();
         Operator::start(&client, settings)
     }
@@ -245,7 +245,7 @@ impl Cluster {
 }
 
 impl Operator {
-    pub(crate) fn start(client: &Client, settings: Settings) -> Self {
+    pub(crate) fn start(client: &Client, settings: OperatorSettings) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (world, feed) =
             cluster_state::start(client, &settings, model::plan::kinds(), &tasks, &stop);
@@ -264,7 +264,7 @@ impl Operator {
         let (context, stop) = (self.context.clone(), self.stop.clone());
         let table = Arc::clone(&self.table);
         self.tasks.spawn(async move {
-            if !context.world.synced().await {
+            if !context.cluster.wait_until_synced().await {
                 return;
             }
             tokio::join!(

@@ -60,14 +60,16 @@ async fn everything_is_made_and_said_and_then_nothing_is_asked_any_more() {
     let grant = format!("{CERTIFICATE}-from-{}", cluster.gateways);
     cluster.until("ReferenceGrant", &grant, "appears", is_there).await;
     let message = running.says(Entry::External, Reason::CertificateNotReady).await;
-    assert!(message.contains("it does not exist; cert-manager"), "{message}");
+    assert!(message.contains(" does not exist; cert-manager"), "{message}");
 
     cluster.put_good_certificate(CERTIFICATE).await;
-    running.says_this(Entry::Internal, "no controller has said yet whether it is programmed").await;
+    running
+        .says_this(Entry::Internal, "no controller has reported yet whether it is programmed")
+        .await;
     cluster.program("shared").await;
-    running.says_this(Entry::Internal, "no controller has looked at it yet").await;
+    running.says_this(Entry::Internal, "no controller has processed it yet").await;
     cluster.accept("False", "NotAllowedByListeners").await;
-    running.says_this(Entry::External, "it is not Accepted (NotAllowedByListeners)").await;
+    running.says_this(Entry::External, "not Accepted (NotAllowedByListeners)").await;
     cluster.accept("True", "Accepted").await;
     for entry in Entry::ALL {
         running.says(entry, Reason::Applied).await;
@@ -137,7 +139,7 @@ async fn with_a_secret_of_their_own_people_need_no_cert_manager() {
 
     let running = cluster.run(cluster.provided(cluster.through("shared")));
     let message = running.says(Entry::External, Reason::CertificateNotReady).await;
-    assert_eq!(message, format!("Secret {}/mine: it does not exist", cluster.own));
+    assert_eq!(message, format!("Secret {}/mine does not exist", cluster.own));
     cluster.until("Certificate", CERTIFICATE, "goes", |it| !is_there(it)).await;
     let grant = format!("{CERTIFICATE}-from-{}", cluster.gateways);
     cluster
@@ -156,7 +158,7 @@ async fn with_a_secret_of_their_own_people_need_no_cert_manager() {
     cluster.put_certificate("mine", &["*.example.org"], 2020..2021).await;
     running.says_this(Entry::External, "expired at 2021-01-01T00:00:00Z").await;
     cluster.put_good_certificate("mine").await;
-    running.says_this(Entry::External, "no controller has said yet").await;
+    running.says_this(Entry::External, "no controller has reported yet").await;
 }
 
 #[tokio::test]
@@ -165,7 +167,7 @@ async fn a_gateway_that_comes_later_is_used_when_it_comes() {
     let running = cluster.run(cluster.issued(cluster.through("shared")));
     let message = running.says(Entry::External, Reason::GatewayMissing).await;
     assert!(
-        message.contains("create it, or name another in platform.gateway.external"),
+        message.contains("create it or specify another one in platform.gateway.external"),
         "{message}"
     );
     cluster.until("Certificate", CERTIFICATE, "appears", is_there).await;
@@ -248,7 +250,7 @@ async fn a_grant_for_a_namespace_that_has_no_gateway_of_ours_any_more_goes() {
     cluster.until("Gateway", "shared", "is left", |it| names(it).len() == 3).await;
     cluster.put_good_certificate(CERTIFICATE).await;
     let message = running.says(Entry::External, Reason::Applied).await;
-    assert_eq!(message, "https://llm.example.org is served by the proxies themselves");
+    assert_eq!(message, "https://llm.example.org is served directly by the proxies");
     assert!(is_there(&cluster.get("Certificate", CERTIFICATE).await));
 }
 
@@ -258,7 +260,7 @@ async fn kinds_that_are_installed_later_are_noticed() {
     let cluster = Cluster::on(Arc::new(plane)).await;
     let running = cluster.run(cluster.issued(cluster.through("shared")));
     let message = running.says(Entry::External, Reason::GatewayApiMissing).await;
-    assert!(message.contains("install it, or choose another exposure.mode"), "{message}");
+    assert!(message.contains("install it or choose another exposure.mode"), "{message}");
     until_silent(&cluster).await;
 
     cluster.plane.install_foreign_crds().await.unwrap();
@@ -282,7 +284,7 @@ async fn without_cert_manager_the_way_to_go_on_is_said() {
     let message = running.says(Entry::External, Reason::CertificateNotReady).await;
     assert!(
         message.ends_with(
-            "cert-manager is not installed: install it, or name a Secret of your own in \
+            "cert-manager is not installed: install it or specify a Secret with a certificate in \
              platform.tls.secretName"
         ),
         "{message}"
@@ -301,8 +303,8 @@ async fn a_certificate_that_ends_is_said_although_nothing_happens() {
     let now = SystemTime::from(llm_operator::clock::wall());
     cluster.put_certificate_until("mine", &["*.example.org"], now - LIFE..now + LIFE).await;
     let message = running.says(Entry::External, Reason::Applied).await;
-    assert!(message.contains("; renew the certificate, it ends at "), "{message}");
-    running.says_this(Entry::External, "its certificate expired at ").await;
+    assert!(message.contains("; renew the certificate, which expires at "), "{message}");
+    running.says_this(Entry::External, "has a certificate that expired at ").await;
 }
 
 #[tokio::test]
@@ -319,7 +321,7 @@ async fn two_installations_on_one_gateway_do_not_take_each_others_listeners() {
     other.gateways.clone_from(&cluster.gateways);
     let certificate = CertificateSource::Issued { cluster_issuer: "letsencrypt".into() };
     let exposure = Exposure::Gateways(cluster.through("shared"));
-    let settings = llm_operator::edge::settings::Settings::check(
+    let settings = llm_operator::edge::settings::EdgeSettings::check(
         other.own.clone(),
         "other.org".into(),
         certificate,

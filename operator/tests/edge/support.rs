@@ -12,7 +12,7 @@ use llm_crd::Reason;
 use llm_operator::edge::{
     self, EdgeState,
     settings::{
-        CertificateSource, Entry, Exposure, GatewayName, Gateways, Hop, ListenerOwner, Settings,
+        CertificateSource, EdgeSettings, Entry, Exposure, GatewayName, Gateways, Hop, ListenerOwner,
     },
 };
 use rcgen::{CertificateParams, KeyPair};
@@ -117,21 +117,25 @@ subjects: [{{ kind: ServiceAccount, name: few, namespace: {own} }}]
         }
     }
 
-    pub(crate) fn issued(&self, gateways: Gateways) -> Settings {
+    pub(crate) fn issued(&self, gateways: Gateways) -> EdgeSettings {
         let certificate = CertificateSource::Issued { cluster_issuer: "letsencrypt".into() };
         self.settings(certificate, Exposure::Gateways(gateways))
     }
 
-    pub(crate) fn provided(&self, gateways: Gateways) -> Settings {
+    pub(crate) fn provided(&self, gateways: Gateways) -> EdgeSettings {
         let certificate = CertificateSource::Provided { secret: "mine".into() };
         self.settings(certificate, Exposure::Gateways(gateways))
     }
 
-    pub(crate) fn settings(&self, certificate: CertificateSource, exposure: Exposure) -> Settings {
-        Settings::check(self.own.clone(), "example.org".into(), certificate, exposure).unwrap()
+    pub(crate) fn settings(
+        &self,
+        certificate: CertificateSource,
+        exposure: Exposure,
+    ) -> EdgeSettings {
+        EdgeSettings::check(self.own.clone(), "example.org".into(), certificate, exposure).unwrap()
     }
 
-    pub(crate) fn run(&self, settings: Settings) -> Running {
+    pub(crate) fn run(&self, settings: EdgeSettings) -> Running {
         let (sender, state) = watch::channel(None);
         let mut tasks = JoinSet::new();
         tasks.spawn(edge::run(self.client.clone(), settings, sender, CancellationToken::new()));

@@ -10,7 +10,7 @@ use llm_crd::{
     set_condition,
 };
 use llm_operator::{
-    app::settings::{Images, Pods, Scope, Settings},
+    app::settings::{Images, OperatorSettings, PodSelector, WatchScope},
     cluster_state,
     context::Context,
     edge::{EdgeState, Readiness},
@@ -162,11 +162,11 @@ spec:
 
     /// Runs, with this said of both entries.
     pub(crate) async fn run(&self, mode: Mode, edge: Option<Reason>) -> Running {
-        let settings = Settings {
-            scope: Scope::Namespaces([self.namespace.clone()].into()),
+        let settings = OperatorSettings {
+            scope: WatchScope::Namespaces([self.namespace.clone()].into()),
             images: Images { serving: "serving".into(), downloader: "downloader".into() },
             storage_class: None,
-            proxies: Pods { namespace: self.namespace.clone(), labels: BTreeMap::new() },
+            proxies: PodSelector { namespace: self.namespace.clone(), labels: BTreeMap::new() },
             monitoring_namespace: None,
             older_gateways: [].into(),
             urls: EndpointUrls::default(),
@@ -174,10 +174,10 @@ spec:
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let (world, mut feed) =
             cluster_state::start(&self.client, &settings, Vec::new(), &tracker, &stop);
-        assert!(world.synced().await);
+        assert!(world.wait_until_synced().await);
         let context = Context::new(&self.client, settings, world, None);
         let (edge, seen) = value::channel(edge.map(state));
-        let settings = legacy::Settings { mode, keys_namespace: self.keys_namespace.clone() };
+        let settings = legacy::LegacySettings { mode, keys_namespace: self.keys_namespace.clone() };
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { while feed.recv().await.is_some() {} });
         let over = stop.clone();
@@ -201,5 +201,5 @@ impl Drop for Running {
 
 fn state(reason: Reason) -> EdgeState {
     let readiness = Readiness { reason, message: String::new() };
-    EdgeState { external: readiness.clone(), internal: readiness, certificate_ends: None }
+    EdgeState { external: readiness.clone(), internal: readiness }
 }

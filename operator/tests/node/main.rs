@@ -10,7 +10,7 @@ use kube::{
 use llm_cluster::{Node, wait_for, wait_for_some};
 use llm_crd::{EndpointUrls, LLMModel};
 use llm_operator::{
-    app::settings::{Images, Pods, Scope, Settings},
+    app::settings::{Images, OperatorSettings, PodSelector, WatchScope},
     cluster_state,
     context::Context,
     resources::model,
@@ -119,12 +119,12 @@ async fn node() -> Node {
     node
 }
 
-fn settings(namespace: &str) -> Settings {
-    Settings {
-        scope: Scope::Namespaces([namespace.to_owned()].into()),
+fn settings(namespace: &str) -> OperatorSettings {
+    OperatorSettings {
+        scope: WatchScope::Namespaces([namespace.to_owned()].into()),
         images: Images { serving: IMAGE.into(), downloader: IMAGE.into() },
         storage_class: None,
-        proxies: Pods { namespace: namespace.into(), labels: [].into() },
+        proxies: PodSelector { namespace: namespace.into(), labels: [].into() },
         monitoring_namespace: None,
         older_gateways: [].into(),
         urls: EndpointUrls::default(),
@@ -156,7 +156,7 @@ async fn downloads_and_last_words_are_told_as_they_are_and_a_deleted_download_en
         async move { stop.run_until_cancelled(compile(&context, feed, |_, _| {})).await }
     });
     tasks.spawn(async move {
-        assert!(context.world.synced().await);
+        assert!(context.cluster.wait_until_synced().await);
         model::run(&context, &stop).await;
     });
 

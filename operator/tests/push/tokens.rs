@@ -50,7 +50,7 @@ async fn who_may_not_follow_is_refused_with_a_reason_that_its_log_has() {
         "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {PROXY_SERVICE_ACCOUNT}, namespace: {namespace}}}\n"
     );
     other_cluster.apply(&same_name).await.unwrap();
-    let unknown = "this cluster does not know it, it has expired, or it is for an audience other";
+    let unknown = "it is not of this cluster, has expired, or is for another audience";
     let cases = [
         ("nonsense", SecretString::from("nonsense"), unknown.to_owned()),
         ("expired", forge(plane, &good, past).await, unknown.to_owned()),
@@ -62,12 +62,12 @@ async fn who_may_not_follow_is_refused_with_a_reason_that_its_log_has() {
         (
             "another account",
             plane.token(namespace, "llm-operator", TOKEN_AUDIENCE, LIFE).await.unwrap(),
-            format!("system:serviceaccount:{namespace}:llm-operator may not follow"),
+            format!("system:serviceaccount:{namespace}:llm-operator may not subscribe"),
         ),
         (
             "another namespace",
             plane.token(&elsewhere, PROXY_SERVICE_ACCOUNT, TOKEN_AUDIENCE, LIFE).await.unwrap(),
-            format!("system:serviceaccount:{elsewhere}:{PROXY_SERVICE_ACCOUNT} may not follow"),
+            format!("system:serviceaccount:{elsewhere}:{PROXY_SERVICE_ACCOUNT} may not subscribe"),
         ),
         (
             "another cluster",

@@ -24,9 +24,6 @@ impl Group {
     pub const BYTES_MAX: usize = 256;
 
     /// Parses a name; one leading slash, as Keycloak writes it, is dropped.
-    ///
-    /// # Errors
-    /// [`InvalidGroup`] if it is empty, too long, or has control characters.
     pub fn parse(text: &str) -> Result<Self, InvalidGroup> {
         let name = text.strip_prefix('/').unwrap_or(text);
         if name.is_empty() || Self::BYTES_MAX < name.len() || name.chars().any(char::is_control) {
@@ -72,10 +69,7 @@ pub enum InvalidAccess {
 }
 
 impl Access {
-    /// Parses the two fields of a document.
-    ///
-    /// # Errors
-    /// [`InvalidAccess`] unless exactly one of the two is set.
+    /// Parses the two fields of a document, exactly one of them set.
     pub fn check(groups: Vec<Group>, public: bool) -> Result<Self, InvalidAccess> {
         match (groups.is_empty(), public) {
             (true, true) => Ok(Self::Public),

@@ -28,10 +28,7 @@ impl ResourceName {
     const NAMESPACE_BYTES_MAX: usize = 63;
     const NAME_BYTES_MAX: usize = 253;
 
-    /// Parses `namespace/name`.
-    ///
-    /// # Errors
-    /// [`InvalidResourceName`] unless Kubernetes allows both parts.
+    /// Parses `namespace/name`, each as Kubernetes allows it.
     pub fn parse(text: &str) -> Result<Self, InvalidResourceName> {
         match text.split_once('/') {
             Some((namespace, name))
@@ -80,9 +77,6 @@ pub enum ResourcePattern {
 
 impl ResourcePattern {
     /// Parses `namespace/name` or `namespace/*`.
-    ///
-    /// # Errors
-    /// [`InvalidResourceName`] for any other text.
     pub fn parse(text: &str) -> Result<Self, InvalidResourceName> {
         match text.strip_suffix("/*") {
             Some(namespace) if is_plain(namespace, ResourceName::NAMESPACE_BYTES_MAX) => {

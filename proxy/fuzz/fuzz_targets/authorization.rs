@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use llm_contract::{ApiKey, KeyHash};
+use llm_contract::{SecretKey, KeyHash};
 use llm_proxy::stage::authenticate::credential;
 
 fuzz_target!(|lines: Vec<(u8, Vec<u8>)>| {
@@ -15,7 +15,7 @@ fuzz_target!(|lines: Vec<(u8, Vec<u8>)>| {
         }
     }
     if let Some(text) = credential(&headers) {
-        if let Ok(key) = ApiKey::parse(text) {
+        if let Ok(key) = SecretKey::parse(text) {
             assert_eq!(key.reveal(), text);
         }
         if let Ok(hash) = KeyHash::parse(text) {

@@ -46,91 +46,12 @@ pub enum Command {
     llm-proxy serve --control https://llm-operator.llm.svc:9443 --control-ca ca.crt \\\n    \
     --control-token /var/run/secrets/llm/token --state /var/lib/llm-proxy")]
 pub struct ServeArgs {
-    /// The operator's URL; each address of its host is one replica. http only on this machine
-    #[arg(long, env = "LLM_PROXY_CONTROL", value_name = "URL", help_heading = "Operator")]
-    pub control: Address,
-    /// CA certificates for the operator, in PEM; read again for each connection
-    /// [default: the system's]
-    #[arg(long, env = "LLM_PROXY_CONTROL_CA", value_name = "FILE", help_heading = "Operator")]
-    pub control_ca: Option<PathBuf>,
-    /// A token that authenticates this proxy; read again for each connection
-    #[arg(long, env = "LLM_PROXY_CONTROL_TOKEN", value_name = "FILE", help_heading = "Operator")]
-    pub control_token: Option<PathBuf>,
-    /// The name in the operator's certificate [default: the host in --control]
-    #[arg(long, env = "LLM_PROXY_CONTROL_SERVER_NAME", value_name = "NAME",
-          value_parser = server_name, help_heading = "Operator")]
-    pub control_server_name: Option<ServerName<'static>>,
-    /// This proxy's name, unique per operator [default: POD_NAME, or else the host name]
-    #[arg(long, env = "LLM_PROXY_NAME", value_name = "NAME", value_parser = name,
-          default_value_t = own_name(), hide_default_value = true, help_heading = "Operator")]
-    pub name: String,
-    /// A folder for a copy of the route table, used at start while no operator answers
-    #[arg(long, env = "LLM_PROXY_STATE", value_name = "FOLDER", help_heading = "Operator")]
-    pub state: Option<PathBuf>,
-
-    /// Where clients with API keys connect
-    #[arg(long, env = "LLM_PROXY_EXTERNAL", value_name = "ADDRESS", default_value = "0.0.0.0:8080",
-          value_parser = listen_address, help_heading = "Listeners")]
-    pub external: SocketAddr,
-    /// Where clients with OIDC tokens connect
-    #[arg(long, env = "LLM_PROXY_INTERNAL", value_name = "ADDRESS", default_value = "0.0.0.0:8081",
-          value_parser = listen_address, help_heading = "Listeners")]
-    pub internal: SocketAddr,
-    /// Where health, metrics and the route table are served
-    #[arg(long, env = "LLM_PROXY_ADMIN", value_name = "ADDRESS", default_value = "0.0.0.0:9090",
-          value_parser = listen_address, help_heading = "Listeners")]
-    pub admin: SocketAddr,
-    /// The certificate for TLS, in PEM; reloaded when it changes
-    #[arg(
-        long,
-        env = "LLM_PROXY_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key",
-        help_heading = "Listeners"
-    )]
-    pub tls_cert: Option<PathBuf>,
-    /// Its private key, in PEM
-    #[arg(
-        long,
-        env = "LLM_PROXY_TLS_KEY",
-        value_name = "FILE",
-        requires = "tls_cert",
-        help_heading = "Listeners"
-    )]
-    pub tls_key: Option<PathBuf>,
-
-    /// The largest request body, in bytes
-    #[arg(
-        long,
-        env = "LLM_PROXY_BODY_BYTES",
-        value_name = "BYTES",
-        default_value = "33554432",
-        help_heading = "Limits"
-    )]
-    pub body_bytes: NonZeroUsize,
-    /// The largest request header, in bytes
-    #[arg(
-        long,
-        env = "LLM_PROXY_HEADER_BYTES",
-        value_name = "BYTES",
-        default_value = "65536",
-        help_heading = "Limits"
-    )]
-    pub header_bytes: NonZeroUsize,
-    /// The most client connections on each listener
-    #[arg(
-        long,
-        env = "LLM_PROXY_CONNECTIONS",
-        value_name = "NUMBER",
-        default_value = "20000",
-        help_heading = "Limits"
-    )]
-    pub connections: NonZeroUsize,
-    /// How long running requests may take to finish at shutdown
-    #[arg(long, env = "LLM_PROXY_DRAIN", value_name = "DURATION", default_value = "30s",
-          value_parser = humantime::parse_duration, help_heading = "Limits")]
-    pub drain: Duration,
-
+    #[command(flatten, next_help_heading = "Operator")]
+    pub operator: OperatorArgs,
+    #[command(flatten, next_help_heading = "Listeners")]
+    pub listeners: ListenerArgs,
+    #[command(flatten, next_help_heading = "Limits")]
+    pub limits: LimitArgs,
     /// Allow upstreams on this machine and its link-local network, which are otherwise refused
     #[arg(long, env = "LLM_PROXY_ALLOW_LOCAL_UPSTREAMS")]
     pub allow_local_upstreams: bool,
@@ -140,6 +61,70 @@ pub struct ServeArgs {
     /// A folder for the usage ledger, as lines of JSON [default: metrics only]
     #[arg(long, env = "LLM_PROXY_USAGE", value_name = "FOLDER")]
     pub usage: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct OperatorArgs {
+    /// The operator's URL; each address of its host is one replica. http only on this machine
+    #[arg(long, env = "LLM_PROXY_CONTROL", value_name = "URL")]
+    pub control: Address,
+    /// CA certificates for the operator, in PEM; read again for each connection
+    /// [default: the system's]
+    #[arg(long, env = "LLM_PROXY_CONTROL_CA", value_name = "FILE")]
+    pub control_ca: Option<PathBuf>,
+    /// A token that authenticates this proxy; read again for each connection
+    #[arg(long, env = "LLM_PROXY_CONTROL_TOKEN", value_name = "FILE")]
+    pub control_token: Option<PathBuf>,
+    /// The name in the operator's certificate [default: the host in --control]
+    #[arg(long, env = "LLM_PROXY_CONTROL_SERVER_NAME", value_name = "NAME",
+          value_parser = server_name)]
+    pub control_server_name: Option<ServerName<'static>>,
+    /// This proxy's name, unique per operator [default: POD_NAME, or else the host name]
+    #[arg(long, env = "LLM_PROXY_NAME", value_name = "NAME", value_parser = name,
+          default_value_t = own_name(), hide_default_value = true)]
+    pub name: String,
+    /// A folder for a copy of the route table, used at start while no operator answers
+    #[arg(long, env = "LLM_PROXY_STATE", value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ListenerArgs {
+    /// Where clients with API keys connect
+    #[arg(long, env = "LLM_PROXY_EXTERNAL", value_name = "ADDRESS", default_value = "0.0.0.0:8080",
+          value_parser = listen_address)]
+    pub external: SocketAddr,
+    /// Where clients with OIDC tokens connect
+    #[arg(long, env = "LLM_PROXY_INTERNAL", value_name = "ADDRESS", default_value = "0.0.0.0:8081",
+          value_parser = listen_address)]
+    pub internal: SocketAddr,
+    /// Where health, metrics and the route table are served
+    #[arg(long, env = "LLM_PROXY_ADMIN", value_name = "ADDRESS", default_value = "0.0.0.0:9090",
+          value_parser = listen_address)]
+    pub admin: SocketAddr,
+    /// The certificate for TLS, in PEM; reloaded when it changes
+    #[arg(long, env = "LLM_PROXY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, in PEM
+    #[arg(long, env = "LLM_PROXY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// The largest request body, in bytes
+    #[arg(long, env = "LLM_PROXY_BODY_BYTES", value_name = "BYTES", default_value = "33554432")]
+    pub body_bytes: NonZeroUsize,
+    /// The largest request header, in bytes
+    #[arg(long, env = "LLM_PROXY_HEADER_BYTES", value_name = "BYTES", default_value = "65536")]
+    pub header_bytes: NonZeroUsize,
+    /// The most client connections on each listener
+    #[arg(long, env = "LLM_PROXY_CONNECTIONS", value_name = "NUMBER", default_value = "20000")]
+    pub connections: NonZeroUsize,
+    /// How long running requests may take to finish at shutdown
+    #[arg(long, env = "LLM_PROXY_DRAIN", value_name = "DURATION", default_value = "30s",
+          value_parser = humantime::parse_duration)]
+    pub drain: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -155,10 +140,12 @@ pub struct TableArgs {
 }
 
 impl ServeArgs {
-    pub fn reach(&self) -> AddressPolicy {
+    pub fn address_policy(&self) -> AddressPolicy {
         if self.allow_local_upstreams { AddressPolicy::AllowAll } else { AddressPolicy::DenyLocal }
     }
+}
 
+impl ListenerArgs {
     pub fn certificate(&self) -> Option<CertificateFiles> {
         let (chain, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
         Some(CertificateFiles { chain, key })

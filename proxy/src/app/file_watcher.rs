@@ -31,12 +31,10 @@ impl FileWatcher {
     /// Watches these files and no others. One that was not watched before counts as changed.
     pub fn watch(&mut self, files: impl IntoIterator<Item = PathBuf>) {
         let before = std::mem::take(&mut self.files);
-        let known = |path: &PathBuf| before.iter().find(|(it, _)| it == path);
-        let files = files.into_iter().map(|path| {
-            let state = known(&path).map_or(FileState::NotPolled, |(_, state)| *state);
-            (path, state)
-        });
-        self.files = files.collect();
+        self.files.extend(files.into_iter().map(|path| {
+            let known = before.iter().find(|(it, _)| *it == path);
+            (path, known.map_or(FileState::NotPolled, |(_, state)| *state))
+        }));
     }
 
     /// Polls the files; true if any has changed since the last poll.

@@ -1,7 +1,8 @@
 //! The `serve` command: runs a proxy until it is stopped.
 
 use super::{
-    cli::ServeArgs,
+    certificate::CertificateFiles,
+    cli::{LimitArgs, OperatorArgs, ServeArgs},
     error::CliError,
     http_client,
     ledger::Ledger,
@@ -24,24 +25,24 @@ use tokio::{sync::mpsc, task::block_in_place};
 pub async fn run(args: ServeArgs) -> Result<(), CliError> {
     http_client::install_crypto();
     let mut signals = ShutdownSignals::install()?;
-    let control = control(&args)?;
-    let certificate = args.certificate();
-    let certificate = certificate.map(|files| Ok::<_, CliError>((files.load()?, files)));
-    let certificate = certificate.transpose()?;
-    let tls = || certificate.as_ref().map(|(certificate, _)| certificate.clone());
-    let external = servers::bind(args.external, Entry::External, "--external", tls())?;
-    let internal = servers::bind(args.internal, Entry::Internal, "--internal", tls())?;
-    let admin = servers::bind_admin(args.admin, "--admin").await?;
+    let ServeArgs { operator, listeners, limits, .. } = &args;
+    let control = control(operator)?;
+    let files = listeners.certificate();
+    let certificate = files.as_ref().map(CertificateFiles::load).transpose()?;
+    let bind = |address, entry, option| servers::bind(address, entry, option, certificate.clone());
+    let external = bind(listeners.external, Entry::External, "--external")?;
+    let internal = bind(listeners.internal, Entry::Internal, "--internal")?;
+    let admin = servers::bind_admin(listeners.admin, "--admin").await?;
     let ledger = args.usage.as_deref().map(Ledger::open).transpose()?;
 
     let (events, written) = mpsc::channel(EVENTS_MAX);
     let pepper = args.pepper.as_deref().map(read_pepper).transpose()?;
     let authenticator = servers::authenticator(pepper)?;
-    let (header, body) = (args.header_bytes.get(), args.body_bytes.get());
-    let limits = servers::limits(header, body, args.connections.get());
-    let shared = Gateway::new(authenticator, limits, args.reach(), events);
-    let applier = TableApplier::new(Arc::clone(&shared), Table::BYTES_MAX);
-    if let Some(folder) = &args.state {
+    let LimitArgs { header_bytes, body_bytes, connections, drain: drain_time } = *limits;
+    let limits = servers::limits(header_bytes.get(), body_bytes.get(), connections.get());
+    let gateway = Gateway::new(authenticator, limits, args.address_policy(), events);
+    let applier = TableApplier::new(Arc::clone(&gateway), Table::BYTES_MAX);
+    if let Some(folder) = &operator.state {
         let unusable = |source| CliError::StateFolder { folder: folder.clone(), source };
         block_in_place(|| applier.enable_cache(folder)).map_err(unusable)?;
     }
@@ -56,22 +57,24 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
         tracing::info!("usage is only counted; to keep a ledger, choose a folder with --usage");
     }
     let router =
-        admin::router(Arc::clone(&shared)).merge(control_plane::router(Arc::clone(&applier)));
-    let drain = shared.drain.clone();
-    shared.background.spawn(drain.clone().run_until_cancelled_owned(client::run(applier, control)));
-    if let Some((certificate, files)) = certificate {
-        shared
+        admin::router(Arc::clone(&gateway)).merge(control_plane::router(Arc::clone(&applier)));
+    let drain = gateway.drain.clone();
+    gateway
+        .background
+        .spawn(drain.clone().run_until_cancelled_owned(client::run(applier, control)));
+    if let Some((certificate, files)) = certificate.zip(files) {
+        gateway
             .background
             .spawn(drain.run_until_cancelled_owned(files.reload_on_change(certificate)));
     }
     let usage = ledger.map(|ledger| (ledger, written));
-    let servers = Servers::start(shared, vec![external, internal], (admin, router), usage);
+    let servers = Servers::start(gateway, vec![external, internal], (admin, router), usage);
     signals.recv().await;
-    servers.stop(args.drain, &mut signals).await;
+    servers.stop(drain_time, &mut signals).await;
     Ok(())
 }
 
-fn control(args: &ServeArgs) -> Result<ControlConfig, CliError> {
+fn control(args: &OperatorArgs) -> Result<ControlConfig, CliError> {
     let named = args.control_server_name.clone();
     Ok(ControlConfig {
         resolver: args.control.resolver(),

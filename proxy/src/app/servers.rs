@@ -3,8 +3,8 @@
 use super::{ledger::Ledger, signals::ShutdownSignals};
 use crate::{
     auth::{
-        key_verifier::Keyring,
-        oidc::{Issuers, VERIFIED_ENTRIES_DEFAULT},
+        key_verifier::KeyVerifier,
+        oidc::{Issuers, VERIFIED_TOKENS_DEFAULT},
     },
     gateway::{Gateway, ServerLimits},
     server::{Listener, Server},
@@ -63,8 +63,8 @@ pub fn authenticator(pepper: Option<Pepper>) -> io::Result<Authenticator> {
     let mut process_secret = [0; 64];
     getrandom::fill(&mut process_secret)?;
     Ok(Authenticator {
-        keyring: Keyring::new(&process_secret, pepper),
-        issuers: Issuers::new(VERIFIED_ENTRIES_DEFAULT),
+        key_verifier: KeyVerifier::new(&process_secret, pepper),
+        issuers: Issuers::new(VERIFIED_TOKENS_DEFAULT),
     })
 }
 
@@ -76,7 +76,7 @@ pub fn limits(header_bytes: usize, body_bytes: usize, connections: usize) -> Ser
 
 /// Running listeners and the writer of the ledger.
 pub struct Servers {
-    shared: Arc<Gateway>,
+    gateway: Arc<Gateway>,
     server: Server,
     admin: JoinHandle<io::Result<()>>,
     ledger: Option<JoinHandle<()>>,
@@ -85,7 +85,7 @@ pub struct Servers {
 impl Servers {
     /// Serves requests, and writes usage if there is a ledger.
     pub fn start(
-        shared: Arc<Gateway>,
+        gateway: Arc<Gateway>,
         entries: Vec<Listener>,
         (admin, router): (TcpListener, Router),
         usage: Option<(Ledger, mpsc::Receiver<UsageEvent>)>,
@@ -94,10 +94,10 @@ impl Servers {
             tokio::task::spawn_blocking(move || ledger.write_all(events))
         };
         Self {
-            server: Server::start(Arc::clone(&shared), entries),
-            admin: shared.background.spawn(axum::serve(admin, router).into_future()),
+            server: Server::start(Arc::clone(&gateway), entries),
+            admin: gateway.background.spawn(axum::serve(admin, router).into_future()),
             ledger: usage.map(write),
-            shared,
+            gateway,
         }
     }
 
@@ -105,7 +105,7 @@ impl Servers {
     /// rest of the usage.
     pub async fn stop(self, drain: Duration, signals: &mut ShutdownSignals) {
         tracing::info!("stopping; running requests have {} s to finish", drain.as_secs());
-        let cut = self.shared.cut.clone();
+        let cut = self.gateway.cut.clone();
         let mut ending = pin!(self.end(drain));
         tokio::select! {
             () = &mut ending => return,
@@ -117,16 +117,16 @@ impl Servers {
     }
 
     async fn end(self, drain: Duration) {
-        let Self { shared, server, admin, ledger } = self;
+        let Self { gateway, server, admin, ledger } = self;
         let cut = server.stop(drain).await;
         if 0 < cut {
             tracing::warn!(cut, "requests were cut off");
         }
         admin.abort();
-        shared.background.close();
-        let _ = tokio::time::timeout(END_WAIT, shared.background.wait()).await;
+        gateway.background.close();
+        let _ = tokio::time::timeout(END_WAIT, gateway.background.wait()).await;
         // The ledger ends when its last sender is dropped.
-        drop(shared);
+        drop(gateway);
         let Some(ledger) = ledger else {
             return;
         };

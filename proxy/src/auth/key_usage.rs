@@ -1,31 +1,30 @@
-//! Which keys were used, for the operator to know; each is noted once an hour.
+//! Which keys were used: reported to the operator, once an hour for each key.
 
 use llm_contract::KeyId;
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use quick_cache::sync::Cache;
 
-/// The seconds of an hour.
-pub const HOUR: i64 = 3600;
-/// Keys that wait to be reported; without an operator nobody takes them, and more are forgotten.
-const WAITING_MAX: usize = 16 * 1024;
+pub const HOUR_SECONDS: i64 = 3600;
+/// Keys that wait to be reported; without an operator they stay, and more push others out.
+const PENDING_MAX: usize = 16 * 1024;
 
-/// Keys that were used and of which nobody has been told yet, with the hour in seconds of Unix
-/// time.
-#[derive(Debug, Default)]
-pub struct Uses(Mutex<BTreeMap<KeyId, i64>>);
+/// Keys used and not yet reported, with the hour of use in seconds since 1970.
+#[derive(Debug)]
+pub struct KeyUsage(Cache<KeyId, i64>);
 
-impl Uses {
-    /// Notes that a key was used in this hour.
-    pub fn note(&self, id: KeyId, hour: i64) {
-        let mut waiting = self.0.lock();
-        if waiting.len() < WAITING_MAX || waiting.contains_key(&id) {
-            waiting.insert(id, hour);
-        }
+impl Default for KeyUsage {
+    fn default() -> Self {
+        Self(Cache::new(PENDING_MAX))
+    }
+}
+
+impl KeyUsage {
+    pub fn record(&self, id: KeyId, hour: i64) {
+        self.0.insert(id, hour);
     }
 
-    /// Takes some of them, at most so many.
+    /// Removes at most `max` of the pending keys.
     pub fn take(&self, max: usize) -> Vec<(KeyId, i64)> {
-        let mut waiting = self.0.lock();
-        std::iter::from_fn(|| waiting.pop_first()).take(max).collect()
+        let ids: Vec<_> = self.0.iter().map(|(id, _)| id).take(max).collect();
+        ids.iter().filter_map(|id| self.0.remove(id)).collect()
     }
 }

@@ -1,15 +1,15 @@
-//! Changes to a body that leave every other byte as it came.
+//! Edits of a body that leave every other byte unchanged.
 //!
-//! What we did not have to change, the upstream reads as the client wrote it: a body is never
-//! parsed and written anew. Several stages may each add their edits; they are applied once.
+//! A body is never parsed and serialized again. Several stages may each add their edits; they are
+//! applied once.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-/// Changes to one body, by offsets in that body as it came.
+/// Edits of one body, by offsets in the original.
 #[derive(Clone, Debug, Default)]
-pub struct Edits(Vec<Edit>);
+pub struct BodyEdits(Vec<Edit>);
 
 #[derive(Clone, Debug)]
 struct Edit {
@@ -17,18 +17,18 @@ struct Edit {
     with: Bytes,
 }
 
-impl Edits {
-    /// Puts `with` where `span` is. The spans of one list must not overlap; they may touch.
+impl BodyEdits {
+    /// Replaces `span`. The spans of one list must not overlap; they may touch.
     pub fn replace(&mut self, span: Range<usize>, with: impl Into<Bytes>) {
         self.0.push(Edit { span, with: with.into() });
     }
 
-    /// Puts `with` in front of the byte at `offset`. Of two at one offset the first stays first.
+    /// Inserts before the byte at `offset`. Of two at one offset the first stays first.
     pub fn insert(&mut self, offset: usize, with: impl Into<Bytes>) {
         self.replace(offset..offset, with);
     }
 
-    /// The body with all changes made: the same allocation if there are none, else a copy.
+    /// The edited body: the same allocation if there are no edits, else a copy.
     pub fn apply(mut self, body: &Bytes) -> Bytes {
         if self.0.is_empty() {
             return body.clone();
@@ -52,8 +52,8 @@ impl Edits {
 mod tests {
     use super::*;
 
-    fn applied(edits: impl FnOnce(&mut Edits)) -> Bytes {
-        let mut list = Edits::default();
+    fn applied(edits: impl FnOnce(&mut BodyEdits)) -> Bytes {
+        let mut list = BodyEdits::default();
         edits(&mut list);
         list.apply(&Bytes::from_static(b"0123456789"))
     }
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_insertion_may_touch_a_replacement_on_either_side() {
-        let edits = |e: &mut Edits| {
+        let edits = |e: &mut BodyEdits| {
             e.insert(5, ">");
             e.insert(2, "<");
             e.replace(2..5, "ab");
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn both_ends_can_be_changed() {
-        let edits = |e: &mut Edits| {
+        let edits = |e: &mut BodyEdits| {
             e.insert(0, "<");
             e.replace(9..10, "");
             e.insert(10, ">");
@@ -88,6 +88,6 @@ mod tests {
     #[test]
     fn a_body_without_edits_is_not_copied() {
         let body = Bytes::from(vec![b'x'; 100]);
-        assert_eq!(Edits::default().apply(&body).as_ptr(), body.as_ptr());
+        assert_eq!(BodyEdits::default().apply(&body).as_ptr(), body.as_ptr());
     }
 }

@@ -1,29 +1,25 @@
-//! Reads the few fields we decide on from a `multipart/form-data` body held in memory.
+//! Parses the few fields the gateway decides on from a buffered `multipart/form-data` body.
 //!
-//! What an audio upload asks for stands in its form. Servers differ in how they read forms that
-//! are not quite right, and a form in which we see one `model` and the upstream another would be
-//! a way around access control. So this reads exactly what clients send (`httpx` under the
-//! Python SDK, `undici` under the Node SDK, browsers, curl, OkHttp) and refuses what two readers
-//! could understand differently: a charset other than UTF-8 (Starlette decodes names with it),
-//! two dispositions (it takes the last), RFC 2231 `name*=`, folded headers, text before the first
-//! boundary or behind the last, a boundary inside a part. Grammar: RFC 7578, RFC 2046.
+//! Servers differ in how they read forms that are not quite right, and a form in which we see one
+//! `model` and the upstream another would bypass access control. So this parses exactly what
+//! clients send (`httpx` under the Python SDK, `undici` under the Node SDK, browsers, curl, OkHttp)
+//! and rejects what two parsers could understand differently: a charset other than UTF-8 (Starlette
+//! decodes names with it), two dispositions (it takes the last), RFC 2231 `name*=`, folded headers,
+//! text before the first boundary or after the last, a boundary inside a part. Grammar: RFC 7578,
+//! RFC 2046.
 
 use std::ops::Range;
 
 use memchr::memmem;
 
-/// How many parts a form may have.
 pub const PARTS_MAX: usize = 64;
-/// How long the headers of one part may be.
 pub const HEADER_BYTES_MAX: usize = 8 * 1024;
-/// How long a boundary may be, after RFC 2046, 5.1.1.
+/// After RFC 2046, 5.1.1.
 pub const BOUNDARY_BYTES_MAX: usize = 70;
 
-/// The field that names the model.
 pub const MODEL: &str = "model";
-/// The field that asks for a stream of events.
 pub const STREAM: &str = "stream";
-/// The field that says how the text comes: `json`, `verbose_json`, `text`, `srt` or `vtt`.
+/// `json`, `verbose_json`, `text`, `srt` or `vtt`.
 pub const RESPONSE_FORMAT: &str = "response_format";
 /// vLLM's flat spelling of `stream_options.include_usage`, for forms.
 pub const INCLUDE_USAGE: &str = "stream_include_usage";
@@ -31,136 +27,76 @@ pub const INCLUDE_USAGE: &str = "stream_include_usage";
 pub const CONTINUOUS_USAGE: &str = "stream_continuous_usage_stats";
 const READ: [&str; 5] = [MODEL, STREAM, RESPONSE_FORMAT, INCLUDE_USAGE, CONTINUOUS_USAGE];
 
-/// A field's value and where in the body it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field<T> {
-    /// What it says.
     pub value: T,
-    /// The value's bytes in the body.
+    /// The value's place in the body.
     pub span: Range<usize>,
 }
 
-/// What a form says, as far as the gateway reads it.
+/// The fields of a form that the gateway decides on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Form {
-    /// The boundary between its parts, without the dashes in front.
+    /// Without the leading dashes.
     pub boundary: String,
-    /// The one field that has to be there, as it was sent.
     pub model: Field<String>,
-    /// Whether a stream is asked for; `false` when nothing is said.
     pub stream: bool,
-    /// How the text shall come, as it was sent.
     pub response_format: Option<String>,
-    /// [`INCLUDE_USAGE`]
     pub include_usage: Option<Field<bool>>,
-    /// [`CONTINUOUS_USAGE`]
     pub continuous_usage: Option<Field<bool>>,
 }
 
-/// Why a body is not a form we read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidForm {
-    /// Another content type, or one that is not well-formed.
-    #[error("the content type has to be multipart/form-data with one boundary")]
+    #[error("the content type must be multipart/form-data with one boundary")]
     ContentType,
-    /// An empty boundary, a long one, or one with characters RFC 2046 does not know.
-    #[error("the boundary has to be 1 to {BOUNDARY_BYTES_MAX} of the characters RFC 2046 allows")]
+    #[error("the boundary must be 1 to {BOUNDARY_BYTES_MAX} of the characters RFC 2046 allows")]
     Boundary,
-    /// A form that is not text in UTF-8.
-    #[error("the charset has to be UTF-8")]
+    #[error("the charset must be UTF-8")]
     Charset,
-    /// The closing boundary never came.
     #[error("the form does not end with its closing boundary")]
     Truncated,
-    /// The boundary where no part begins or ends.
-    #[error("the boundary is at byte {offset}, where no part begins or ends")]
-    StrayBoundary {
-        /// Where in the body, counted from 0.
-        offset: usize,
-    },
-    /// Text behind the closing boundary.
+    #[error("unexpected boundary at byte {offset}, where no part begins or ends")]
+    StrayBoundary { offset: usize },
     #[error("unexpected text after the closing boundary")]
     TrailingBytes,
-    /// More parts than [`PARTS_MAX`].
     #[error("the form has more than {PARTS_MAX} parts")]
     TooManyParts,
-    /// Headers longer than [`HEADER_BYTES_MAX`].
     #[error("the headers of part {part} are longer than {HEADER_BYTES_MAX} bytes")]
-    HeadersTooLong {
-        /// Which part, counted from 1.
-        part: usize,
-    },
-    /// Headers that are not `Name: value` lines and an empty one.
+    HeadersTooLong { part: usize },
     #[error("the headers of part {part} are not well-formed")]
-    Headers {
-        /// Which part, counted from 1.
-        part: usize,
-    },
-    /// No `Content-Disposition: form-data; name="..."`, or one that could be read in two ways.
+    Headers { part: usize },
     #[error("part {part} needs one `Content-Disposition: form-data` with one plain `name`")]
-    Disposition {
-        /// Which part, counted from 1.
-        part: usize,
-    },
-    /// A field that has to be there and is not.
+    Disposition { part: usize },
     #[error("`{field}` is missing from the form")]
-    Missing {
-        /// Its name.
-        field: &'static str,
-    },
-    /// A field that is there twice.
-    #[error("`{field}` is in the form more than once")]
-    Duplicate {
-        /// Its name.
-        field: &'static str,
-    },
-    /// A field sent as an upload.
-    #[error("`{field}` has to be a plain field, not a file")]
-    File {
-        /// Its name.
-        field: &'static str,
-    },
-    /// A field with a content type or a transfer encoding of its own, or not in UTF-8.
-    #[error("`{field}` has to be plain text in UTF-8")]
-    NotText {
-        /// Its name.
-        field: &'static str,
-    },
-    /// A field that is neither `true` nor `false`.
-    #[error("`{field}` has to be `true` or `false`")]
-    NotBoolean {
-        /// Its name.
-        field: &'static str,
-    },
+    Missing { field: &'static str },
+    #[error("`{field}` appears more than once in the form")]
+    Duplicate { field: &'static str },
+    #[error("`{field}` must be a plain field, not a file")]
+    File { field: &'static str },
+    /// It has a content type or a transfer encoding of its own, or is not UTF-8.
+    #[error("`{field}` must be plain text in UTF-8")]
+    NotText { field: &'static str },
+    #[error("`{field}` must be `true` or `false`")]
+    NotBoolean { field: &'static str },
 }
 
 impl InvalidForm {
     /// The field at fault, for the `param` of an error body.
     pub fn param(&self) -> Option<&'static str> {
-        match self {
-            Self::Missing { field }
-            | Self::Duplicate { field }
-            | Self::File { field }
-            | Self::NotText { field }
-            | Self::NotBoolean { field } => Some(field),
-            Self::ContentType
-            | Self::Boundary
-            | Self::Charset
-            | Self::Truncated
-            | Self::StrayBoundary { .. }
-            | Self::TrailingBytes
-            | Self::TooManyParts
-            | Self::HeadersTooLong { .. }
-            | Self::Headers { .. }
-            | Self::Disposition { .. } => None,
-        }
+        let (Self::Missing { field }
+        | Self::Duplicate { field }
+        | Self::File { field }
+        | Self::NotText { field }
+        | Self::NotBoolean { field }) = self
+        else {
+            return None;
+        };
+        Some(field)
     }
 }
 
-/// Reads a whole form. `content_type` is the request's header.
-///
-/// # Errors
-/// What is wrong first.
+/// Parses a whole form; `content_type` is the request's header.
 pub fn form(body: &[u8], content_type: &str) -> Result<Form, InvalidForm> {
     let boundary = boundary(content_type)?;
     let delimiter = format!("--{boundary}");
@@ -170,13 +106,13 @@ pub fn form(body: &[u8], content_type: &str) -> Result<Form, InvalidForm> {
     for offset in memmem::find_iter(body, &delimiter) {
         let stray = InvalidForm::StrayBoundary { offset };
         if let Some(start) = part_start {
-            // The line break in front belongs to the boundary.
+            // The line break before it belongs to the boundary.
             let part = body.get(start..offset).and_then(|part| part.strip_suffix(b"\r\n"));
             parts += 1;
             if parts > PARTS_MAX {
                 return Err(InvalidForm::TooManyParts);
             }
-            read_part(part.ok_or(stray.clone())?, start, parts, &mut fields)?;
+            parse_part(part.ok_or(stray.clone())?, start, parts, &mut fields)?;
         } else if offset != 0 {
             return Err(stray);
         }
@@ -192,7 +128,6 @@ pub fn form(body: &[u8], content_type: &str) -> Result<Form, InvalidForm> {
     Err(InvalidForm::Truncated)
 }
 
-/// The boundary that a content type names.
 fn boundary(content_type: &str) -> Result<&str, InvalidForm> {
     let (media_type, parameters) = header_value(content_type).ok_or(InvalidForm::ContentType)?;
     if !media_type.eq_ignore_ascii_case("multipart/form-data") {
@@ -210,9 +145,8 @@ fn boundary(content_type: &str) -> Result<&str, InvalidForm> {
     Ok(boundary)
 }
 
-/// Notes what a part says, if it is a field we read. `start` is where in the body it begins,
-/// `number` which part it is.
-fn read_part(
+/// Stores a part's value if it is a field we read. It is part `number`, at `start` in the body.
+fn parse_part(
     part: &[u8],
     start: usize,
     number: usize,
@@ -249,7 +183,6 @@ fn read_part(
     Ok(())
 }
 
-/// The form, once all parts are read.
 fn checked(
     boundary: &str,
     fields: [Option<Field<String>>; READ.len()],
@@ -265,8 +198,8 @@ fn checked(
     })
 }
 
-/// Python and JavaScript differ in how they spell a boolean; servers that accept more than
-/// these two words differ in which.
+/// Python and JavaScript differ in the case of a boolean; servers differ in which other words they
+/// accept.
 fn boolean(
     field: &'static str,
     sent: Option<Field<String>>,
@@ -279,7 +212,6 @@ fn boolean(
     }
 }
 
-/// The headers of a part that say how to read it.
 #[derive(Default)]
 struct Headers<'a> {
     disposition: Vec<&'a str>,
@@ -288,7 +220,7 @@ struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// `None` unless every line is a name, a colon and a value. A folded line has no name.
+    /// `None` unless every line is a name, a colon and a value, so a folded line is none.
     fn parse(head: &'a [u8]) -> Option<Self> {
         let mut headers = Self::default();
         for line in str::from_utf8(head).ok()?.split("\r\n") {
@@ -305,8 +237,8 @@ impl<'a> Headers<'a> {
         Some(headers)
     }
 
-    /// The part's name, and whether it is a file. `None` if either is in doubt: field names are
-    /// of a small alphabet, so that no quoting, encoding or trimming can make another of them.
+    /// The part's name, and whether it is a file. `None` if either is ambiguous: field names have a
+    /// small alphabet, so that no quoting, encoding or trimming changes one.
     fn disposition(&self) -> Option<(&'a str, bool)> {
         let [disposition] = *self.disposition.as_slice() else { return None };
         let (kind, parameters) = header_value(disposition)?;
@@ -331,8 +263,8 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// Takes `value; name=token; name="quoted"` apart. `None` where parsers differ in where a value
-/// ends: a backslash in front of a quote, a quote inside a token, text behind a quote.
+/// Splits `value; name=token; name="quoted"`. `None` where parsers differ in where a value ends: a
+/// backslash before a quote, a quote inside a token, text after a quote.
 fn header_value(header: &str) -> Option<(&str, Vec<(&str, &str)>)> {
     let (value, mut rest) = header.split_once(';').unwrap_or((header, ""));
     let mut parameters = Vec::new();
@@ -364,7 +296,7 @@ fn header_value(header: &str) -> Option<(&str, Vec<(&str, &str)>)> {
     }
 }
 
-/// The value of the parameter `name`, if there is exactly one and it is written the plain way.
+/// The value of the parameter `name`, if there is exactly one and it is not in RFC 2231 form.
 fn only<'a>(name: &str, parameters: &[(&str, &'a str)]) -> Option<&'a str> {
     let mut named = parameters.iter().filter(|(other, _)| names(other, name));
     match (named.next(), named.next()) {
@@ -373,12 +305,12 @@ fn only<'a>(name: &str, parameters: &[(&str, &'a str)]) -> Option<&'a str> {
     }
 }
 
-/// Whether a parameter is `name`, or `name*`, `name*0`, `name*0*` as RFC 2231 continues it.
+/// Whether a parameter is `name`, or its RFC 2231 forms `name*`, `name*0`, `name*0*`.
 fn names(parameter: &str, name: &str) -> bool {
     parameter.split('*').next().is_some_and(|base| base.eq_ignore_ascii_case(name))
 }
 
-/// Whether nothing, or UTF-8 or a part of it, is named as the charset.
+/// Whether the charset is absent, UTF-8 or a subset of it.
 fn is_utf8(parameters: &[(&str, &str)]) -> bool {
     let utf8 = |value: &str| ["utf-8", "us-ascii"].iter().any(|c| value.eq_ignore_ascii_case(c));
     parameters.iter().filter(|(name, _)| names(name, "charset")).all(|(_, value)| utf8(value))

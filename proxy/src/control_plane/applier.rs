@@ -20,11 +20,11 @@ const LOGGED_MAX: usize = 16;
 
 pub struct TableApplier {
     pub(super) gateway: Arc<Gateway>,
-    state: Mutex<State>,
+    state: Mutex<ApplierState>,
     pub(super) metrics: ControlMetrics,
 }
 
-struct State {
+struct ApplierState {
     replica: TableReplica,
     cache: Option<TableCache>,
 }
@@ -33,7 +33,7 @@ impl TableApplier {
     pub fn new(gateway: Arc<Gateway>, bytes_max: usize) -> Arc<Self> {
         let metrics = ControlMetrics::default();
         gateway.metrics.extend(|registry| metrics.register(registry));
-        let state = State { replica: TableReplica::new(bytes_max), cache: None };
+        let state = ApplierState { replica: TableReplica::new(bytes_max), cache: None };
         Arc::new(Self { gateway, state: Mutex::new(state), metrics })
     }
 
@@ -78,7 +78,7 @@ impl TableApplier {
     }
 
     fn update_table(&self, update: TableUpdate) -> Result<UpdateOutcome, InvalidUpdate> {
-        let State { replica, cache } = &mut *self.state.lock();
+        let ApplierState { replica, cache } = &mut *self.state.lock();
         let outcome = replica.update(update, |changes| self.apply(changes))?;
         if let Some(cache) = cache {
             cache.record(replica, &outcome.update);

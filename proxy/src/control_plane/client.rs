@@ -39,7 +39,7 @@ const EVENTS_MAX: usize = 4;
 struct ControlClient {
     applier: Arc<TableApplier>,
     config: Arc<ControlConfig>,
-    connections: BTreeMap<SocketAddr, Connection>,
+    connections: BTreeMap<SocketAddr, ReplicaConnection>,
     /// The replica whose stream carries the subscription; that stream is open.
     subscribed: Option<SocketAddr>,
     /// Whether the applied table is no basis for changes.
@@ -54,7 +54,7 @@ struct ControlClient {
 }
 
 /// The connection to one replica, or the wait to reconnect.
-struct Connection {
+struct ReplicaConnection {
     stream_id: u64,
     /// Sends reports on an open stream; and since when it is open.
     open: Option<(mpsc::Sender<wire::Report>, Instant)>,
@@ -229,7 +229,8 @@ impl ControlClient {
 
     /// Reports to every replica; only the leader records it.
     fn report_key_usage(&self) {
-        let used = self.applier.gateway.authenticator.keyring.uses.take(USED_KEYS_MAX).into_iter();
+        let used =
+            self.applier.gateway.authenticator.key_verifier.usage.take(USED_KEYS_MAX).into_iter();
         let keys: Vec<_> =
             used.map(|(id, hour)| wire::KeyUse { id: id.to_string(), hour }).collect();
         if keys.is_empty() {
@@ -325,7 +326,7 @@ impl ControlClient {
             stream.emit(StreamEvent::Ended(error)).await;
         }));
         let _guard = stop.drop_guard();
-        let connection = Connection { stream_id, open: None, backoff, has_failed, _guard };
+        let connection = ReplicaConnection { stream_id, open: None, backoff, has_failed, _guard };
         self.connections.insert(address, connection);
     }
 }

@@ -27,7 +27,7 @@ pub type Changes = Vec<(Name, Option<Resource>)>;
 
 pub struct TableReplica {
     documents: Documents,
-    rejected: BTreeMap<Name, Rejection>,
+    rejected: BTreeMap<Name, Rejected>,
     bytes_max: usize,
 }
 
@@ -50,7 +50,7 @@ pub struct UpdateOutcome {
     pub rejected: Vec<(Name, Arc<str>)>,
 }
 
-struct Rejection {
+struct Rejected {
     reason: Arc<str>,
     /// Whether the document is valid, and is applied as soon as others allow it.
     is_pending: bool,
@@ -216,7 +216,7 @@ impl TableReplica {
                     (None, None) => continue,
                 };
             let last_good = before.remove(name).filter(|_| keeps_last);
-            let rejection = Rejection { reason: cut(&reason), is_pending, last_good };
+            let rejection = Rejected { reason: cut(&reason), is_pending, last_good };
             self.rejected.insert(name.clone(), rejection);
         }
         changed

@@ -8,7 +8,7 @@ use crate::{
     },
     tables::RouteEntry,
     upstream::Endpoint,
-    usage::Usage,
+    usage::TokenUsage,
 };
 use http::StatusCode;
 use std::{
@@ -41,7 +41,7 @@ pub struct Reply {
     pub status: Option<StatusCode>,
     pub is_event_stream: bool,
     pub first_byte_after: Option<Duration>,
-    pub usage: Option<Usage>,
+    pub usage: Option<TokenUsage>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,12 +81,11 @@ impl Exchange {
     /// Whether the client got a complete response, if maybe an error: a broken stream ends in an
     /// event that says so.
     pub fn is_response_complete(&self) -> bool {
+        use ExchangeOutcome as O;
         match self.outcome {
-            ExchangeOutcome::Answered
-            | ExchangeOutcome::Rejected(_)
-            | ExchangeOutcome::Complete => true,
-            ExchangeOutcome::Broken | ExchangeOutcome::Cut => self.reply.is_event_stream,
-            ExchangeOutcome::Running | ExchangeOutcome::ClientGone => false,
+            O::Answered | O::Rejected(_) | O::Complete => true,
+            O::Broken | O::Cut => self.reply.is_event_stream,
+            O::Running | O::ClientGone => false,
         }
     }
 

@@ -14,11 +14,11 @@ use crate::{
         authorize,
         forward::usage_injection,
         pick::Candidates,
-        read::{BodyBudget, Prompt, scan::Scan},
+        read::{BodyBudget, Prompt, scan::PromptFields},
         reserve, resolve,
     },
     tables::{RouteEntry, Snapshot, Tables},
-    usage::Shape,
+    usage::UsageFormat,
 };
 use std::sync::Arc;
 
@@ -44,20 +44,20 @@ pub async fn infer(
     let permit = authorize::permit(principal, &route, &model).map_err(|it| it.rejection())?;
     let _lease = reserve::lease(permit)?;
     let candidates = candidates(operation, &route, scan, principal, responses)?;
-    let (usage, hide) = usage_injection(operation, &route, scan.usage);
+    let (usage, filter) = usage_injection(operation, &route, scan.usage);
     // Only one of the two bodies is held while the upstream works.
     prompt.body = prompt.for_upstream(route.upstream_model(&model), usage);
     let body = prompt.body.clone();
     let request = UpstreamRequest { permit, operation, path: operation.path, body };
     let reply = client.send(session, exchange, candidates, &request).await?;
-    if operation.shape == Shape::Responses {
+    if operation.usage_format == UsageFormat::Responses {
         responses.remember(reply.head.buffered(), || ResponseOwner {
             model: model.as_str().into(),
             endpoint: Arc::clone(&reply.picked.endpoint.name),
             identity: principal.identity(),
         });
     }
-    reply.relay(session, exchange, hide, client).await
+    reply.relay(session, exchange, filter, client).await
 }
 
 /// The tables in force now, if they still hold the caller's key.
@@ -81,11 +81,11 @@ fn reauthenticate(
 fn candidates<'a>(
     operation: &Operation,
     route: &'a RouteEntry,
-    scan: &Scan,
+    scan: &PromptFields,
     principal: &Principal,
     responses: &StoredResponses,
 ) -> Result<Candidates<'a>, Rejection> {
-    if operation.shape != Shape::Responses {
+    if operation.usage_format != UsageFormat::Responses {
         return Ok(Candidates::all(route));
     }
     if scan.background {

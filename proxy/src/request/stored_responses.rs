@@ -15,7 +15,7 @@ use crate::{
         reserve, resolve,
     },
     tables::RouteEntry,
-    usage::Hide,
+    usage::UsageFilter,
 };
 use bytes::Bytes;
 use memchr::memmem;
@@ -25,14 +25,15 @@ use std::{
     sync::Arc,
 };
 
-/// Responses that are remembered; the oldest is forgotten first.
+/// Responses that are remembered.
 const REMEMBERED_MAX: usize = 10_000;
 /// How far into a reply its id is searched.
 const SEARCHED_BYTES_MAX: usize = 16 * 1024;
 /// The longest id that is remembered, in bytes.
 const ID_BYTES_MAX: usize = 128;
 
-/// The owners of stored responses, by their ids.
+/// The owners of stored responses, by their ids. First in, first out: a cache by frequency of use
+/// would forget new responses before old ones.
 #[derive(Default)]
 pub struct StoredResponses(Mutex<Remembered>);
 
@@ -73,7 +74,7 @@ pub async fn stored_response(
     let request = UpstreamRequest { permit, operation, path: &path, body: prompt.body.clone() };
     let candidates = owner.pinned_endpoint(id, route)?;
     let reply = client.send(session, exchange, candidates, &request).await?;
-    reply.relay(session, exchange, Hide::Nothing, client).await
+    reply.relay(session, exchange, UsageFilter::Off, client).await
 }
 
 impl StoredResponses {

@@ -18,7 +18,7 @@ use crate::{
         address_policy::ResolveError,
         connection::{Connection, Connector},
     },
-    usage::Hide,
+    usage::UsageFilter,
 };
 use bytes::{Bytes, BytesMut};
 use llm_contract::Chain;
@@ -160,7 +160,7 @@ impl UpstreamReply<'_> {
         self,
         session: &mut ServerSession,
         exchange: &mut Exchange,
-        hide: Hide,
+        filter: UsageFilter,
         client: &UpstreamClient,
     ) -> Result<ExchangeOutcome, RequestError> {
         self.record_head(exchange);
@@ -178,7 +178,7 @@ impl UpstreamReply<'_> {
             }
             ReplyHead::Stream(buffered) => {
                 let relay = Relay { session, connection, exchange, deadline, cut };
-                Ok(relay.stream(buffered, hide, connector).await)
+                Ok(relay.stream(buffered, filter, connector).await)
             }
             ReplyHead::Whole(buffered) => {
                 let relay = Relay { session, connection, exchange, deadline, cut };

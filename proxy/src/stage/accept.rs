@@ -3,7 +3,7 @@
 //! [`OPERATIONS`] is the whole of what can be asked of a model. Paths are compared byte for byte
 //! and never normalised: what is not in the table, in exactly this spelling, does not exist.
 
-use crate::{response::rejection::Rejection, usage::Shape};
+use crate::{response::rejection::Rejection, usage::UsageFormat};
 use http::{HeaderMap, HeaderValue, Method, header};
 
 /// One of the two public faces; decided by the listener, never by a header.
@@ -39,7 +39,7 @@ pub struct Operation {
     pub path: &'static str,
     pub body: BodyFormat,
     /// How the reply reports its usage.
-    pub shape: Shape,
+    pub usage_format: UsageFormat,
     pub upstreams: Upstreams,
 }
 
@@ -62,41 +62,41 @@ pub enum Upstreams {
 }
 
 pub static OPERATIONS: &[Operation] = &[
-    json("chat", "/v1/chat/completions", Shape::Chat),
-    json("completions", "/v1/completions", Shape::Completions),
-    json("responses", "/v1/responses", Shape::Responses),
-    json("messages", "/v1/messages", Shape::Messages),
-    json("count_tokens", "/v1/messages/count_tokens", Shape::None),
-    json("embeddings", "/v1/embeddings", Shape::Embeddings),
-    json("rerank", "/v1/rerank", Shape::Embeddings),
-    json("rerank", "/v2/rerank", Shape::Embeddings),
-    json("rerank", "/rerank", Shape::Embeddings),
-    json("score", "/v1/score", Shape::Embeddings),
-    json("score", "/score", Shape::Embeddings),
-    json("pooling", "/pooling", Shape::Embeddings),
-    json("classify", "/classify", Shape::Embeddings),
-    json("tokenize", "/tokenize", Shape::None).only(Upstreams::Served),
-    json("detokenize", "/detokenize", Shape::None).only(Upstreams::Served),
+    json("chat", "/v1/chat/completions", UsageFormat::Chat),
+    json("completions", "/v1/completions", UsageFormat::Completions),
+    json("responses", "/v1/responses", UsageFormat::Responses),
+    json("messages", "/v1/messages", UsageFormat::Messages),
+    json("count_tokens", "/v1/messages/count_tokens", UsageFormat::None),
+    json("embeddings", "/v1/embeddings", UsageFormat::Embeddings),
+    json("rerank", "/v1/rerank", UsageFormat::Embeddings),
+    json("rerank", "/v2/rerank", UsageFormat::Embeddings),
+    json("rerank", "/rerank", UsageFormat::Embeddings),
+    json("score", "/v1/score", UsageFormat::Embeddings),
+    json("score", "/score", UsageFormat::Embeddings),
+    json("pooling", "/pooling", UsageFormat::Embeddings),
+    json("classify", "/classify", UsageFormat::Embeddings),
+    json("tokenize", "/tokenize", UsageFormat::None).only(Upstreams::Served),
+    json("detokenize", "/detokenize", UsageFormat::None).only(Upstreams::Served),
     form("transcriptions", "/v1/audio/transcriptions"),
     form("translations", "/v1/audio/translations"),
-    json("images", "/v1/images/generations", Shape::Images).only(Upstreams::Provider),
+    json("images", "/v1/images/generations", UsageFormat::Images).only(Upstreams::Provider),
     stored(Method::GET, "response", "/v1/responses/{id}"),
     stored(Method::POST, "cancel_response", "/v1/responses/{id}/cancel"),
 ];
 
-const fn json(name: &'static str, path: &'static str, shape: Shape) -> Operation {
+const fn json(name: &'static str, path: &'static str, usage_format: UsageFormat) -> Operation {
     let (method, body, upstreams) = (Method::POST, BodyFormat::Json, Upstreams::All);
-    Operation { name, method, path, body, shape, upstreams }
+    Operation { name, method, path, body, usage_format, upstreams }
 }
 
 const fn form(name: &'static str, path: &'static str) -> Operation {
     let (method, body, upstreams) = (Method::POST, BodyFormat::Form, Upstreams::All);
-    Operation { name, method, path, body, shape: Shape::Audio, upstreams }
+    Operation { name, method, path, body, usage_format: UsageFormat::Audio, upstreams }
 }
 
 const fn stored(method: Method, name: &'static str, path: &'static str) -> Operation {
-    let (body, shape, upstreams) = (BodyFormat::Empty, Shape::None, Upstreams::All);
-    Operation { name, method, path, body, shape, upstreams }
+    let (body, usage_format, upstreams) = (BodyFormat::Empty, UsageFormat::None, Upstreams::All);
+    Operation { name, method, path, body, usage_format, upstreams }
 }
 
 impl Operation {

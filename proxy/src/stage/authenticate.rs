@@ -1,49 +1,40 @@
-//! Who asks? An API key on the external entry, a token of an identity provider on the internal.
+//! Authenticates a request: an API key on the external entry, an OIDC token on the internal.
 
 use super::accept::Entry;
 use crate::{
     auth::{
-        key_verifier::{KeyEntry, Keyring, NotVerified},
-        oidc::{Issuers, Verified},
+        key_verifier::{KeyEntry, KeyVerifier, VerifyError},
+        oidc::{Issuers, VerifiedClaims},
     },
     response::rejection::Rejection,
     tables::Snapshot,
 };
-use aws_lc_rs::digest;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
 use llm_contract::{Entries, KeyId, KeyState, SecretKey};
+use ring::digest;
 use std::{fmt::Write, sync::Arc};
 
-/// Who asks, after authentication.
+/// The authenticated caller.
 #[derive(Clone, Debug)]
 pub enum Principal {
-    /// Somebody with an API key.
     Key(Arc<KeyEntry>),
-    /// Somebody with a token.
-    Token(Arc<Verified>),
+    Token(Arc<VerifiedClaims>),
 }
 
-/// What the stage needs beside the request.
 pub struct Authenticator {
-    /// For API keys.
-    pub keyring: Keyring,
-    /// For tokens.
+    pub key_verifier: KeyVerifier,
     pub issuers: Issuers,
 }
 
 /// The longest client id made from a token, in bytes.
 const CLIENT_ID_BYTES_MAX: usize = 128;
-/// How much of a digest stands for what is cut off of a longer one, in bytes.
+/// How much of a digest replaces the end of a longer client id, in bytes.
 const DIGEST_BYTES: usize = 16;
 
 impl Authenticator {
-    /// Finds out who asks, by the credential that this entry takes.
-    ///
-    /// # Errors
-    /// [`Rejection::Unauthenticated`] whatever is wrong with the credential;
-    /// [`Rejection::Overloaded`], [`Rejection::IssuerUnavailable`] or [`Rejection::NotReady`] if it
-    /// could not be looked at.
+    /// Verifies the kind of credential that this entry accepts. Every invalid one is the same
+    /// [`Rejection::Unauthenticated`].
     pub async fn principal(
         &self,
         entry: Entry,
@@ -74,20 +65,24 @@ impl Authenticator {
             tracing::debug!(reason = %error, "API key rejected");
             error.rejection()
         })?;
-        match self.keyring.verify(&key, entry).await {
+        match self.key_verifier.verify(&key, entry).await {
             Ok(()) => {
-                self.keyring.note_use(entry, now);
+                self.key_verifier.record_key_use(entry, now);
                 Ok(Arc::clone(entry))
             }
-            Err(NotVerified::Wrong) => Err(Rejection::Unauthenticated),
-            Err(NotVerified::Busy) => Err(Rejection::Overloaded),
+            Err(VerifyError::WrongKey) => Err(Rejection::Unauthenticated),
+            Err(VerifyError::Busy) => Err(Rejection::Overloaded),
         }
     }
 
-    async fn by_token(&self, token: &str, now: Timestamp) -> Result<Arc<Verified>, Rejection> {
-        self.issuers.authenticate(token, now.into()).await.map_err(|refused| {
-            tracing::debug!(%refused, "token refused");
-            if refused.is_temporary() {
+    async fn by_token(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedClaims>, Rejection> {
+        self.issuers.authenticate(token, now.into()).await.map_err(|error| {
+            tracing::debug!(%error, "token rejected");
+            if error.is_temporary() {
                 Rejection::IssuerUnavailable
             } else {
                 Rejection::Unauthenticated
@@ -143,8 +138,8 @@ pub fn active_key<'a>(
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// The credential presented: `Authorization: Bearer`, else `x-api-key`, else `api-key`. A header
-/// that is there twice presents nothing, because it cannot be told which one is meant.
+/// The credential presented: `Authorization: Bearer`, else `x-api-key`, else `api-key`. A repeated
+/// header presents nothing: which of the two counts is ambiguous.
 pub fn credential(headers: &HeaderMap) -> Option<&str> {
     let one = |name: &HeaderName| {
         let mut values = headers.get_all(name).iter();
@@ -166,8 +161,8 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 impl Principal {
-    /// Whether a route may be asked for at the entry through which this principal came: keys are
-    /// for the external one, tokens for the internal one.
+    /// Whether a route is exposed at this principal's entry: keys are for the external one,
+    /// tokens for the internal one.
     pub fn sees(&self, entries: Entries) -> bool {
         match self {
             Self::Key(_) => entries.external,
@@ -175,7 +170,7 @@ impl Principal {
         }
     }
 
-    /// What upstreams see as `X-Client-ID`.
+    /// The `X-Client-ID` that upstreams see.
     pub fn client_id(&self) -> HeaderValue {
         let id = match self {
             Self::Key(entry) => HeaderValue::from_str(&entry.record.client_id),
@@ -201,7 +196,6 @@ impl Principal {
         }
     }
 
-    /// Whether they are a member of a group now.
     pub fn is_member(&self, group: &str) -> bool {
         match self {
             Self::Key(entry) => entry.record.owner.groups.iter().any(|it| it.as_str() == group),
@@ -209,7 +203,7 @@ impl Principal {
         }
     }
 
-    /// What tells callers apart: the key, or the user of an issuer.
+    /// Unique to the caller: the key, or the user of an issuer.
     pub fn identity(&self) -> String {
         match self {
             Self::Key(entry) => format!("key {}", entry.record.id),
@@ -218,8 +212,7 @@ impl Principal {
     }
 }
 
-/// A user's name as a header value: what is not a plain character is written as `%` and its
-/// code, so that two users never become one.
+/// A user's name as a header value, percent-encoded and cut so that two users never become one.
 fn sanitized(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -230,7 +223,6 @@ fn sanitized(name: &str) -> String {
         }
     }
     if CLIENT_ID_BYTES_MAX < text.len() {
-        // What is cut off still tells two users apart.
         let digest = digest::digest(&digest::SHA256, text.as_bytes());
         text.truncate(CLIENT_ID_BYTES_MAX - 1 - 2 * DIGEST_BYTES);
         text.push('-');
@@ -272,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_there_twice_presents_nothing() {
+    fn a_repeated_header_presents_no_credential() {
         for name in ["authorization", "x-api-key", "api-key"] {
             let value = if name == "authorization" { "Bearer sk-1" } else { "sk-1" };
             assert_eq!(credential(&headers(&[(name, value), (name, value)])), None, "{name}");

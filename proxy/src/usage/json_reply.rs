@@ -1,61 +1,66 @@
-//! The usage of a reply that is one JSON document.
+//! Reads the usage of a reply that is one JSON document.
 //!
-//! The document may be megabytes of embeddings or a picture, and comes in pieces; it is not
-//! held. A scanner walks over it and knows three things: how deep it is, whether it is in a
-//! string, and, in the outermost object, which member it is in. It keeps the value of `usage`.
-//! It does not check the document; an upstream that writes nonsense harms only the count.
+//! The document may be megabytes of embeddings or a picture, and comes in chunks; it is not
+//! buffered. A scanner tracks the depth, whether it is in a string, and, in the outermost object,
+//! the member. It keeps the value of `usage`. It does not validate the document: an upstream that
+//! sends invalid JSON spoils only its count.
 
-use super::counts::Counts;
-use super::{Shape, Usage};
+use super::UsageFormat;
+use super::token_counts::{TokenCounts, TokenUsage};
 
-/// The longest value of `usage` that is kept. It is a few hundred bytes.
+/// The longest value of `usage` that is kept; usual are a few hundred bytes.
 pub(super) const USAGE_BYTES_MAX: usize = 16 * 1024;
 
-/// Reads the usage of a reply from its bytes as they pass.
 #[derive(Debug)]
-pub struct ReplyReader {
-    shape: Shape,
-    place: Place,
-    /// Objects and arrays that are open.
+pub struct JsonUsageReader {
+    usage_format: UsageFormat,
+    state: State,
+    /// Open objects and arrays.
     depth: u64,
-    /// The value of `usage`, as far as it has come.
+    /// The value of `usage`, so far.
     value: Vec<u8>,
 }
 
-/// Where in the document the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Before the outermost object.
-    Before,
+enum State {
+    BeforeObject,
     /// In the outermost object, before a key.
     BeforeKey,
-    /// In a key of the outermost object; how many bytes of it are those of [`KEY`], if all are.
-    Key { matched: Option<usize>, escaped: bool },
-    /// In the value of a member, or in front of it.
-    Value { captured: bool },
-    /// In a string there.
-    Text { captured: bool, escaped: bool },
-    /// There is nothing more to find.
-    After,
+    /// In a key of the outermost object; `matched` bytes of it are those of [`KEY`], if all are.
+    Key {
+        matched: Option<usize>,
+        escaped: bool,
+    },
+    /// In the value of a member, or before it.
+    Value {
+        captured: bool,
+    },
+    /// In a string of that value.
+    Text {
+        captured: bool,
+        escaped: bool,
+    },
+    /// The rest cannot matter.
+    Done,
 }
 
 const KEY: &[u8] = b"usage";
 
-impl ReplyReader {
+impl JsonUsageReader {
     /// A reader for one reply, which must not be compressed.
-    pub fn new(shape: Shape) -> Self {
-        let place = if shape == Shape::None { Place::After } else { Place::Before };
-        Self { shape, place, depth: 0, value: Vec::new() }
+    pub fn new(usage_format: UsageFormat) -> Self {
+        let state =
+            if usage_format == UsageFormat::None { State::Done } else { State::BeforeObject };
+        Self { usage_format, state, depth: 0, value: Vec::new() }
     }
 
-    /// Looks at the next piece of the reply.
     pub fn push(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
-        while !rest.is_empty() && self.place != Place::After {
-            let walked = match self.place {
-                Place::Value { captured } => self.value(rest, captured),
-                Place::Text { captured, escaped } => self.text(rest, captured, escaped),
-                Place::Before | Place::BeforeKey | Place::Key { .. } | Place::After => {
+        while !rest.is_empty() && self.state != State::Done {
+            let walked = match self.state {
+                State::Value { captured } => self.value(rest, captured),
+                State::Text { captured, escaped } => self.text(rest, captured, escaped),
+                State::BeforeObject | State::BeforeKey | State::Key { .. } | State::Done => {
                     self.step(rest.first().copied().unwrap_or_default());
                     1
                 }
@@ -64,48 +69,48 @@ impl ReplyReader {
         }
     }
 
-    /// What the reply cost; `None` if it did not say, or was cut off before it did.
-    pub fn finish(self) -> Option<Usage> {
-        Counts::read(&self.value).map(|counts| counts.usage(self.shape, 0))
+    /// `None` if the reply did not report usage, or was cut off before it did.
+    pub fn finish(self) -> Option<TokenUsage> {
+        TokenCounts::parse(&self.value).map(|counts| counts.usage(self.usage_format, 0))
     }
 
-    /// A byte between the members of the outermost object, or of a key.
+    /// Handles a byte between the members of the outermost object, or of a key.
     fn step(&mut self, byte: u8) {
-        self.place = match (self.place, byte) {
-            (Place::Before, b' ' | b'\n' | b'\r' | b'\t') => Place::Before,
-            (Place::Before, b'{') => {
+        self.state = match (self.state, byte) {
+            (State::BeforeObject, b' ' | b'\n' | b'\r' | b'\t') => State::BeforeObject,
+            (State::BeforeObject, b'{') => {
                 self.depth = 1;
-                Place::BeforeKey
+                State::BeforeKey
             }
-            (Place::BeforeKey, b'"') => Place::Key { matched: Some(0), escaped: false },
-            (Place::Before, _) | (Place::BeforeKey, b'}') => Place::After,
-            (Place::Key { matched, escaped: true }, _) => Place::Key { matched, escaped: false },
-            // Nobody writes `usage` with escapes.
-            (Place::Key { .. }, b'\\') => Place::Key { matched: None, escaped: true },
-            (Place::Key { matched, .. }, b'"') => {
+            (State::BeforeKey, b'"') => State::Key { matched: Some(0), escaped: false },
+            (State::BeforeObject, _) | (State::BeforeKey, b'}') => State::Done,
+            (State::Key { matched, escaped: true }, _) => State::Key { matched, escaped: false },
+            // Upstreams write `usage` without escapes.
+            (State::Key { .. }, b'\\') => State::Key { matched: None, escaped: true },
+            (State::Key { matched, .. }, b'"') => {
                 let captured = matched == Some(KEY.len());
                 if captured {
                     // Of two members with one key, parsers take the last.
                     self.value.clear();
                 }
-                Place::Value { captured }
+                State::Value { captured }
             }
-            (Place::Key { matched, .. }, _) => {
+            (State::Key { matched, .. }, _) => {
                 let matched = matched.filter(|at| KEY.get(*at) == Some(&byte)).map(|at| at + 1);
-                Place::Key { matched, escaped: false }
+                State::Key { matched, escaped: false }
             }
-            (place, _) => place,
+            (state, _) => state,
         };
     }
 
-    /// Walks over a value up to where a string begins or the member ends; how far.
+    /// Scans a value up to a string or the end of the member; returns the bytes consumed.
     fn value(&mut self, bytes: &[u8], captured: bool) -> usize {
         let mut at = 0;
         while let Some(found) = bytes.get(at..).and_then(|rest| structural(rest, self.depth == 1)) {
             let end = at + found;
             at = end + 1;
             match bytes.get(end) {
-                Some(b'"') => self.place = Place::Text { captured, escaped: false },
+                Some(b'"') => self.state = State::Text { captured, escaped: false },
                 Some(b'{' | b'[') => {
                     self.depth += 1;
                     continue;
@@ -114,12 +119,12 @@ impl ReplyReader {
                     self.depth -= 1;
                     continue;
                 }
-                Some(b'}') => self.place = Place::After,
-                Some(b',') if self.depth == 1 => self.place = Place::BeforeKey,
+                Some(b'}') => self.state = State::Done,
+                Some(b',') if self.depth == 1 => self.state = State::BeforeKey,
                 _ => continue,
             }
             // The quote is part of the value; what ends the member is not.
-            let kept = if matches!(self.place, Place::Text { .. }) { at } else { end };
+            let kept = if matches!(self.state, State::Text { .. }) { at } else { end };
             self.capture(bytes.get(..kept), captured);
             return at;
         }
@@ -127,24 +132,24 @@ impl ReplyReader {
         bytes.len()
     }
 
-    /// Walks over a string up to behind its closing quote; how far.
+    /// Scans a string up to its closing quote; returns the bytes consumed.
     fn text(&mut self, bytes: &[u8], captured: bool, escaped: bool) -> usize {
         let mut at = usize::from(escaped);
-        self.place = Place::Text { captured, escaped: false };
+        self.state = State::Text { captured, escaped: false };
         while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
         {
             at += found + 1;
             if bytes.get(at - 1) == Some(&b'"') {
-                self.place = Place::Value { captured };
+                self.state = State::Value { captured };
                 break;
             }
             if at == bytes.len() {
-                self.place = Place::Text { captured, escaped: true };
+                self.state = State::Text { captured, escaped: true };
                 break;
             }
             at += 1;
         }
-        let inside = matches!(self.place, Place::Text { .. });
+        let inside = matches!(self.state, State::Text { .. });
         let walked = if inside { bytes.len() } else { at };
         self.capture(bytes.get(..walked), captured);
         walked
@@ -155,11 +160,10 @@ impl ReplyReader {
             return;
         }
         let bytes = bytes.unwrap_or_default();
-        // The colon in front of the value.
         let bytes = if self.value.is_empty() { value_start(bytes) } else { bytes };
         if self.value.len() + bytes.len() > USAGE_BYTES_MAX {
             self.value = Vec::new();
-            self.place = Place::After;
+            self.state = State::Done;
             return;
         }
         self.value.extend_from_slice(bytes);
@@ -172,8 +176,8 @@ fn value_start(bytes: &[u8]) -> &[u8] {
     bytes.get(start..).unwrap_or_default()
 }
 
-/// Where the next quote or bracket is, or comma if those count. Eight bytes at a time: lists of
-/// a thousand numbers have none of them.
+/// Finds the next quote or bracket, or comma if `commas`. Eight bytes at a time: lists of a
+/// thousand numbers have none of them.
 #[inline]
 fn structural(bytes: &[u8], commas: bool) -> Option<usize> {
     let counts = |b: &u8| match b {
@@ -195,9 +199,9 @@ fn structural(bytes: &[u8], commas: bool) -> Option<usize> {
     rest.iter().position(counts).map(|at| words.len() * 8 + at)
 }
 
-/// Whether any byte is a quote or a bracket; now and then also when none is. The four brackets
-/// become 0x7F when the bits in which they differ are set, and few other bytes do. Then it is
-/// the classic test for a zero byte.
+/// Whether any byte is a quote or a bracket, with rare false positives. The four brackets become
+/// 0x7F when the bits in which they differ are set, and few other bytes do. The rest is the
+/// classic test for a zero byte.
 #[inline]
 fn may_be_structural(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);

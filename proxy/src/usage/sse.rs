@@ -1,4 +1,4 @@
-//! Where the events of a stream begin and end, and what they say.
+//! Splits a stream of server-sent events, and parses their fields.
 //!
 //! After the HTML standard, section "Server-sent events": an event ends in a blank line, a line
 //! ends in LF, CR LF or CR, and one stream may use all three.
@@ -6,32 +6,29 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The longest event that is held back or read. What is longer passes unread.
+/// The longest event that is buffered or parsed, in bytes. Longer ones pass unread.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Finds the ends of events in bytes that come in any pieces. It keeps no bytes, so it cannot
-/// be made to hold many, and where the pieces break does not change what it finds.
+/// Finds the ends of events in a stream of chunks. It buffers nothing, and where the chunks break
+/// does not change the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cutter(At);
+pub struct SseSplitter(LineState);
 
-/// Where in a line we are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum At {
-    /// At the beginning, behind LF.
+enum LineState {
     #[default]
     AfterLf,
-    /// At the beginning, behind CR: LF may follow, and would belong to the line before.
+    /// An LF may follow, and would belong to the line before.
     AfterCr,
-    /// Inside.
-    Line,
-    /// Behind a CR that is a blank line in a stream whose lines end in LF or CR LF: the LF that
-    /// is still to come belongs to the event, and the client may be waiting for it.
+    InLine,
+    /// After a CR that is a blank line in a stream whose lines end in LF or CR LF: an LF that
+    /// follows belongs to the event, and the client may be waiting for it.
     BlankCr,
 }
 
-impl Cutter {
-    /// Cuts the rest of an event off the front of `bytes`, its blank line included. `None` if
-    /// the event goes on behind `bytes`; then they have been looked at and are to be put aside.
+impl SseSplitter {
+    /// Takes the rest of an event off the front of `bytes`, its blank line included. `None` if
+    /// the event continues after `bytes`, which the caller then buffers.
     pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
         let end = self.end(bytes)?;
         let (event, rest) = bytes.split_at_checked(end)?;
@@ -43,19 +40,19 @@ impl Cutter {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             let (next, ends) = match (self.0, byte) {
-                (At::Line, _) => {
+                (LineState::InLine, _) => {
                     at += memchr::memchr2(b'\n', b'\r', bytes.get(at..)?)?;
                     let feed = bytes.get(at) == Some(&b'\n');
-                    (if feed { At::AfterLf } else { At::AfterCr }, false)
+                    (if feed { LineState::AfterLf } else { LineState::AfterCr }, false)
                 }
-                (At::AfterLf | At::BlankCr, b'\n') => (At::AfterLf, true),
-                (At::AfterLf, b'\r') => (At::BlankCr, false),
-                (At::AfterCr, b'\n') => (At::AfterLf, false),
-                (At::AfterCr, b'\r') => (At::AfterCr, true),
-                (At::AfterLf | At::AfterCr, _) => (At::Line, false),
-                (At::BlankCr, _) => {
+                (LineState::AfterLf | LineState::BlankCr, b'\n') => (LineState::AfterLf, true),
+                (LineState::AfterLf, b'\r') => (LineState::BlankCr, false),
+                (LineState::AfterCr, b'\n') => (LineState::AfterLf, false),
+                (LineState::AfterCr, b'\r') => (LineState::AfterCr, true),
+                (LineState::AfterLf | LineState::AfterCr, _) => (LineState::InLine, false),
+                (LineState::BlankCr, _) => {
                     // The byte is the first of the next event.
-                    self.0 = At::AfterLf;
+                    self.0 = LineState::AfterLf;
                     return Some(at);
                 }
             };
@@ -69,31 +66,29 @@ impl Cutter {
     }
 }
 
-/// What an event says, as far as it concerns us.
 #[derive(Debug)]
-pub(super) struct Event<'a> {
-    /// Its `event:` field.
+pub(super) struct SseEvent<'a> {
+    /// The `event:` field.
     pub(super) name: Option<&'a [u8]>,
-    /// Its `data:` fields.
-    pub(super) data: Data<'a>,
+    pub(super) data: EventData<'a>,
 }
 
-/// The data of an event, and where it stands in it.
+/// The `data:` fields of an event, and their place in it.
 #[derive(Debug)]
-pub(super) struct Data<'a> {
-    /// All lines, with LF between them.
+pub(super) struct EventData<'a> {
+    /// The lines, joined with LF.
     pub(super) text: Cow<'a, [u8]>,
-    /// Where the first line stands in the event.
+    /// Offset of the first line in the event.
     first: usize,
-    /// Where each line begins, in `text` and in the event; empty if there is just one.
+    /// Offsets of each line, in `text` and in the event; empty if there is just one line.
     lines: Vec<(usize, usize)>,
 }
 
-impl<'a> Event<'a> {
-    /// Reads the lines of an event. `None` if there is no data: comments and heartbeats.
-    pub(super) fn read(event: &'a [u8]) -> Option<Self> {
+impl<'a> SseEvent<'a> {
+    /// `None` if there is no data: comments and heartbeats.
+    pub(super) fn parse(event: &'a [u8]) -> Option<Self> {
         let mut name = None;
-        let mut data: Option<Data<'a>> = None;
+        let mut data: Option<EventData<'a>> = None;
         let mut start = 0;
         while let Some(rest) = event.get(start..).filter(|rest| !rest.is_empty()) {
             let length = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
@@ -101,7 +96,9 @@ impl<'a> Event<'a> {
             if let Some(value) = field(line, b"data") {
                 let at = start + length - value.len();
                 match &mut data {
-                    None => data = Some(Data { text: value.into(), first: at, lines: Vec::new() }),
+                    None => {
+                        data = Some(EventData { text: value.into(), first: at, lines: Vec::new() });
+                    }
                     Some(data) => data.add(value, at),
                 }
             } else if let Some(value) = field(line, b"event") {
@@ -113,7 +110,7 @@ impl<'a> Event<'a> {
     }
 }
 
-impl<'a> Data<'a> {
+impl<'a> EventData<'a> {
     fn add(&mut self, line: &'a [u8], at: usize) {
         if self.lines.is_empty() {
             self.lines.push((0, self.first));
@@ -124,8 +121,8 @@ impl<'a> Data<'a> {
         text.extend_from_slice(line);
     }
 
-    /// Where in the event a part of `text` stands, with all that is in between.
-    pub(super) fn in_event(&self, part: Range<usize>) -> Range<usize> {
+    /// The range in the event of a range in `text`.
+    pub(super) fn range_in_event(&self, part: Range<usize>) -> Range<usize> {
         self.offset(part.start)..self.offset(part.end)
     }
 

@@ -1,99 +1,94 @@
-//! Watches one stream of events pass, and hides in it what the client did not ask for.
+//! Reads the usage of a stream of events, and removes usage the client did not request.
 //!
-//! An event goes on as soon as it is complete, byte for byte but for the usage that we asked for,
-//! so that the client sees the stream it would have got. When a stream breaks, no half event is
-//! left behind, which clients would fail to parse instead of reading the error that follows.
+//! An event is forwarded as soon as it is complete, byte for byte but for the usage that we
+//! requested, so that the client sees the stream it would have got. When a stream breaks, no half
+//! event is left behind, which clients would fail to parse instead of reading the error that
+//! follows.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::counts::Counts;
-use super::event::Facts;
-use super::failure::error_event;
-use super::sse::{Cutter, EVENT_BYTES_MAX, Event};
-use super::{Shape, Usage};
-use crate::body::json::{Kind, removals};
+use super::UsageFormat;
+use super::error_event::error_event;
+use super::event_summary::EventSummary;
+use super::sse::{EVENT_BYTES_MAX, SseEvent, SseSplitter};
+use super::token_counts::{TokenCounts, TokenUsage};
+use crate::body::json::ValueKind;
 
-/// What the client did not ask for, and must not see.
+/// The usage to remove from a stream: what we requested and the client did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hide {
-    /// Nothing: the stream is as the client ordered it.
-    Nothing,
+pub enum UsageFilter {
+    Off,
     /// We added `include_usage`: the event at the end that carries only usage, and the
     /// `"usage":null` that OpenAI then writes into all others.
-    UsageChunk,
-    /// We added `include_usage` and `continuous_usage_stats`: all usage.
-    UsageEverywhere,
-    /// We added `continuous_usage_stats`: all usage but in the event that carries nothing else.
+    FinalChunk,
+    /// We added `include_usage` and `continuous_usage_stats`.
+    All,
+    /// We added `continuous_usage_stats`: all but the event at the end that carries only usage.
     ContinuousOnly,
 }
 
-/// Reads the usage of a stream from its bytes as they pass.
 #[derive(Debug)]
-pub struct StreamReader {
-    shape: Shape,
-    hide: Hide,
-    cutter: Cutter,
-    /// The beginning of an event whose end has not come.
-    held: Vec<u8>,
-    /// Whether that event is longer than [`EVENT_BYTES_MAX`], and so passes unread.
-    overlong: bool,
-    /// Whether the body came to its end without the blank line of its last event.
-    unterminated: bool,
-    tally: Tally,
+pub struct SseUsageReader {
+    usage_format: UsageFormat,
+    filter: UsageFilter,
+    splitter: SseSplitter,
+    /// The beginning of an incomplete event.
+    buffered: Vec<u8>,
+    /// That event is longer than [`EVENT_BYTES_MAX`], and so passes unread.
+    is_overlong: bool,
+    /// The body ended without the blank line of its last event.
+    is_unterminated: bool,
+    totals: StreamTotals,
 }
 
-/// What the events told so far.
 #[derive(Debug, Default)]
-struct Tally {
-    counts: Option<Counts>,
-    /// Events that brought a piece of the answer since the upstream last told its count.
+struct StreamTotals {
+    counts: Option<TokenCounts>,
+    /// Events with output text since the upstream last reported its count.
     unreported: u64,
     events: u64,
     saw_done: bool,
     failed: bool,
 }
 
-/// What is known when a stream has ended, however it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamEnd {
-    /// What it cost; `None` if nothing was told and no text came.
-    pub usage: Option<Usage>,
+pub struct StreamSummary {
+    /// `None` if nothing was reported and no text came.
+    pub usage: Option<TokenUsage>,
     /// Whether the last event of the dialect came: `[DONE]`, `message_stop`,
     /// `response.completed`, `response.incomplete` or `response.failed`.
     pub saw_done: bool,
-    /// Whether an event told of an error.
+    /// Whether there was an error event.
     pub failed: bool,
     /// Events with data.
     pub events: u64,
 }
 
-/// What to do with an event.
-enum Verdict {
-    Keep,
-    Drop,
-    /// Take these parts out.
-    Cut(Vec<Range<usize>>),
-}
-
-impl StreamReader {
+impl SseUsageReader {
     /// A reader for one stream, which must not be compressed.
-    pub fn new(shape: Shape, hide: Hide) -> Self {
-        let cutter = Cutter::default();
-        let tally = Tally::default();
-        Self { shape, hide, cutter, held: Vec::new(), overlong: false, unterminated: false, tally }
+    pub fn new(usage_format: UsageFormat, filter: UsageFilter) -> Self {
+        Self {
+            usage_format,
+            filter,
+            splitter: SseSplitter::default(),
+            buffered: Vec::new(),
+            is_overlong: false,
+            is_unterminated: false,
+            totals: StreamTotals::default(),
+        }
     }
 
-    /// Looks at the next piece of the stream; what to forward now, which may be nothing: an event
-    /// goes on when it is whole, so that a stream which breaks never leaves half of one behind.
+    /// Reads the next chunk and returns the bytes to forward now, which may be none: an event is
+    /// forwarded once it is complete.
     pub fn push(&mut self, chunk: &Bytes) -> Bytes {
-        let mut out = Output::of(chunk);
+        let mut out = ForwardedBytes::of(chunk);
         let mut rest: &[u8] = chunk;
         while !rest.is_empty() {
             let start = chunk.len() - rest.len();
-            let Some(part) = self.cutter.next(&mut rest) else {
-                self.hold(rest, start, &mut out);
+            let Some(part) = self.splitter.next(&mut rest) else {
+                self.buffer(rest, start, &mut out);
                 break;
             };
             self.complete(part, start, &mut out);
@@ -101,157 +96,145 @@ impl StreamReader {
         out.into_bytes()
     }
 
-    /// Takes what was held back when the body has come to its end: an event without its blank
-    /// line. Not for a stream that broke: there half an event helps nobody.
+    /// Returns the rest at the end of a body: an event without its blank line. Not for a broken
+    /// stream, where half an event is useless.
     pub fn flush(&mut self) -> Bytes {
         let none = Bytes::new();
-        let mut out = Output::of(&none);
-        self.unterminated = self.overlong || !self.held.is_empty();
-        if self.unterminated {
+        let mut out = ForwardedBytes::of(&none);
+        self.is_unterminated = self.is_overlong || !self.buffered.is_empty();
+        if self.is_unterminated {
             self.complete(&[], 0, &mut out);
         }
         out.into_bytes()
     }
 
-    /// Whether the client has got the beginning of an event and not its end.
+    /// Whether the client received the beginning of an event and not its end.
     pub fn mid_event(&self) -> bool {
-        self.overlong || self.unterminated
+        self.is_overlong || self.is_unterminated
     }
 
-    /// Whether the last event of the dialect has come, or one that tells of an error. A body
-    /// that ends well without it was cut short by somebody in between, or by a server that died.
+    /// Whether the last event of the dialect has come, or an error. A body that ends cleanly
+    /// without it was cut short by an intermediary, or by a server that died.
     pub fn is_over(&self) -> bool {
-        let no_last_event = matches!(self.shape, Shape::Embeddings | Shape::None);
-        no_last_event || self.tally.saw_done || self.tally.failed
+        let no_last_event =
+            matches!(self.usage_format, UsageFormat::Embeddings | UsageFormat::None);
+        no_last_event || self.totals.saw_done || self.totals.failed
     }
 
-    /// What to send when the stream broke: the dialect's event for it. In the middle of an event
-    /// that was too long to be held back it begins with the blank line that is missing.
+    /// The dialect's error event for a broken stream. In the middle of an event that was too long
+    /// to buffer it begins with the missing blank line.
     pub fn failure(&self, code: &str, message: &str) -> Bytes {
-        let event = error_event(self.shape, code, message, self.tally.events);
+        let event = error_event(self.usage_format, code, message, self.totals.events);
         if !self.mid_event() {
             return event;
         }
         Bytes::from([b"\n\n".as_slice(), &event].concat())
     }
 
-    /// What the stream cost and how it ended.
-    pub fn finish(self) -> StreamEnd {
-        let Tally { counts, unreported, events, saw_done, failed } = self.tally;
-        let told = counts.is_some() || unreported > 0;
-        let usage = told.then(|| counts.unwrap_or_default().usage(self.shape, unreported));
-        StreamEnd { usage, saw_done, failed, events }
+    pub fn finish(self) -> StreamSummary {
+        let StreamTotals { counts, unreported, events, saw_done, failed } = self.totals;
+        let has_usage = counts.is_some() || unreported > 0;
+        let usage =
+            has_usage.then(|| counts.unwrap_or_default().usage(self.usage_format, unreported));
+        StreamSummary { usage, saw_done, failed, events }
     }
 
-    /// Puts aside the beginning of an event, or more of it; it stands at `start` of the chunk.
-    fn hold(&mut self, part: &[u8], start: usize, out: &mut Output<'_>) {
-        if !self.overlong && self.held.len() + part.len() > EVENT_BYTES_MAX {
-            self.overlong = true;
-            out.append(&std::mem::take(&mut self.held));
+    /// Buffers a part of an incomplete event, which begins at `start` of the chunk.
+    fn buffer(&mut self, part: &[u8], start: usize, out: &mut ForwardedBytes<'_>) {
+        if !self.is_overlong && self.buffered.len() + part.len() > EVENT_BYTES_MAX {
+            self.is_overlong = true;
+            out.append(&std::mem::take(&mut self.buffered));
         }
-        if self.overlong {
+        if self.is_overlong {
             out.keep(start..start + part.len());
         } else {
-            self.held.extend_from_slice(part);
+            self.buffered.extend_from_slice(part);
         }
     }
 
-    /// The last part of an event has come; it stands at `start` of the chunk.
-    fn complete(&mut self, part: &[u8], start: usize, out: &mut Output<'_>) {
-        let whole = start..start + part.len();
-        if self.overlong || self.held.len() + part.len() > EVENT_BYTES_MAX {
-            self.overlong = false;
-            // Nobody knows what it said; most likely it was a piece of the answer.
-            self.tally.events += 1;
-            self.tally.unreported += 1;
-            out.append(&std::mem::take(&mut self.held));
-            out.keep(whole);
+    /// Completes an event with its last part, which begins at `start` of the chunk.
+    fn complete(&mut self, part: &[u8], start: usize, out: &mut ForwardedBytes<'_>) {
+        let mut event = std::mem::take(&mut self.buffered);
+        if self.is_overlong || event.len() + part.len() > EVENT_BYTES_MAX {
+            self.is_overlong = false;
+            // Unread; most likely it was output text.
+            self.totals.events += 1;
+            self.totals.unreported += 1;
+            out.append(&event);
+            out.keep(start..start + part.len());
             return;
         }
-        if self.held.is_empty() {
-            match self.read(part) {
-                Verdict::Keep => out.keep(whole),
-                Verdict::Drop => {}
-                Verdict::Cut(cuts) => {
-                    without(&cuts, part.len(), |kept| {
-                        out.keep(start + kept.start..start + kept.end);
-                    });
-                }
-            }
-            return;
-        }
-        let mut event = std::mem::take(&mut self.held);
-        event.extend_from_slice(part);
-        match self.read(&event) {
-            Verdict::Keep => out.append(&event),
-            Verdict::Drop => {}
-            Verdict::Cut(cuts) => {
-                without(&cuts, event.len(), |kept| out.append(event.get(kept).unwrap_or_default()));
-            }
+        if event.is_empty() {
+            self.forward(part, |kept| out.keep(start + kept.start..start + kept.end));
+        } else {
+            event.extend_from_slice(part);
+            self.forward(&event, |kept| out.append(event.get(kept).unwrap_or_default()));
         }
     }
 
-    fn read(&mut self, raw: &[u8]) -> Verdict {
-        let Some(event) = Event::read(raw) else { return Verdict::Keep };
-        let facts = Facts::of(self.shape, &event);
-        self.tally.add(&facts);
-        let Some(usage) = facts.usage else { return Verdict::Keep };
-        let told = usage.kind == Kind::Object;
-        let cut = match self.hide {
-            Hide::UsageChunk | Hide::UsageEverywhere if told && facts.no_choices => {
-                return Verdict::Drop;
+    /// Passes on the parts of an event that are not removed, in order.
+    fn forward(&mut self, event: &[u8], mut kept: impl FnMut(Range<usize>)) {
+        let mut at = 0;
+        for removed in self.read(event) {
+            if at < removed.start {
+                kept(at..removed.start);
             }
-            Hide::Nothing => false,
-            Hide::UsageChunk => usage.kind == Kind::Null,
-            Hide::UsageEverywhere => true,
-            Hide::ContinuousOnly => told && !facts.no_choices,
+            at = removed.end;
+        }
+        if at < event.len() {
+            kept(at..event.len());
+        }
+    }
+
+    /// Reads an event; returns the parts to remove, in order.
+    fn read(&mut self, raw: &[u8]) -> Vec<Range<usize>> {
+        let Some(event) = SseEvent::parse(raw) else { return Vec::new() };
+        let summary = EventSummary::of(self.usage_format, &event);
+        self.totals.add(&summary);
+        let Some(kind) = summary.usage_kind else { return Vec::new() };
+        let is_reported = kind == ValueKind::Object;
+        let is_only_usage = is_reported && summary.has_no_choices;
+        let is_unwanted = match self.filter {
+            UsageFilter::Off => false,
+            UsageFilter::FinalChunk => is_only_usage || kind == ValueKind::Null,
+            UsageFilter::All => true,
+            UsageFilter::ContinuousOnly => is_reported && !is_only_usage,
         };
-        if !cut {
-            return Verdict::Keep;
+        if !is_unwanted {
+            return Vec::new();
         }
-        let mut cuts = Vec::with_capacity(1);
-        if !usage.repeated {
-            cuts.push(event.data.in_event(usage.cut));
-            return Verdict::Cut(cuts);
+        let mut removed = summary.usage_spans;
+        if is_only_usage {
+            removed.clear();
+            removed.push(0..raw.len());
+        } else {
+            removed.iter_mut().for_each(|range| *range = event.data.range_in_event(range.clone()));
         }
-        // Facts come from valid data only, so there is no error to expect.
-        let valid = removals(&event.data.text, "usage", |cut| cuts.push(event.data.in_event(cut)));
-        if valid.is_ok() { Verdict::Cut(cuts) } else { Verdict::Keep }
+        removed
     }
 }
 
-impl Tally {
-    fn add(&mut self, facts: &Facts) {
+impl StreamTotals {
+    fn add(&mut self, summary: &EventSummary) {
         self.events += 1;
-        self.saw_done |= facts.last;
-        self.failed |= facts.failed;
-        self.unreported += u64::from(facts.answers);
-        if let Some(counts) = facts.counts {
+        self.saw_done |= summary.is_last;
+        self.failed |= summary.is_error;
+        self.unreported += u64::from(summary.has_uncounted_text);
+        if let Some(counts) = summary.counts {
             self.counts.get_or_insert_default().merge(counts);
             self.unreported = 0;
         }
     }
 }
 
-/// What is left of `length` bytes without the `cuts`, which come in order.
-fn without(cuts: &[Range<usize>], length: usize, mut kept: impl FnMut(Range<usize>)) {
-    let mut at = 0;
-    for cut in cuts {
-        kept(at..cut.start);
-        at = cut.end;
-    }
-    kept(at..length);
-}
-
-/// What of a chunk is forwarded, and what was held back before it. Nothing is copied as long as
-/// it is one run of the chunk.
-struct Output<'a> {
+/// The bytes to forward. Nothing is copied as long as they are one run of the chunk.
+struct ForwardedBytes<'a> {
     chunk: &'a Bytes,
     copied: Vec<u8>,
     run: Range<usize>,
 }
 
-impl<'a> Output<'a> {
+impl<'a> ForwardedBytes<'a> {
     fn of(chunk: &'a Bytes) -> Self {
         Self { chunk, copied: Vec::new(), run: 0..0 }
     }

@@ -79,6 +79,13 @@ pub struct ServeArgs {
     /// The configuration, used unless --upstream is set; reloaded when it changes
     #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+// Settings that take precedence over the configuration's.
+#[derive(Clone, Debug, Args)]
+pub struct Overrides {
     /// The folder for keys, usage and other data [default: the configuration's, or ./data]
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
@@ -103,7 +110,7 @@ pub struct CheckArgs {
     KEY=$(llm-gateway keys create --name laptop)\n  \
     llm-gateway keys list --config gateway.yaml")]
 pub struct KeysArgs {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub data: DataArgs,
     #[command(subcommand)]
     pub command: KeysCommand,
@@ -112,10 +119,10 @@ pub struct KeysArgs {
 #[derive(Debug, Default, Args)]
 pub struct DataArgs {
     /// The data folder [default: the configuration's, or ./data without one]
-    #[arg(long, value_name = "FOLDER", global = true, help_heading = "Data")]
+    #[arg(long, value_name = "FOLDER", global = true)]
     pub data_dir: Option<PathBuf>,
     /// The configuration that names the data folder [default: ./gateway.yaml, if it exists]
-    #[arg(long, value_name = "FILE", global = true, help_heading = "Data")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }
 
@@ -164,7 +171,7 @@ pub struct CreateArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  llm-gateway usage --since 7d --by model")]
 pub struct UsageArgs {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub data: DataArgs,
     /// The first time to count: a duration such as 7d before now, a date such as 2030-01-31
     /// (midnight UTC), or a time such as 2030-01-31T12:00:00Z

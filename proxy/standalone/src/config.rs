@@ -1,7 +1,7 @@
 //! The configuration file `gateway.yaml`, and the route table it becomes.
 //!
 //! Text is parsed into YAML with lines, validated against the schema, deserialized into `File`, and
-//! checked into [`Config`]. Only [`load()`] touches files and the environment.
+//! checked into [`Config`]. Files and the environment are read by a function that [`load()`] passes.
 
 mod error;
 mod yaml;
@@ -12,11 +12,13 @@ mod table;
 mod load;
 
 pub use error::{ConfigError, ConfigErrors, FieldPath, PathSegment};
-pub use load::{CertificatePem, Environment, LoadedConfig, data_dir, load};
+pub use load::{Environment, LoadedConfig, data_dir, load};
 pub use schema::schema;
 
 use llm_contract::{Access, CredentialHeader, ModelId, Secret, Timeouts};
+use llm_proxy::tls::{Certificate, InvalidCertificate};
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -28,19 +30,20 @@ pub const DATA_DIR: &str = "data";
 /// The largest file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 
-/// A checked configuration. `S` is [`SecretRef`] as in the file, or [`Secret`] once loaded.
+/// A checked configuration, secrets and certificates included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config<S = Secret> {
+pub struct Config {
     /// Distinct addresses.
     pub listen: Listen,
-    pub tls: Option<Tls>,
+    /// For both entries.
+    pub tls: Option<CertificatePem>,
     pub data_dir: PathBuf,
     /// Distinct ids and aliases.
-    pub models: Vec<Model<S>>,
+    pub models: Vec<Model>,
     /// Distinct names and models.
-    pub providers: Vec<Provider<S>>,
+    pub providers: Vec<Provider>,
     /// Distinct URLs.
-    pub issuers: Vec<Issuer<S>>,
+    pub issuers: Vec<Issuer>,
     /// Any origin if `None`.
     pub cors_origins: Option<Vec<String>>,
     pub limits: ListenerLimits,
@@ -57,16 +60,16 @@ pub struct Listen {
     pub admin: SocketAddr,
 }
 
-/// A certificate for both entries, as PEM files.
+/// A certificate chain and its private key, as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
+pub struct CertificatePem {
+    pub chain: Secret,
+    pub key: Secret,
 }
 
 /// A served model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model<S> {
+pub struct Model {
     /// The id on the servers and for clients.
     pub id: ModelId,
     /// Other ids for clients.
@@ -76,17 +79,17 @@ pub struct Model<S> {
     pub access: Access,
     pub concurrency: Option<u32>,
     /// The key that the servers require.
-    pub api_key: Option<S>,
+    pub api_key: Option<Secret>,
     pub timeouts: Timeouts,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provider<S> {
+pub struct Provider {
     /// The name in logs and metrics.
     pub name: String,
     /// Scheme, host, port and path prefix.
     pub url: String,
-    pub credential: Option<(CredentialHeader, S)>,
+    pub credential: Option<(CredentialHeader, Secret)>,
     pub models: Vec<ProviderModel>,
     /// Whether requests for all other models go to it.
     pub catch_all: bool,
@@ -94,7 +97,7 @@ pub struct Provider<S> {
     /// For each of its models.
     pub concurrency: Option<u32>,
     /// PEM certificates to trust instead of the system's.
-    pub ca: Option<S>,
+    pub ca: Option<Secret>,
     pub timeouts: Timeouts,
 }
 
@@ -107,7 +110,7 @@ pub struct ProviderModel {
 
 /// An OIDC issuer, found by discovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issuer<S> {
+pub struct Issuer {
     /// The `iss` claim of its tokens.
     pub url: String,
     /// Accepted audiences; at least one.
@@ -115,7 +118,7 @@ pub struct Issuer<S> {
     pub groups_claim: String,
     pub username_claim: String,
     /// PEM certificates to trust instead of the system's.
-    pub ca: Option<S>,
+    pub ca: Option<Secret>,
 }
 
 /// A reference to a secret or to certificates.
@@ -126,12 +129,8 @@ pub enum SecretRef {
     File(PathBuf),
 }
 
-/// What a referenced text is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    Header,
-    CaCertificates,
-}
+/// Reads what a reference refers to, or fails with a message for people.
+pub type ReadSecret<'a> = dyn FnMut(&SecretRef) -> Result<Secret, String> + 'a;
 
 /// Limits on requests and connections of the listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,15 +140,31 @@ pub struct ListenerLimits {
     pub connections_max: usize,
 }
 
-impl Config<SecretRef> {
+impl Config {
     /// Parses a file's text, in which paths are relative to `folder`. Returns all errors, at least
     /// one.
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<ConfigError>> {
-        parse(text, folder).map(|(config, _yaml)| config)
+    pub fn parse(
+        text: &str,
+        folder: &Path,
+        read: &mut ReadSecret<'_>,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let yaml = parse_yaml(text)?;
+        let (json, mut errors) = schema::validate(&yaml);
+        // Unknown fields do not hide other errors; a value of the wrong type may.
+        match serde_json::from_value::<file::File>(json) {
+            Ok(file) => match check::check(file, folder, read) {
+                Ok(config) if errors.is_empty() => return Ok(config),
+                Ok(_) => {}
+                Err(found) => errors.extend(found),
+            },
+            Err(error) if errors.is_empty() => {
+                errors.push(ConfigError::of_file(error.to_string()));
+            }
+            Err(_) => {}
+        }
+        Err(with_lines(errors, &yaml))
     }
-}
 
-impl Config {
     /// A configuration without a file: models of one server, for everyone with a key.
     pub fn of_model_server(url: &str, models: Vec<String>) -> Result<Self, Vec<ConfigError>> {
         let model = |id| file::Model {
@@ -162,9 +177,19 @@ impl Config {
             timeouts: file::Timeouts::default(),
         };
         let models = models.into_iter().map(model).collect();
-        let config = check::check(file::File { models, ..file::File::default() }, Path::new(""))?;
-        // It refers to no secret, so nothing is read.
-        config.resolve(&mut |_path, _secret, _purpose| None).ok_or_else(Vec::new)
+        let file = file::File { models, ..file::File::default() };
+        check::check(file, Path::new(""), &mut no_secrets)
+    }
+}
+
+/// For configurations that refer to no secrets.
+pub(crate) fn no_secrets(secret: &SecretRef) -> Result<Secret, String> {
+    Err(format!("{secret} cannot be read here"))
+}
+
+impl CertificatePem {
+    pub fn parse(&self) -> Result<Certificate, InvalidCertificate> {
+        Certificate::parse(self.chain.reveal().as_bytes(), self.key.reveal().as_bytes())
     }
 }
 
@@ -185,28 +210,17 @@ impl Default for ListenerLimits {
     }
 }
 
-const fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable `{name}`"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+        }
+    }
 }
 
-/// Also returns the YAML, to look up the lines of errors that are found later.
-fn parse(
-    text: &str,
-    folder: &Path,
-) -> Result<(Config<SecretRef>, yaml::YamlNode), Vec<ConfigError>> {
-    let yaml = parse_yaml(text)?;
-    let (json, mut errors) = schema::validate(&yaml);
-    // Unknown fields do not hide other errors; a value of the wrong type may.
-    match serde_json::from_value::<file::File>(json) {
-        Ok(file) => match check::check(file, folder) {
-            Ok(config) if errors.is_empty() => return Ok((config, yaml)),
-            Ok(_) => {}
-            Err(found) => errors.extend(found),
-        },
-        Err(error) if errors.is_empty() => errors.push(ConfigError::of_file(error.to_string())),
-        Err(_) => {}
-    }
-    Err(with_lines(errors, &yaml))
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
 /// The data folder of a file. Only errors in top-level fields count, so that a key can be revoked

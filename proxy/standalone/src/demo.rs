@@ -3,7 +3,7 @@
 use crate::{
     banner::Banner,
     cli::DemoArgs,
-    config::Config,
+    config::{self, Config},
     error::CliError,
     http_client,
     running::{RunningGateway, Started},
@@ -35,8 +35,8 @@ pub async fn run(args: &DemoArgs) -> Result<(), CliError> {
     let out = &mut io::stdout();
     let listen = free(args.listen, "--listen")?;
     let admin = free(args.admin, "--admin")?;
-    let config = config(listen, admin, folder.path(), &servers, &provider)?;
-    let Started { gateway, first_key, .. } = RunningGateway::start(&config, None).await?;
+    let config = demo_config(listen, admin, folder.path(), &servers, &provider)?;
+    let Started { gateway, first_key, .. } = RunningGateway::start(&config).await?;
     let bound = gateway.listen;
     for (wanted, free, bound) in
         [(args.listen, listen, bound.external), (args.admin, admin, bound.admin)]
@@ -65,7 +65,7 @@ async fn simulate(seed: u64, role: Role) -> Result<Sim, CliError> {
     Ok(Sim::start(config).await?)
 }
 
-fn config(
+fn demo_config(
     listen: SocketAddr,
     admin: SocketAddr,
     folder: &Path,
@@ -83,9 +83,8 @@ fn config(
         }],
     })
     .to_string();
-    let invalid = |errors| CliError::Arguments { errors };
-    let config = Config::parse(&text, folder).map_err(invalid)?;
-    config.resolve(&mut |_, _, _| None).ok_or_else(|| invalid(Vec::new()))
+    Config::parse(&text, folder, &mut config::no_secrets)
+        .map_err(|errors| CliError::Arguments { errors })
 }
 
 /// The address, or any port if that one is in use: a demo should not fail because of port 8080.

@@ -48,7 +48,7 @@ pub enum CliError {
     NoDataDir { folder: PathBuf },
     /// Two gateways in one folder would overwrite each other's ledger.
     #[error(
-        "the data folder {} is in use by a running gateway (process {holder}); stop it, or choose \
+        "the data folder {} is in use by a running gateway ({holder}); stop it, or choose \
          another folder with --data-dir", folder.display()
     )]
     DataDirInUse { folder: PathBuf, holder: String },

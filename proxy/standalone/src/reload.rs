@@ -6,7 +6,7 @@
 //! one with fewer models.
 
 use crate::{
-    config::{CertificatePem, Config, LoadedConfig},
+    config::{Config, LoadedConfig},
     error::CliError,
     file_watcher::{FileWatcher, POLL_INTERVAL},
     running::RunningGateway,
@@ -19,7 +19,6 @@ pub type LoadConfig = Box<dyn Fn() -> Result<LoadedConfig, CliError> + Send + Sy
 /// Configuration and keys in force, and the files that they come from.
 pub struct Reloader {
     pub config: Config,
-    certificate: Option<CertificatePem>,
     keys: Keys,
     revision: u64,
     load: Option<LoadConfig>,
@@ -37,10 +36,9 @@ impl Reloader {
         keys: Keys,
         load: Option<LoadConfig>,
     ) -> Self {
-        let LoadedConfig { config, certificate, files } = loaded;
+        let LoadedConfig { config, files } = loaded;
         let mut reloader = Self {
             config,
-            certificate,
             keys,
             revision: 1,
             load,
@@ -92,19 +90,19 @@ impl Reloader {
         gateway: &RunningGateway,
         loaded: LoadedConfig,
     ) -> Result<(), CliError> {
-        let LoadedConfig { config, certificate, files } = loaded;
+        let LoadedConfig { config, files } = loaded;
         self.config_files.watch(files);
-        if config == self.config && certificate == self.certificate {
+        if config == self.config {
             return Ok(());
         }
-        gateway.update(&config, certificate.as_ref(), &self.keys, self.revision + 1)?;
+        gateway.update(&config, &self.keys, self.revision + 1)?;
         self.revision += 1;
         if needs_restart(&self.config, &config) {
             tracing::warn!(
                 "changes of listen, dataDir, limits or tls take effect at the next start"
             );
         }
-        (self.config, self.certificate) = (config, certificate);
+        self.config = config;
         Ok(())
     }
 
@@ -112,7 +110,7 @@ impl Reloader {
         if keys == self.keys {
             return Ok(());
         }
-        gateway.update(&self.config, self.certificate.as_ref(), &keys, self.revision + 1)?;
+        gateway.update(&self.config, &keys, self.revision + 1)?;
         self.revision += 1;
         self.keys = keys;
         Ok(())
@@ -166,8 +164,7 @@ mod tests {
         fs::write(&file, text("1s")).unwrap();
         let load = |file: &std::path::Path| config::load(file, &|_| None);
         let loaded = load(&file).unwrap();
-        let Started { gateway, keys, .. } =
-            RunningGateway::start(&loaded.config, None).await.unwrap();
+        let Started { gateway, keys, .. } = RunningGateway::start(&loaded.config).await.unwrap();
 
         let reads = AtomicUsize::new(0);
         let (half, whole) = (text("2s"), text("30s"));

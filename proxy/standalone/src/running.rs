@@ -8,7 +8,10 @@ use crate::{
 };
 use jiff::Timestamp;
 use llm_contract::{ModelPattern, SecretKey, Table, document};
-use llm_keys::{FileStore, Keys, NewKey};
+use llm_keys::{
+    FileStore, Keys, NewKey,
+    file_lock::{self, LockAttempt},
+};
 use llm_proxy::{
     admin,
     app::servers::{self, EVENTS_MAX, Servers},
@@ -19,9 +22,8 @@ use llm_proxy::{
     upstream::AddressPolicy,
 };
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::{DirBuilder, File},
+    os::unix::fs::DirBuilderExt as _,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -46,7 +48,7 @@ pub struct RunningGateway {
     pub listen: Listen,
     pub is_tls: bool,
     pub keys: FileStore,
-    shared: Arc<Gateway>,
+    gateway: Arc<Gateway>,
     servers: Servers,
     certificate: Option<Certificate>,
     /// Held as long as the process runs, so that no second gateway uses the folder.
@@ -56,14 +58,14 @@ pub struct RunningGateway {
 impl RunningGateway {
     /// Starts a gateway. Whatever can fail does so before anything is served, and if possible before
     /// the data folder is created.
-    pub async fn start(config: &Config, pem: Option<&CertificatePem>) -> Result<Started, CliError> {
-        let certificate = pem.map(CertificatePem::parse).transpose()?;
+    pub async fn start(config: &Config) -> Result<Started, CliError> {
+        let certificate = config.tls.as_ref().map(CertificatePem::parse).transpose()?;
         let (events, written) = mpsc::channel(EVENTS_MAX);
         let authenticator = servers::authenticator(None)?;
         let ListenerLimits { header_bytes_max, body_bytes_max, connections_max } = config.limits;
         let limits = servers::limits(header_bytes_max, body_bytes_max, connections_max);
-        let shared = Gateway::new(authenticator, limits, AddressPolicy::AllowAll, events);
-        shared.update(table(config, &Keys::default(), 0)?)?;
+        let gateway = Gateway::new(authenticator, limits, AddressPolicy::AllowAll, events);
+        gateway.update(table(config, &Keys::default(), 0)?)?;
         let Listen { external, internal, admin } = config.listen;
         let bind =
             |address, entry, option| servers::bind(address, entry, option, certificate.clone());
@@ -83,16 +85,16 @@ impl RunningGateway {
         let first_key = is_first_start.then(|| first_key(&store, config, clock::wall()));
         let first_key = first_key.transpose()?;
         let keys = store.read()?;
-        apply(&shared, config, &keys, 1)?;
+        apply(&gateway, config, &keys, 1)?;
         let entries = [Some(external), internal].into_iter().flatten().collect();
-        let router = admin::router(Arc::clone(&shared));
+        let router = admin::router(Arc::clone(&gateway));
         let usage = Some((ledger, written));
         let gateway = Self {
             listen,
             is_tls: certificate.is_some(),
             keys: store,
-            servers: Servers::start(Arc::clone(&shared), entries, (admin, router), usage),
-            shared,
+            servers: Servers::start(Arc::clone(&gateway), entries, (admin, router), usage),
+            gateway,
             certificate,
             _lock: lock,
         };
@@ -100,38 +102,31 @@ impl RunningGateway {
     }
 
     /// Puts a configuration and keys in force, or changes nothing and fails.
-    pub fn update(
-        &self,
-        config: &Config,
-        pem: Option<&CertificatePem>,
-        keys: &Keys,
-        revision: u64,
-    ) -> Result<(), CliError> {
-        let renew = pem.zip(self.certificate.as_ref());
-        renew.map(|(pem, _)| pem.parse()).transpose()?;
-        apply(&self.shared, config, keys, revision)?;
-        if let Some((pem, certificate)) = renew {
-            certificate.replace(pem.chain.as_bytes(), pem.key.reveal().as_bytes())?;
+    pub fn update(&self, config: &Config, keys: &Keys, revision: u64) -> Result<(), CliError> {
+        let renewed = config.tls.as_ref().zip(self.certificate.as_ref());
+        apply(&self.gateway, config, keys, revision)?;
+        if let Some((pem, certificate)) = renewed {
+            certificate.replace(pem.chain.reveal().as_bytes(), pem.key.reveal().as_bytes())?;
         }
         Ok(())
     }
 
     /// Counts an update that was refused.
     pub fn count_refusal(&self) {
-        self.shared.metrics.tables_refused.inc();
+        self.gateway.metrics.tables_refused.inc();
     }
 
     /// See [`Servers::stop`].
     pub async fn stop(self, drain: Duration, signals: &mut ShutdownSignals) {
-        let Self { shared, servers, .. } = self;
+        let Self { gateway, servers, .. } = self;
         // The ledger ends when its last sender is dropped.
-        drop(shared);
+        drop(gateway);
         servers.stop(drain, signals).await;
     }
 }
 
-/// Creates a key at the first start, with access to everything: whoever starts the gateway decides
-/// what it serves.
+/// Creates the key of the first start, with access to every model: the user who starts the gateway
+/// decides what it serves.
 fn first_key(keys: &FileStore, config: &Config, now: Timestamp) -> Result<SecretKey, CliError> {
     let new = NewKey {
         name: FIRST_KEY.to_owned(),
@@ -147,27 +142,12 @@ fn first_key(keys: &FileStore, config: &Config, now: Timestamp) -> Result<Secret
 /// Creates and locks the data folder.
 fn lock(folder: &Path) -> Result<File, CliError> {
     let unusable = |source| CliError::DataDir { folder: folder.to_owned(), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-    let path = folder.join(LOCK);
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0).map_err(unusable)?;
-            write!(file, "{}", std::process::id()).map_err(unusable)?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let holder = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+    match file_lock::try_lock(&folder.join(LOCK)).map_err(unusable)? {
+        LockAttempt::Acquired(file) => Ok(file),
+        LockAttempt::HeldBy(holder) => {
             Err(CliError::DataDirInUse { folder: folder.to_owned(), holder })
         }
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
 }
 
@@ -175,9 +155,9 @@ fn table(config: &Config, keys: &Keys, revision: u64) -> Result<Table, CliError>
     Ok(Table::try_from(config.table(keys.documents(), revision))?)
 }
 
-fn apply(shared: &Gateway, config: &Config, keys: &Keys, revision: u64) -> Result<(), CliError> {
-    shared.update(table(config, keys, revision)?)?;
-    let snapshot = shared.tables.snapshot();
+fn apply(gateway: &Gateway, config: &Config, keys: &Keys, revision: u64) -> Result<(), CliError> {
+    gateway.update(table(config, keys, revision)?)?;
+    let snapshot = gateway.tables.snapshot();
     let (models, keys) = (snapshot.listed().len(), snapshot.keys.len());
     tracing::info!(revision, models, keys, "table in force");
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{
     banner::Banner,
-    cli::{DataArgs, ServeArgs},
+    cli::{DataArgs, Overrides, ServeArgs},
     command::data_dir,
     config::{self, Config, LoadedConfig},
     error::CliError,
@@ -11,11 +11,7 @@ use crate::{
     running::{RunningGateway, Started},
     signals::ShutdownSignals,
 };
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 pub async fn run(args: ServeArgs) -> Result<(), CliError> {
     http_client::install_crypto();
@@ -24,8 +20,7 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
         loaded = load(&args) => loaded?,
         () = signals.recv() => return Ok(()),
     };
-    let Started { gateway, keys, first_key } =
-        RunningGateway::start(&loaded.config, loaded.certificate.as_ref()).await?;
+    let Started { gateway, keys, first_key } = RunningGateway::start(&loaded.config).await?;
     let models = loaded.config.model_ids();
     let (key, data_dir) = (first_key.as_ref(), &loaded.config.data_dir);
     let is_found = data_dir::find(DataArgs::default()).is_ok_and(|folder| folder == *data_dir);
@@ -49,11 +44,11 @@ pub async fn run(args: ServeArgs) -> Result<(), CliError> {
 
 /// Loads the configuration. The function, if there is a file, loads it again.
 async fn load(args: &ServeArgs) -> Result<(LoadedConfig, Option<LoadConfig>), CliError> {
-    let overrides = Overrides::from(args);
+    let overrides = args.overrides.clone();
     if let Some(server) = &args.upstream {
         let mut config = server.config().await?;
         overrides.apply(&mut config);
-        return Ok((LoadedConfig { config, certificate: None, files: Vec::new() }, None));
+        return Ok((LoadedConfig { config, files: Vec::new() }, None));
     }
     let file = args.config.clone();
     if !file.exists() {
@@ -61,19 +56,6 @@ async fn load(args: &ServeArgs) -> Result<(LoadedConfig, Option<LoadConfig>), Cl
     }
     let load: LoadConfig = Box::new(move || overrides.load(&file));
     Ok((load()?, Some(load)))
-}
-
-/// Settings of the configuration that the command line overrides.
-struct Overrides {
-    data_dir: Option<PathBuf>,
-    listen: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-}
-
-impl From<&ServeArgs> for Overrides {
-    fn from(args: &ServeArgs) -> Self {
-        Self { data_dir: args.data_dir.clone(), listen: args.listen, admin: args.admin }
-    }
 }
 
 impl Overrides {

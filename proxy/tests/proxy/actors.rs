@@ -95,12 +95,12 @@ impl Proxy {
     pub(crate) async fn until_metric(&self, text: &str) {
         let mut rounds = tokio::time::interval(Duration::from_millis(1));
         let seen = async {
-            while !self.shared.metrics.text().contains(text) {
+            while !self.gateway.metrics.text().contains(text) {
                 rounds.tick().await;
             }
         };
         let waited = tokio::time::timeout(PATIENCE, seen).await;
-        waited.unwrap_or_else(|_| panic!("{text}\n{}", self.shared.metrics.text()));
+        waited.unwrap_or_else(|_| panic!("{text}\n{}", self.gateway.metrics.text()));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
 use llm_contract::Table;
 use llm_proxy::{
     admin,
-    auth::{key_verifier::Keyring, oidc::Issuers},
+    auth::{key_verifier::KeyVerifier, oidc::Issuers},
     gateway::Gateway,
     request::explain::Explanation,
     stage::authenticate::Authenticator,
@@ -25,11 +25,11 @@ struct Admin {
 }
 
 impl Admin {
-    async fn of(shared: &Arc<Gateway>) -> Self {
+    async fn of(gateway: &Arc<Gateway>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut serving = JoinSet::new();
-        serving.spawn(axum::serve(listener, admin::router(Arc::clone(shared))).into_future());
+        serving.spawn(axum::serve(listener, admin::router(Arc::clone(gateway))).into_future());
         Self { url, _serving: serving }
     }
 
@@ -48,23 +48,25 @@ impl Admin {
 }
 
 fn empty() -> Arc<Gateway> {
-    let authenticator =
-        Authenticator { keyring: Keyring::new(&[7; _], None), issuers: Issuers::new(1000) };
+    let authenticator = Authenticator {
+        key_verifier: KeyVerifier::new(&[7; _], None),
+        issuers: Issuers::new(1000),
+    };
     Gateway::new(authenticator, LIMITS, AddressPolicy::AllowAll, mpsc::channel(1).0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_is_alive_at_once_and_ready_with_its_first_table() {
-    let shared = empty();
-    let admin = Admin::of(&shared).await;
+    let gateway = empty();
+    let admin = Admin::of(&gateway).await;
     assert_eq!(admin.get("/healthz").await.status(), 200);
     assert_eq!(admin.get("/readyz").await.status(), 503);
     let told = admin.explain(ME, MODEL).await;
     assert_eq!(told, (503, "authenticate: no table is in force yet".to_owned()));
     let text = table(json!([])).to_string();
-    shared.update(Table::parse(text.as_bytes()).unwrap()).unwrap();
+    gateway.update(Table::parse(text.as_bytes()).unwrap()).unwrap();
     assert_eq!(admin.get("/readyz").await.status(), 200);
-    shared.drain.cancel();
+    gateway.drain.cancel();
     assert_eq!(admin.get("/readyz").await.status(), 503);
     assert_eq!(admin.get("/healthz").await.status(), 200);
 }
@@ -74,7 +76,7 @@ async fn metrics_are_in_the_format_they_say_and_under_the_names_that_dashboards_
     let sim = sim(Config::default()).await;
     let routes = json!([served(MODEL, &[sim.url()]), served("down", &[nowhere()])]);
     let mut proxy = Proxy::start(table(routes)).await;
-    let admin = Admin::of(&proxy.shared).await;
+    let admin = Admin::of(&proxy.gateway).await;
     proxy.chat("down").await;
     proxy.chat(MODEL).await;
     proxy.usage().await;
@@ -122,7 +124,7 @@ async fn an_explanation_names_the_stage_that_refuses() {
     let me = record(ME, &["ml-team"]);
     table["keys"] = json!([me, narrow, expired, early, suspended, stranger]);
     let proxy = Proxy::start(table).await;
-    let admin = Admin::of(&proxy.shared).await;
+    let admin = Admin::of(&proxy.gateway).await;
     for (key, model, status, because) in [
         (ME, MODEL, 200, "pick: 1 of 1 endpoints are ready"),
         (ME, "private", 200, "pick: 1 of 1 endpoints are ready"),
@@ -147,7 +149,7 @@ async fn an_explanation_agrees_with_what_a_request_meets() {
     let mut private = served("private", &[sim.url()]);
     private["access"] = json!({ "groups": ["nobody-is-in-this"] });
     let proxy = Proxy::start(table(json!([served(MODEL, &[sim.url()]), private]))).await;
-    let admin = Admin::of(&proxy.shared).await;
+    let admin = Admin::of(&proxy.gateway).await;
     for model in [MODEL, "private", "nobody-serves-this"] {
         let (status, _) = admin.explain(ME, model).await;
         assert_eq!(proxy.chat(model).await.status(), status, "{model}");
@@ -163,7 +165,7 @@ async fn nothing_the_admin_listener_tells_is_secret() {
     let hash = table["keys"][0]["hash"].as_str().unwrap().to_owned();
     table["revision"] = 7.into();
     let proxy = Proxy::start(table).await;
-    let admin = Admin::of(&proxy.shared).await;
+    let admin = Admin::of(&proxy.gateway).await;
     proxy.chat(MODEL).await;
     proxy.until_metric(r#"end="complete"} 1"#).await;
     let clear = key(ME).reveal().to_owned();

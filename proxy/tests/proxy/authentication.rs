@@ -4,13 +4,13 @@ use crate::support::{
     LIMITS, ME, PATIENCE, Proxy, bearer, chat, eventually, key, now, nowhere, raw, record, served,
     table,
 };
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
-};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use llm_contract::{Hashing, KeyHash, KeyId, SecretKey};
 use llm_sim::{Config, Sim};
+use ring::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -82,7 +82,7 @@ async fn a_key_is_accepted_in_each_of_its_three_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() {
+async fn every_invalid_key_gets_the_same_reply() {
     let sim = sim().await;
     let hour = jiff::SignedDuration::from_hours(1);
     let mut keys =
@@ -134,7 +134,7 @@ async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn before_the_first_table_no_credential_is_rejected_as_wrong() {
+async fn until_a_table_is_loaded_no_credential_is_reported_as_wrong() {
     let sim = sim().await;
     let proxy = Proxy::without_table(LIMITS);
     for address in [proxy.external, proxy.internal] {
@@ -153,7 +153,7 @@ async fn before_the_first_table_no_credential_is_rejected_as_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_becomes_of_a_key_is_in_force_at_the_next_request() {
+async fn a_change_of_a_key_is_in_force_at_the_next_request() {
     let sim = sim().await;
     let mine = record(ME, &["science"]);
     let proxy = Proxy::start(restricted(&sim, std::slice::from_ref(&mine))).await;
@@ -192,7 +192,7 @@ async fn a_rotated_key_ends_the_old_secret_and_begins_the_new_one() {
 
 #[test]
 fn a_verification_under_way_does_not_put_an_old_record_back_in_force() {
-    // Of one thread, which the test keeps busy while the verification runs.
+    // The pool's one thread is kept busy, so that the verification stays under way.
     let runtime = Builder::new_multi_thread().enable_all().max_blocking_threads(1).build();
     runtime.unwrap().block_on(async {
         let sim = sim().await;
@@ -204,7 +204,7 @@ fn a_verification_under_way_does_not_put_an_old_record_back_in_force() {
         let (busy, until_dropped) = mpsc::channel::<()>();
         spawn_blocking(move || until_dropped.recv());
         let (_before, ()) = tokio::join!(status_with(&proxy, &old), async {
-            eventually(|| 2 < Arc::strong_count(&proxy.shared.tables.snapshot())).await;
+            eventually(|| 2 < Arc::strong_count(&proxy.gateway.tables.snapshot())).await;
             proxy.update(restricted(&sim, &[next]));
             drop(busy);
         });
@@ -214,7 +214,7 @@ fn a_verification_under_way_does_not_put_an_old_record_back_in_force() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_is_refused_before_the_body_is_read() {
+async fn an_unauthenticated_request_is_rejected_before_its_body_is_read() {
     let proxy = Proxy::start(table(json!([served(MODEL, &[nowhere()])]))).await;
     let head = format!("POST {CHAT} HTTP/1.1\r\nhost: h\r\ncontent-length: 10000000\r\n\r\n");
     let answer = raw(proxy.external, head.as_bytes()).await;
@@ -229,7 +229,7 @@ async fn a_stranger_is_refused_before_the_body_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_refused_with_json() {
+async fn a_stream_is_rejected_with_json() {
     let proxy = Proxy::start(table(json!([served(MODEL, &[nowhere()])]))).await;
     let answer = reqwest::Client::new()
         .post(proxy.url(CHAT))
@@ -255,7 +255,9 @@ impl Issuer {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        let key = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap();
         let (x, y) = key.public_key().as_ref()[1..].split_at(32);
         let jwks = json!({ "keys": [{ "kid": "1", "kty": "EC", "crv": "P-256",
             "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y) }] });
@@ -316,7 +318,7 @@ async fn known(proxy: &Proxy, token: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn inside_a_token_s_groups_decide_and_its_user_is_the_client() {
+async fn on_the_internal_entry_a_tokens_groups_decide_and_its_user_is_the_client() {
     let (sim, issuer) = (sim().await, Issuer::start().await);
     let proxy = trusting(&issuer.url, &sim).await;
     known(&proxy, &issuer.token(&json!({}))).await;
@@ -342,7 +344,7 @@ async fn inside_a_token_s_groups_decide_and_its_user_is_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_entry_takes_its_own_credentials_only() {
+async fn each_entry_accepts_only_its_own_credentials() {
     let (sim, issuer) = (sim().await, Issuer::start().await);
     let proxy = trusting(&issuer.url, &sim).await;
     let token = issuer.token(&json!({}));
@@ -361,7 +363,7 @@ async fn each_entry_takes_its_own_credentials_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_issuer_that_is_down_is_not_the_caller_s_fault() {
+async fn an_issuer_that_is_down_is_not_the_callers_fault() {
     let (sim, mut issuer) = (sim().await, Issuer::start().await);
     issuer.url = nowhere();
     let proxy = trusting(&issuer.url, &sim).await;

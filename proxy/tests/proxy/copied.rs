@@ -14,7 +14,7 @@ use std::{fs, path::Path, sync::Arc};
 /// A proxy that starts with the cache in this folder, without an operator.
 fn restarted(folder: &Path) -> (Proxy, Arc<TableApplier>) {
     let proxy = Proxy::without_table(LIMITS);
-    let applier = TableApplier::new(Arc::clone(&proxy.shared), Table::BYTES_MAX);
+    let applier = TableApplier::new(Arc::clone(&proxy.gateway), Table::BYTES_MAX);
     applier.enable_cache(folder).unwrap();
     (proxy, applier)
 }
@@ -37,14 +37,14 @@ async fn a_restart_without_an_operator_serves_the_cached_table() {
     operator.until_applied().await;
     following.end().await;
     let (proxy, _feed) = restarted(folder.path());
-    assert!(proxy.shared.tables.is_loaded());
+    assert!(proxy.gateway.tables.is_loaded());
     assert_eq!(
         proxy.chat(MODEL).await.status(),
         200,
         "the last good routes of a rejected document"
     );
     assert_eq!(proxy.chat("gone").await.status(), 404);
-    let metrics = proxy.shared.metrics.text();
+    let metrics = proxy.gateway.metrics.text();
     assert!(metrics.contains("\nllm_proxy_control_resources_refused 1\n"), "{metrics}");
     assert!(metrics.contains("\nllm_proxy_control_table_age_seconds "), "{metrics}");
 }
@@ -81,9 +81,9 @@ async fn a_corrupt_cache_is_not_used_and_replaced_later() {
     bytes[middle] ^= 1;
     fs::write(file(folder.path()), &bytes).unwrap();
     let (proxy, applier) = restarted(folder.path());
-    assert!(!proxy.shared.tables.is_loaded(), "not even the part before the corruption");
+    assert!(!proxy.gateway.tables.is_loaded(), "not even the part before the corruption");
     assert_eq!(proxy.chat(MODEL).await.status(), 503);
-    let metrics = proxy.shared.metrics.text();
+    let metrics = proxy.gateway.metrics.text();
     assert!(metrics.contains("\nllm_proxy_table_copy_failures_total 1\n"), "{metrics}");
     drop((proxy, applier));
     let following = Following::cached_in(&authority, &[&operator], folder.path()).await;

@@ -229,7 +229,7 @@ async fn with_tls(certificate: Certificate, table: Value) -> (SocketAddr, Proxy,
     let any = ([127, 0, 0, 1], 0).into();
     let listening = Listener::bind(any, Entry::External, Some(certificate)).unwrap();
     let at = listening.address;
-    let server = Server::start(Arc::clone(&proxy.shared), vec![listening]);
+    let server = Server::start(Arc::clone(&proxy.gateway), vec![listening]);
     (at, proxy, server)
 }
 

@@ -108,8 +108,8 @@ async fn every_hostile_request_gets_its_answer_and_goes_no_further() {
         }
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-    eventually(|| proxy.shared.requests.is_empty()).await;
-    assert!(!proxy.shared.metrics.text().contains("panicked"));
+    eventually(|| proxy.gateway.requests.is_empty()).await;
+    assert!(!proxy.gateway.metrics.text().contains("panicked"));
 }
 
 /// Sends a byte now and then until the connection ends, and returns what came back.
@@ -159,7 +159,7 @@ async fn a_body_that_drips_in_is_too_slow_and_gives_its_place_back() {
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
         assert!(answer.contains("request_timeout"), "{answer}");
     }
-    eventually(|| proxy.shared.requests.is_empty()).await;
+    eventually(|| proxy.gateway.requests.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -150,7 +150,7 @@ async fn a_prompt_of_any_size_is_sent_again_when_the_first_endpoint_refuses() {
 
 fn failed_attempts(proxy: &Proxy) -> u64 {
     let route = llm_proxy::metrics::RouteLabels { route: MODEL.into() };
-    proxy.shared.metrics.failed_attempts.get_or_create(&route).get()
+    proxy.gateway.metrics.failed_attempts.get_or_create(&route).get()
 }
 
 async fn small() -> Proxy {
@@ -291,7 +291,7 @@ async fn all_prompts_together_have_a_limit() {
         _ = large() => panic!("it stalls"),
         () = refused => {}
     }
-    eventually(|| proxy.shared.requests.is_empty()).await;
+    eventually(|| proxy.gateway.requests.is_empty()).await;
     sim.inject(Fault::Status(ANSWER));
     assert_eq!(large().await.unwrap().status(), ANSWER);
 }

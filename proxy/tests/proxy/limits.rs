@@ -31,7 +31,7 @@ fn limited(sim: &Sim, key: Option<u32>, model: Option<u32>) -> Value {
 }
 
 fn running(proxy: &Proxy) -> (u32, u32, u32) {
-    let tables = proxy.shared.tables.snapshot();
+    let tables = proxy.gateway.tables.snapshot();
     let key = tables.keys[&KeyId::parse(ME).unwrap()].running.in_flight();
     let route = tables.route(MODEL).unwrap();
     (key, route.running.in_flight(), route.endpoints[0].state.running.in_flight())

@@ -232,7 +232,7 @@ async fn a_provider_on_the_proxy_s_own_machine_is_out_of_reach_whatever_it_is_ca
         assert!(metrics.contains(&format!("{refused}{asked}\n")), "{host}: {metrics}");
     }
     let named = format!("http://localhost:{port}");
-    let says = |line: &str| line.contains(&named) && line.contains("which is this machine");
+    let says = |line: &str| line.contains(&named) && line.contains("is loopback");
     eventually(|| program.log().lines().any(says)).await;
     assert!(sim.received().is_empty());
     drop(program);
@@ -349,11 +349,11 @@ fn what_cannot_be_done_is_said_in_a_line_and_by_the_exit_code() {
     let serve = [&serve[..], &["--internal", "127.0.0.1:0", "--admin", "127.0.0.1:0"]].concat();
     let with = |more: &[&'static str]| [&serve[..], more].concat();
     for (args, code, said) in [
-        (with(&["--tls-cert", "tls.crt", "--tls-key", "other.key"]), 65, "does not fit"),
+        (with(&["--tls-cert", "tls.crt", "--tls-key", "other.key"]), 65, "does not match"),
         (with(&["--tls-cert", "nothing", "--tls-key", "tls.key"]), 69, "cannot read nothing"),
         (with(&["--pepper", "empty"]), 65, "empty holds no pepper"),
         (with(&["--state", "/proc/nothing"]), 69, "choose another with --state"),
-        (vec!["serve", "--control", "http://10.0.0.1:1"], 64, "over https only"),
+        (vec!["serve", "--control", "http://10.0.0.1:1"], 64, "use https, unless"),
         (vec!["table", "--admin", "127.0.0.1:1"], 69, "is it running"),
         (vec!["explain", "--model", "m"], 64, "which key?"),
     ] {

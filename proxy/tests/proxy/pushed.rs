@@ -73,11 +73,11 @@ impl Following {
     /// Stops the proxy after pending writes.
     pub(crate) async fn end(self) {
         let Self { proxy, applier, .. } = self;
-        let Proxy { shared, server, .. } = proxy;
+        let Proxy { gateway, server, .. } = proxy;
         server.stop(Duration::ZERO).await;
         drop(applier);
-        shared.background.close();
-        tokio::time::timeout(PATIENCE, shared.background.wait()).await.unwrap();
+        gateway.background.close();
+        tokio::time::timeout(PATIENCE, gateway.background.wait()).await.unwrap();
     }
 
     async fn with(
@@ -102,18 +102,18 @@ impl Following {
         let replicas = Arc::new(Mutex::new(addresses));
         let mut control = control(files.path(), Arc::clone(&replicas));
         change(&mut control);
-        let applier = TableApplier::new(Arc::clone(&proxy.shared), control.bytes_max);
+        let applier = TableApplier::new(Arc::clone(&proxy.gateway), control.bytes_max);
         if let Some(folder) = cached_in {
             applier.enable_cache(folder).unwrap();
         }
         let following = client::run(Arc::clone(&applier), control);
-        let drain = proxy.shared.drain.clone();
-        proxy.shared.background.spawn(drain.run_until_cancelled_owned(following));
+        let drain = proxy.gateway.drain.clone();
+        proxy.gateway.background.spawn(drain.run_until_cancelled_owned(following));
         Self { proxy, applier, replicas, files }
     }
 
     fn metric(&self, line: &str) -> bool {
-        self.proxy.shared.metrics.text().contains(&format!("\nllm_proxy_{line}\n"))
+        self.proxy.gateway.metrics.text().contains(&format!("\nllm_proxy_{line}\n"))
     }
 }
 
@@ -192,7 +192,7 @@ async fn a_snapshot_and_then_a_delta_are_applied() {
     let (authority, sim) = (Authority::new(), sim(Config::default()).await);
     let operator = Operator::start(&authority).await;
     let following = Following::start(&authority, &[&operator]).await;
-    assert!(!following.proxy.shared.tables.is_loaded());
+    assert!(!following.proxy.gateway.tables.is_loaded());
     operator.put([me(), model(MODEL, &sim)]);
     operator.until_applied().await;
     assert_eq!(following.proxy.chat(MODEL).await.status(), 200);
@@ -506,7 +506,7 @@ async fn issuers_and_settings_are_applied() {
     let origins = json!({ "corsOrigins": ["https://chat.example"] });
     operator.put([(issuers.clone(), json!([issuer])), (settings.clone(), origins.clone())]);
     operator.until_applied().await;
-    let cors = || following.proxy.shared.tables.snapshot().settings.cors.clone();
+    let cors = || following.proxy.gateway.tables.snapshot().settings.cors.clone();
     assert_ne!(cors(), llm_contract::CorsOrigins::Any);
     operator.put([(issuers.clone(), json!([issuer, issuer]))]);
     operator.until_applied().await;

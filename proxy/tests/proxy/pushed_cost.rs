@@ -44,7 +44,7 @@ async fn a_change_costs_the_same_among_a_hundred_models_and_among_five_thousand(
     let mut costs = Vec::new();
     for models in [100, 1000, 5000] {
         let proxy = Proxy::without_table(LIMITS);
-        let applier = TableApplier::new(Arc::clone(&proxy.shared), Table::BYTES_MAX);
+        let applier = TableApplier::new(Arc::clone(&proxy.gateway), Table::BYTES_MAX);
         let mut operator = Documents::default();
         let mut whole = Change::default();
         for number in 0..models {
@@ -52,7 +52,7 @@ async fn a_change_costs_the_same_among_a_hundred_models_and_among_five_thousand(
             whole.upserts.extend(key(number, "ml-team").upserts);
         }
         cost(&applier, &mut operator, whole);
-        assert_eq!(proxy.shared.tables.snapshot().keys.len(), models);
+        assert_eq!(proxy.gateway.tables.snapshot().keys.len(), models);
         let mut of = |change| cost(&applier, &mut operator, change);
         costs.push((models, of(model(7, 8001)), of(key(7, "others")), of(model(models, 8000))));
     }

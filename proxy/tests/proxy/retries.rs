@@ -45,7 +45,7 @@ fn received(sims: &[Sim]) -> usize {
 
 fn failed_attempts(proxy: &Proxy) -> u64 {
     let route = RouteLabels { route: MODEL.into() };
-    proxy.shared.metrics.failed_attempts.get_or_create(&route).get()
+    proxy.gateway.metrics.failed_attempts.get_or_create(&route).get()
 }
 
 async fn error(answer: Response) -> (u16, Value) {
@@ -210,7 +210,7 @@ async fn a_server_that_began_to_answer_is_not_asked_again_as_if_its_connection_h
     for stream in [false, true] {
         sim.heal();
         assert_eq!(proxy.post(CHAT, chat(MODEL, stream)).await.status(), 200);
-        eventually(|| proxy.shared.requests.is_empty()).await;
+        eventually(|| proxy.gateway.requests.is_empty()).await;
         sim.clear_received();
         // A header, and nothing of the body.
         sim.inject(Fault::CloseAfterEvents(0));
@@ -237,7 +237,7 @@ async fn an_endpoint_that_failed_three_times_is_left_alone_until_it_listens_agai
     }
     assert_eq!(failed_attempts(&proxy), 3, "an ejected endpoint was tried again");
     sim.resume().await.unwrap();
-    let snapshot = proxy.shared.tables.snapshot();
+    let snapshot = proxy.gateway.tables.snapshot();
     let endpoint = snapshot.endpoints().next().unwrap();
     eventually(|| endpoint.state.health.is_ready()).await;
     assert_eq!(proxy.chat(MODEL).await.status(), 200);
@@ -251,7 +251,7 @@ async fn many_failures_at_once_do_not_keep_an_endpoint_away_for_long() {
     let answers = futures::future::join_all((0..40).map(|_| proxy.chat(MODEL))).await;
     assert!(answers.iter().all(|answer| [502, 503].contains(&answer.status().as_u16())));
     sim.heal();
-    let endpoint = Arc::clone(proxy.shared.tables.snapshot().endpoints().next().unwrap());
+    let endpoint = Arc::clone(proxy.gateway.tables.snapshot().endpoints().next().unwrap());
     let health = &endpoint.state.health;
     // Did each of them count, the first probe would be seconds away.
     assert!(health.is_probe_due(clock::now() + PROBE_AFTER) || health.is_ready());

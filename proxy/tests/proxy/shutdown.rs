@@ -140,10 +140,10 @@ async fn a_request_on_an_open_connection_is_answered_and_then_the_connection_clo
     let (start, end) = request.split_at(30);
     open.write_all(start.as_bytes()).await.unwrap();
     let at = proxy.external;
-    let shared = Arc::clone(&proxy.shared);
+    let gateway = Arc::clone(&proxy.gateway);
     let stopped = stop(proxy, Duration::from_millis(200));
     until_refused(at).await;
-    assert!(shared.drain.is_cancelled());
+    assert!(gateway.drain.is_cancelled());
     // It may have been closed before the request was whole, but never in the middle of an answer.
     let _ = open.write_all(end.as_bytes()).await;
     let mut answer = Vec::new();
@@ -158,7 +158,7 @@ async fn readiness_ends_when_stopping_begins() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ready = format!("http://{}/readyz", listener.local_addr().unwrap());
     let mut admin_task = JoinSet::new();
-    let router = admin::router(Arc::clone(&proxy.shared));
+    let router = admin::router(Arc::clone(&proxy.gateway));
     admin_task.spawn(async move { axum::serve(listener, router).await });
     assert_eq!(reqwest::get(&ready).await.unwrap().status(), 200);
     let at = proxy.external;

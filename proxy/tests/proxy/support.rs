@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use llm_contract::{Hashing, KeyHash, KeyId, SecretKey, Table};
 use llm_proxy::{
-    auth::{key_verifier::Keyring, oidc::Issuers},
+    auth::{key_verifier::KeyVerifier, oidc::Issuers},
     gateway::{Gateway, ServerLimits},
     server::{Listener, Server},
     stage::{accept::Entry, authenticate::Authenticator, read::BodyLimits, record::UsageEvent},
@@ -25,7 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Proxy {
     pub(crate) external: SocketAddr,
     pub(crate) internal: SocketAddr,
-    pub(crate) shared: Arc<Gateway>,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) events: mpsc::Receiver<UsageEvent>,
     pub(crate) server: Server,
 }
@@ -57,18 +57,20 @@ impl Proxy {
     /// Nothing is in force yet.
     pub(crate) fn without_table(limits: ServerLimits) -> Self {
         let (sender, events) = mpsc::channel(1024);
-        let authenticator =
-            Authenticator { keyring: Keyring::new(&[7; 64], None), issuers: Issuers::new(1000) };
-        let shared = Gateway::new(authenticator, limits, AddressPolicy::AllowAll, sender);
+        let authenticator = Authenticator {
+            key_verifier: KeyVerifier::new(&[7; 64], None),
+            issuers: Issuers::new(1000),
+        };
+        let gateway = Gateway::new(authenticator, limits, AddressPolicy::AllowAll, sender);
         let bind = |entry| Listener::bind(([127, 0, 0, 1], 0).into(), entry, None).unwrap();
         let (external, internal) = (bind(Entry::External), bind(Entry::Internal));
         let (external_at, internal_at) = (external.address, internal.address);
-        let server = Server::start(Arc::clone(&shared), vec![external, internal]);
-        Self { external: external_at, internal: internal_at, shared, events, server }
+        let server = Server::start(Arc::clone(&gateway), vec![external, internal]);
+        Self { external: external_at, internal: internal_at, gateway, events, server }
     }
 
     pub(crate) fn update(&self, table: Value) {
-        self.shared.update(Table::parse(table.to_string().as_bytes()).unwrap()).unwrap();
+        self.gateway.update(Table::parse(table.to_string().as_bytes()).unwrap()).unwrap();
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

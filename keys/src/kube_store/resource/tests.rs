@@ -63,7 +63,7 @@ fn with_condition(
 }
 
 fn state(key: &ApiKeyResource) -> String {
-    KubeKey::of(key, &HashMap::new()).state(now()).to_string()
+    KubeKey::of(key, &HashMap::new()).display_state(now())
 }
 
 #[test]

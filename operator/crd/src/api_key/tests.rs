@@ -1,5 +1,6 @@
 use super::*;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 fn owner(yaml: &str) -> ApiKeyOwner {
     serde_saphyr::from_str(&format!("{{{yaml}}}")).unwrap()

@@ -1,4 +1,4 @@
-//! Writes what is made from the types: definitions for the chart, pages for people.
+//! `crdgen`: writes the definitions for the chart and the reference pages.
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Writes what is made from the types of the custom resources.
+/// Generates files from the types of the custom resources.
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -18,15 +18,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The definitions in YAML
+    /// Generate the custom resource definitions as YAML
     Crds {
-        /// Where to write them, a file for each; standard output if absent
+        /// Directory to write one file per definition to; standard output by default
         #[arg(long)]
         dir: Option<PathBuf>,
     },
-    /// The reference in Markdown
+    /// Generate the reference as Markdown
     Docs {
-        /// Where to write it
+        /// Directory to write the pages to
         #[arg(long)]
         dir: PathBuf,
     },
@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn write(dir: &Path, files: &[GeneratedFile]) -> anyhow::Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("making the folder {}", dir.display()))?;
+    fs::create_dir_all(dir).with_context(|| format!("creating the directory {}", dir.display()))?;
     for GeneratedFile { name, text } in files {
         let path = dir.join(name);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;

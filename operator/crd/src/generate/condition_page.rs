@@ -1,4 +1,4 @@
-//! The page about conditions.
+//! The reference page for conditions.
 
 use super::{GenerateError, GeneratedFile};
 use crate::{ConditionType, Reason};
@@ -9,16 +9,16 @@ const HEAD: &str = "\
 
 <!-- Generated from operator/crd by `make generate`: edit the types there instead. -->
 
-The conditions of a resource say what is fulfilled and what is not, and why. The reason is one of
-the words below; the message says the same about this resource in particular. See them with
+The conditions of a resource describe its current state. Each has one of the reasons listed below
+and a message with details about this particular resource. To view them, run:
 
 ```sh
 kubectl describe llmmodel NAME
 kubectl wait llmmodel NAME --for=condition=RouteProgrammed --timeout=20m
 ```
 
-A condition is `True`, `False`, or `Unknown` (the operator could not find out). A reason implies
-the status.
+The status of a condition is `True`, `False`, or `Unknown` (the operator could not determine it).
+Each reason implies one status.
 ";
 
 const KINDS: [(&str, &str, &[ConditionType]); 3] = [
@@ -42,8 +42,8 @@ pub(super) fn file() -> Result<GeneratedFile, GenerateError> {
         text.push('\n');
     }
     for about in ConditionType::ALL {
-        write!(text, "\n## {about}\n\n{}\n\n", about.doc())?;
-        text.push_str("| Reason | Status | Meaning, and what to do |\n|---|---|---|\n");
+        write!(text, "\n## {about}\n\n{}\n\n", one_line(about.doc()))?;
+        text.push_str("| Reason | Status | Description |\n|---|---|---|\n");
         for reason in about.reasons() {
             row(&mut text, *reason)?;
         }
@@ -52,5 +52,10 @@ pub(super) fn file() -> Result<GeneratedFile, GenerateError> {
 }
 
 fn row(text: &mut String, reason: Reason) -> Result<(), GenerateError> {
-    Ok(writeln!(text, "| `{reason}` | {} | {} |", reason.status(), reason.doc())?)
+    Ok(writeln!(text, "| `{reason}` | {} | {} |", reason.status(), one_line(reason.doc()))?)
+}
+
+/// Joins the lines of a doc comment.
+fn one_line(doc: &str) -> String {
+    doc.replace('\n', " ")
 }

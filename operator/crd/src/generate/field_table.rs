@@ -1,11 +1,11 @@
-//! The fields of an object, as a table; then those of the objects in it.
+//! Tables of the fields of an object and of the objects nested in it.
 
 use super::{GenerateError, page};
 use serde_json::Value;
 use std::fmt::Write;
 
-/// Fields of types that Kubernetes documents, and where it does.
-const FOREIGN: [(&str, &str, &str); 5] = [
+/// Fields whose types Kubernetes documents, with the page that does.
+const EXTERNAL_TYPES: [(&str, &str, &str); 5] = [
     ("conditions", "Condition", "conditions.md"),
     (
         "affinity",
@@ -32,10 +32,9 @@ const FOREIGN: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// Objects in objects; there are fewer levels.
+/// Nesting limit; the types have fewer levels.
 const DEPTH_MAX: usize = 8;
 
-/// Writes about an object, and about the objects in it.
 pub(super) fn write(text: &mut String, path: &str, schema: &Value) -> Result<(), GenerateError> {
     write_at(text, path, schema, 0)
 }
@@ -58,7 +57,7 @@ fn write_at(
         return Ok(());
     }
     for (name, field) in fields(schema) {
-        if foreign(name).is_some() {
+        if external_type(name).is_some() {
             continue;
         }
         if let Some(items) = field.get("items").filter(|items| is_object(items)) {
@@ -85,7 +84,7 @@ fn row(text: &mut String, parent: &Value, name: &str, field: &Value) -> Result<(
 }
 
 fn kind(name: &str, field: &Value) -> String {
-    if let Some((_, kind, page)) = foreign(name) {
+    if let Some((_, kind, page)) = external_type(name) {
         let link = format!("[{kind}]({page})");
         let list = field.get("items").is_some();
         return if list { format!("list of {link}") } else { link };
@@ -123,16 +122,15 @@ fn is_object(schema: &Value) -> bool {
     schema.get("properties").is_some()
 }
 
-fn foreign(name: &str) -> Option<&'static (&'static str, &'static str, &'static str)> {
-    FOREIGN.iter().find(|(field, ..)| *field == name)
+fn external_type(name: &str) -> Option<&'static (&'static str, &'static str, &'static str)> {
+    EXTERNAL_TYPES.iter().find(|(field, ..)| *field == name)
 }
 
-/// What a schema says of itself.
 pub(super) fn description(schema: &Value) -> String {
     schema.get("description").and_then(Value::as_str).unwrap_or_default().into()
 }
 
-/// What may stand in a table.
+/// Escapes text for a table cell.
 pub(super) fn escape(text: &str) -> String {
     text.replace('|', "\\|").replace("\n\n", "<br>")
 }

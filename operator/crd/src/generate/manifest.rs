@@ -1,4 +1,4 @@
-//! Definitions in YAML.
+//! Definitions as YAML.
 
 use super::{GenerateError, GeneratedFile};
 use crate::GROUP;

@@ -1,4 +1,4 @@
-//! The page about a kind.
+//! The reference page of a kind, and the index.
 
 use super::{GenerateError, GeneratedFile, field_table};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use std::fmt::Write;
 const NOTE: &str =
     "<!-- Generated from operator/crd by `make generate`: edit the types there instead. -->";
 
-/// A kind, as far as a page shows it.
+/// The parts of a definition that a page shows.
 struct Kind<'a> {
     name: &'a str,
     plural: &'a str,
@@ -17,15 +17,15 @@ struct Kind<'a> {
 }
 
 pub(super) fn index(definitions: &[Value]) -> Result<GeneratedFile, GenerateError> {
-    let mut text = format!("# Reference of the custom resources\n\n{NOTE}\n\n");
-    text.push_str("| Kind | What it is |\n|---|---|\n");
+    let mut text = format!("# Custom resource reference\n\n{NOTE}\n\n");
+    text.push_str("| Kind | Description |\n|---|---|\n");
     for definition in definitions {
         let Kind { name, schema, .. } = kind(definition);
         let page = name.to_ascii_lowercase();
         writeln!(text, "| [{name}]({page}.md) | {} |", field_table::description(schema))?;
     }
-    text.push_str("| [Conditions](conditions.md) | What the operator reports of them. |\n");
-    text.push_str("\nComplete manifests are in [docs/examples](../examples).\n");
+    text.push_str("| [Conditions](conditions.md) | Condition types and reasons in the status of these resources. |\n");
+    text.push_str("\nFor complete manifests, see [docs/examples](../examples).\n");
     Ok(GeneratedFile { name: "README.md".into(), text })
 }
 
@@ -38,11 +38,11 @@ pub(super) fn file(definition: &Value) -> Result<GeneratedFile, GenerateError> {
         crate::GROUP,
         crate::VERSION
     )?;
-    let short = short.map(|short| format!(", `kubectl get {short}`")).unwrap_or_default();
+    let short = short.map(|short| format!(" or `kubectl get {short}`")).unwrap_or_default();
     writeln!(
         text,
-        "`kubectl get {plural}`{short}, or `kubectl get llm` for all kinds of this group. It shows \
-         {}; with `-o wide` also {}.\n",
+        "List them with `kubectl get {plural}`{short}, or list all kinds of this group with \
+         `kubectl get llm`. Columns: {}; with `-o wide` also {}.\n",
         names(columns, false),
         names(columns, true)
     )?;
@@ -55,7 +55,7 @@ pub(super) fn file(definition: &Value) -> Result<GeneratedFile, GenerateError> {
     Ok(GeneratedFile { name: format!("{}.md", name.to_ascii_lowercase()), text })
 }
 
-/// What the API server checks of a value, as a list.
+/// Lists the validation rules of a value.
 pub(super) fn rules(text: &mut String, schema: &Value) -> Result<(), GenerateError> {
     let rules = schema.pointer("/x-kubernetes-validations").and_then(Value::as_array);
     let messages = rules.into_iter().flatten().filter_map(|rule| rule.get("message")?.as_str());
@@ -63,7 +63,7 @@ pub(super) fn rules(text: &mut String, schema: &Value) -> Result<(), GenerateErr
     if messages.peek().is_none() {
         return Ok(());
     }
-    text.push_str("The API server checks:\n\n");
+    text.push_str("Validation rules:\n\n");
     for message in messages {
         writeln!(text, "- {}", field_table::escape(message))?;
     }

@@ -1,20 +1,20 @@
-//! Where a model is reached.
+//! The endpoints of a model.
 
 use crate::{DurationText, rule};
 use serde::{Deserialize, Serialize};
 
-/// Where a model is reached.
+/// Endpoints at which a model is available.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoints {
-    /// The endpoint for callers with API keys.
+    /// Endpoint for callers with API keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalEndpoint>,
-    /// The endpoint for callers with tokens of the identity provider.
+    /// Endpoint for callers with identity provider tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub internal: Option<InternalEndpoint>,
-    /// How long a whole request may take, its answer included, for example `30m`. At most 24
-    /// hours, for which `0s` stands too.
+    /// Maximum duration of a request including its response, for example `30m`. At most 24 hours;
+    /// `0s` means 24 hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend(
         "default" = "600s",
@@ -23,26 +23,26 @@ pub struct Endpoints {
     pub request_timeout: Option<DurationText>,
 }
 
-/// The endpoint for callers with API keys.
+/// Endpoint for callers with API keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalEndpoint {
-    /// Whether the model is reached here.
+    /// Whether the model is available at this endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = true))]
     pub enabled: Option<bool>,
-    /// Has no effect: all models share one host name. It is accepted because older manifests have
-    /// it; the condition `Ignored` names it. At most 63 characters.
+    /// Has no effect: all models share one host name. Accepted for compatibility with older
+    /// manifests and reported in the `Ignored` condition. At most 63 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub subdomain: Option<String>,
 }
 
-/// The endpoint for callers with tokens.
+/// Endpoint for callers with identity provider tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InternalEndpoint {
-    /// Whether the model is reached here.
+    /// Whether the model is available at this endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = true))]
     pub enabled: Option<bool>,

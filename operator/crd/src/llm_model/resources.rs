@@ -1,50 +1,50 @@
-//! What each replica gets.
+//! Resources of each replica.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What each replica gets.
+/// Resources of each replica.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// The GPUs of each replica.
+    /// GPUs of each replica.
     pub gpu: Gpu,
-    /// What the scheduler reserves for each replica, for example `{cpu: "4", memory: 32Gi}`.
+    /// Resource requests of each replica, for example `{cpu: "4", memory: 32Gi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<String, Quantity>,
-    /// What each replica may use at most, for example `{memory: 64Gi}`. The GPUs are added. The
-    /// memory also bounds the shared memory in `/dev/shm`.
+    /// Resource limits of each replica, for example `{memory: 64Gi}`. GPUs are added
+    /// automatically. The memory limit also applies to shared memory in `/dev/shm`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, Quantity>,
 }
 
-/// The GPUs of a replica.
+/// GPUs of a replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("required" = ["count", "type"]))]
 pub struct Gpu {
-    /// How many GPUs each replica gets, from 0 to 64. It is also the degree of tensor parallelism
-    /// unless `spec.serving.tensorParallelism` says another.
+    /// Number of GPUs per replica, from 0 to 64. Also the degree of tensor parallelism unless
+    /// `spec.serving.tensorParallelism` is set.
     #[schemars(range(min = 0, max = 64))]
     pub count: i32,
-    /// Whose GPUs: `nvidia`, `amd`, `intel`, or `none`. It chooses the extended resource
-    /// (`nvidia.com/gpu`, `amd.com/gpu`, `gpu.intel.com/i915`) and the toleration. Another value
-    /// counts as `nvidia`, and the condition `Ignored` names it.
+    /// GPU vendor: `nvidia`, `amd`, `intel`, or `none`. Determines the extended resource
+    /// (`nvidia.com/gpu`, `amd.com/gpu`, `gpu.intel.com/i915`) and the toleration. Any other value
+    /// is treated as `nvidia` and reported in the `Ignored` condition.
     #[serde(rename = "type", default = "Gpu::default_kind")]
     pub kind: String,
 }
 
-/// Whose GPUs a replica gets.
+/// GPU vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
-    /// NVIDIA's.
+    /// NVIDIA.
     Nvidia,
-    /// AMD's.
+    /// AMD.
     Amd,
-    /// Intel's.
+    /// Intel.
     Intel,
-    /// None at all.
+    /// No GPU.
     None,
 }
 
@@ -53,13 +53,13 @@ impl Gpu {
         "nvidia".into()
     }
 
-    /// Whose GPUs, in effect.
+    /// The GPU vendor in effect.
     pub fn accelerator(&self) -> Accelerator {
-        self.known().unwrap_or(Accelerator::Nvidia)
+        self.known_accelerator().unwrap_or(Accelerator::Nvidia)
     }
 
-    /// Whose GPUs, if the text says one that is known.
-    pub(crate) fn known(&self) -> Option<Accelerator> {
+    /// The GPU vendor; `None` if the type is unknown.
+    pub fn known_accelerator(&self) -> Option<Accelerator> {
         match self.kind.as_str() {
             "nvidia" => Some(Accelerator::Nvidia),
             "amd" => Some(Accelerator::Amd),
@@ -69,7 +69,7 @@ impl Gpu {
         }
     }
 
-    /// The GPUs of each replica, in effect: none if the count makes no sense.
+    /// The number of GPUs per replica in effect; 0 if the count is negative.
     pub fn count(&self) -> u32 {
         match self.accelerator() {
             Accelerator::None => 0,
@@ -81,7 +81,7 @@ impl Gpu {
 }
 
 impl Accelerator {
-    /// The extended resource of such a GPU, which is also the key of the taint its nodes have.
+    /// The extended resource, which is also the taint key of its nodes.
     pub fn resource(self) -> Option<&'static str> {
         match self {
             Self::Nvidia => Some("nvidia.com/gpu"),

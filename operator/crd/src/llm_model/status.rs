@@ -1,100 +1,86 @@
-//! What the operator says of a model.
+//! Status of a model, reported by the operator.
 
 use crate::EndpointUrls;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::{Deserialize, Serialize};
 
-/// What the operator says of a model.
+/// Status of a model, reported by the operator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LLMModelStatus {
-    /// The state in one word: `Pending` (nothing runs yet), `Downloading` (the weights are being
-    /// fetched), `Starting` (vLLM starts, or tries to), `Ready` (all replicas serve), `Degraded`
-    /// (some do), `Error` (the operator could not do its part), or `Idle` (no replica runs,
-    /// because none is wanted now). The conditions say more.
+    /// Summary of the state: `Pending` (nothing is running yet), `Downloading` (the weights are
+    /// being downloaded), `Starting` (vLLM is starting or keeps failing to), `Ready` (all replicas
+    /// are serving), `Degraded` (some replicas are serving), `Error` (the model could not be set
+    /// up), or `Idle` (no replica is running because none is requested). See the conditions for
+    /// details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Phase")]
     pub phase: Option<Phase>,
-    /// What is fulfilled and what is not, and why.
+    /// Current state of the model, and the reasons for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// The generation of the resource that this status speaks of.
+    /// Generation of the resource that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// How large the weights are, for people, for example `15.3 GiB`.
+    /// Human-readable size of the weights, for example `15.3 GiB`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_size: Option<String>,
-    /// How many replicas there are.
+    /// Number of replicas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<ReplicaCounts>,
-    /// Where the model is reached.
+    /// URLs at which the model is available.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<EndpointUrls>,
-    /// How far the download of the weights is.
+    /// Progress of the weight download.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub download: Option<Download>,
 }
 
-/// The state of a model in one word.
+/// Summary of the state of a model.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 pub enum Phase {
-    /// Nothing runs yet.
+    /// Nothing is running yet.
     #[default]
     Pending,
-    /// The weights are being fetched.
+    /// The weights are being downloaded.
     Downloading,
-    /// vLLM starts, or tries to.
+    /// vLLM is starting or keeps failing to.
     Starting,
-    /// All replicas serve.
+    /// All replicas are serving.
     Ready,
-    /// Some replicas serve.
+    /// Some replicas are serving.
     Degraded,
-    /// The operator could not do its part.
+    /// The model could not be set up.
     Error,
-    /// No replica runs, because none is wanted now.
+    /// No replica is running because none is requested.
     Idle,
 }
 
-/// How many replicas there are.
+/// Number of replicas.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaCounts {
-    /// Replicas that serve.
+    /// Replicas that are serving.
     pub ready: i32,
-    /// Replicas that should.
+    /// Replicas that should be serving.
     pub desired: i32,
 }
 
-/// How far a download is.
+/// Progress of a download.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Download {
-    /// Bytes that are on the volume.
+    /// Bytes downloaded.
     pub bytes: i64,
-    /// Bytes there will be.
+    /// Bytes in total; 0 until known.
     pub total: i64,
-    /// The same as a whole percentage, from 0 to 100.
+    /// Percentage downloaded, from 0 to 100.
     pub percent: i32,
-}
-
-impl Phase {
-    /// The word, as it stands in `status.phase`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Downloading => "Downloading",
-            Self::Starting => "Starting",
-            Self::Ready => "Ready",
-            Self::Degraded => "Degraded",
-            Self::Error => "Error",
-            Self::Idle => "Idle",
-        }
-    }
 }

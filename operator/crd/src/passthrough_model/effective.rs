@@ -1,4 +1,4 @@
-//! The values in effect where a manifest says nothing.
+//! Effective values, with defaults applied.
 
 use super::{
     BackendType, CredentialHeader, CredentialType, EndpointSwitch, PassthroughModelSpec, Provider,
@@ -9,12 +9,12 @@ use llm_contract::Timeouts;
 use std::time::Duration;
 
 impl PassthroughModelSpec {
-    /// Whether every id goes to this provider that nothing else serves.
+    /// Whether the provider receives all otherwise unknown model ids.
     pub fn catch_all(&self) -> bool {
         self.models.as_ref().and_then(|models| models.catch_all) == Some(true)
     }
 
-    /// The ids clients may write, each with the id the provider knows; without the catch-all.
+    /// Pairs of client-facing and upstream model ids, without the catch-all.
     pub fn model_ids(&self) -> impl Iterator<Item = (&str, &str)> {
         self.models.iter().flat_map(|models| {
             let declared = models.declared.iter().map(|id| (id.as_str(), id.as_str()));
@@ -23,12 +23,12 @@ impl PassthroughModelSpec {
         })
     }
 
-    /// Whether callers with API keys reach the models.
+    /// Whether the models are available to callers with API keys.
     pub fn external_enabled(&self) -> bool {
         enabled(self.endpoints.as_ref().and_then(|endpoints| endpoints.external.as_ref()))
     }
 
-    /// Whether callers with tokens reach the models.
+    /// Whether the models are available to callers with identity provider tokens.
     pub fn internal_enabled(&self) -> bool {
         enabled(self.endpoints.as_ref().and_then(|endpoints| endpoints.internal.as_ref()))
     }
@@ -39,23 +39,23 @@ fn enabled(endpoint: Option<&EndpointSwitch>) -> bool {
 }
 
 impl Provider {
-    /// The host name in lower case, without a final dot; `None` if there is none.
+    /// The host name in lowercase without a trailing dot; `None` if empty.
     pub fn hostname(&self) -> Option<String> {
         let name = self.hostname.as_deref()?.trim().trim_end_matches('.').to_ascii_lowercase();
         (!name.is_empty()).then_some(name)
     }
 
-    /// How the provider is spoken to.
+    /// URL scheme.
     pub fn scheme(&self) -> Scheme {
         self.scheme.unwrap_or_default()
     }
 
-    /// The port. 0 counts as absent.
+    /// Port; 0 counts as not set.
     pub fn port(&self) -> i32 {
         self.port.filter(|port| *port != 0).unwrap_or(443)
     }
 
-    /// What comes in place of `/v1` in the paths of the provider, without slashes around it.
+    /// Path prefix that replaces `/v1`, without leading and trailing slashes.
     pub fn schema_version(&self) -> &str {
         match self.schema_version.as_deref().unwrap_or_default().trim_matches('/') {
             "" => "v1",
@@ -63,7 +63,7 @@ impl Provider {
         }
     }
 
-    /// The base URL, for example `https://openrouter.ai:443/api/v1`; `None` without a host name.
+    /// Base URL such as `https://openrouter.ai:443/api/v1`; `None` without a host name.
     pub fn base_url(&self) -> Option<String> {
         let scheme = match self.scheme() {
             Scheme::Https => "https",
@@ -73,22 +73,22 @@ impl Provider {
         Some(format!("{scheme}://{hostname}:{port}/{}", self.schema_version()))
     }
 
-    /// Which protocol the provider speaks.
+    /// API protocol of the provider.
     pub fn backend_type(&self) -> BackendType {
         self.backend.as_ref().and_then(|backend| backend.kind).unwrap_or_default()
     }
 
-    /// What is shown to the provider.
+    /// Type of credential.
     pub fn credential_type(&self) -> CredentialType {
         self.credential.as_ref().and_then(|credential| credential.kind).unwrap_or_default()
     }
 
-    /// The header that the key goes into.
+    /// Header that carries the API key.
     pub fn credential_header(&self) -> CredentialHeader {
         self.credential.as_ref().and_then(|credential| credential.header).unwrap_or_default()
     }
 
-    /// How long the gateway waits for the provider.
+    /// Timeouts for requests to the provider.
     pub fn timeouts(&self) -> Timeouts {
         const MAX: Duration = Duration::from_secs(24 * 3600);
         let Some(ProviderTimeouts { connect, request, idle }) = &self.timeouts else {

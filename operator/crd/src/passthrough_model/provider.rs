@@ -1,4 +1,4 @@
-//! A provider, and our account with it.
+//! A provider and how to authenticate to it.
 
 use crate::{
     DurationText,
@@ -6,37 +6,37 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The headers that the gateway writes itself, or that say where a message ends and who asks, as
-/// CEL has a list.
+/// Headers that the gateway sets itself, or that frame a message or identify the caller; a CEL
+/// list.
 pub(super) const RESERVED: &str = "['accept-encoding', 'api-key', 'authorization', 'connection', \
     'content-encoding', 'content-length', 'content-type', 'cookie', 'expect', 'host', \
     'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', \
     'trailer', 'transfer-encoding', 'upgrade', 'x-api-key', 'x-client-id', 'x-llm-client-id', \
     'x-request-id']";
 
-/// A provider, and our account with it.
+/// A provider and how to authenticate to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = provider_rules()))]
 pub struct Provider {
-    /// The host name of the provider, without scheme, port and path, for example `openrouter.ai`.
-    /// Required unless `backend.type` is `Bedrock`. The proxies send callers' requests there, to
-    /// any host they can reach but for loopback and link-local addresses: a NetworkPolicy for them
-    /// says which those are.
+    /// Host name of the provider without scheme, port or path, for example `openrouter.ai`.
+    /// Required unless `backend.type` is `Bedrock`. The proxies forward requests to any reachable
+    /// host except loopback and link-local addresses; restrict this further with a NetworkPolicy
+    /// for the proxies.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 254), extend("x-kubernetes-validations" = [
-        rule("!self.contains('://')", "must be a bare host name: drop the scheme"),
+        rule("!self.contains('://')", "must be a bare host name: remove the scheme"),
         rule(
             "self.contains('://') || self.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?[.]?$')",
-            "must be a bare host name: drop port, path and spaces",
+            "must be a bare host name: remove port, path and spaces",
         ),
     ]))]
     pub hostname: Option<String>,
-    /// The port, from 1 to 65535.
+    /// Port of the provider, from 1 to 65535.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535), extend("default" = 443))]
     pub port: Option<i32>,
-    /// What comes in place of `/v1` in the paths of the provider, without a leading slash, for
+    /// Path prefix that replaces `/v1` in requests to the provider, without a leading slash, for
     /// example `api/v1` for OpenRouter.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend(
@@ -47,41 +47,39 @@ pub struct Provider {
         )],
     ))]
     pub schema_version: Option<String>,
-    /// The name of a Secret in the same namespace whose key `apiKey` holds the provider's key. A
-    /// change is in force within seconds. Required unless `credential.type` is `None` or
-    /// `WorkloadIdentity`. It is sent to `hostname`: whoever may write this resource can have that
-    /// key of any Secret of the namespace sent anywhere.
+    /// Name of a Secret in the same namespace whose key `apiKey` holds the provider's API key.
+    /// Changes take effect within seconds. Required unless `credential.type` is `None` or
+    /// `WorkloadIdentity`. The API key is sent to `hostname`, so anyone who can edit this resource
+    /// can send the `apiKey` of any Secret in the namespace to any host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rule::object_name")]
     pub credential_secret_name: Option<String>,
-    /// How the provider is spoken to: `https` or `http`. `https` if absent. With `http` say the
-    /// port too, and use it inside of a trusted network only: prompts and the provider's key
-    /// cross it in clear.
+    /// URL scheme: `https` or `http`. Defaults to `https`. With `http`, the port must be set too.
+    /// Use `http` only within a trusted network, because prompts and the API key are sent
+    /// unencrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Scheme")]
     pub scheme: Option<Scheme>,
-    /// The name of a Secret in the same namespace whose key `ca.crt` holds the certificates of
-    /// the authorities that the provider's certificate may come from, in PEM. The system's if
-    /// absent.
+    /// Name of a Secret in the same namespace whose key `ca.crt` holds the PEM-encoded CA
+    /// certificates trusted for the provider. Defaults to the system's CA certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rule::object_name")]
     pub ca_secret_name: Option<String>,
-    /// More headers that every request gets, for example `OpenAI-Organization`. They are not
-    /// secret: a credential belongs into `credentialSecretName`.
+    /// Additional headers for every request, for example `OpenAI-Organization`. Not for secrets:
+    /// use `credentialSecretName` for credentials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = llm_contract::Provider::HEADERS_MAX),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub headers: Vec<Header>,
-    /// How long the gateway waits for the provider.
+    /// Timeouts for requests to the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<ProviderTimeouts>,
-    /// How our account is proven to the provider. An API key in the header `Authorization` if
-    /// absent.
+    /// How to authenticate to the provider. Defaults to an API key in the `Authorization` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
-    /// Which protocol the provider speaks. OpenAI's if absent.
+    /// API protocol of the provider. Defaults to OpenAI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Backend>,
 }
@@ -91,53 +89,53 @@ fn provider_rules() -> [serde_json::Value; 4] {
         rule(
             "has(self.hostname) || \
              has(self.backend) && has(self.backend.type) && self.backend.type == 'Bedrock'",
-            "`hostname` is missing: say where the provider is, for example openrouter.ai",
+            "`hostname` is required, for example openrouter.ai",
         ),
         rule(
             "has(self.credentialSecretName) || has(self.credential) && has(self.credential.type) && \
              self.credential.type in ['None', 'WorkloadIdentity']",
-            "`credentialSecretName` is missing: name the Secret whose key apiKey holds the \
-             provider's key, or say `credential.type: None`",
+            "`credentialSecretName` is required: name the Secret whose key apiKey holds the \
+             provider's API key, or set `credential.type: None`",
         ),
         rule(
             "!has(self.scheme) || self.scheme != 'http' || self.port != 443",
-            "`scheme: http` needs a `port` of its own: 443 is the port of https",
+            "`scheme: http` requires a `port` other than 443, the port of https",
         ),
         rule(
             "!has(self.caSecretName) || !has(self.scheme) || self.scheme != 'http'",
-            "`caSecretName` has no use with `scheme: http`",
+            "`caSecretName` is not allowed with `scheme: http`",
         ),
     ]
 }
 
-/// How a provider is spoken to.
+/// URL scheme of a provider.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
-    /// With TLS.
+    /// TLS.
     #[default]
     Https,
-    /// In clear.
+    /// Unencrypted.
     Http,
 }
 
-/// A header that every request gets.
+/// Additional header for every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Header {
-    /// The header's name, for example `OpenAI-Organization`. Those that the gateway sets itself,
-    /// such as `Authorization` and `Host`, are refused.
+    /// Name of the header, for example `OpenAI-Organization`. Headers that the gateway sets itself,
+    /// such as `Authorization` and `Host`, are not allowed.
     #[schemars(length(max = 128), extend("x-kubernetes-validations" = [
         rule(
             "self.matches('^[-!#$%&+.^_`|~A-Za-z0-9]+$')",
-            "must be the name of a header, for example OpenAI-Organization",
+            "must be a header name, for example OpenAI-Organization",
         ),
         rule(&format!("!(self.lowerAscii() in {RESERVED})"), "the gateway sets this header itself"),
     ]))]
     pub name: String,
-    /// The header's value: visible ASCII characters and spaces.
+    /// Value of the header: visible ASCII characters and spaces.
     #[schemars(length(max = llm_contract::Provider::HEADER_BYTES_MAX), extend("x-kubernetes-validations" = [rule(
         "self.matches('^[ -~]*$')",
         "must be visible ASCII characters and spaces",
@@ -145,57 +143,57 @@ pub struct Header {
     pub value: String,
 }
 
-/// How long the gateway waits for a provider.
+/// Timeouts for requests to a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderTimeouts {
-    /// For a connection, TLS included. `5s` if absent.
+    /// Timeout for establishing a connection, including TLS. Defaults to `5s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [rule::duration("1ms", "24h")]))]
     pub connect: Option<DurationText>,
-    /// For a whole request, its answer included. `600s` if absent.
+    /// Timeout for a request including its response. Defaults to `600s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [rule::duration("1ms", "24h")]))]
     pub request: Option<DurationText>,
-    /// For the next byte of an answer. `120s` if absent.
+    /// Timeout for the next byte of a response. Defaults to `120s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [rule::duration("1ms", "24h")]))]
     pub idle: Option<DurationText>,
 }
 
-/// How our account is proven to a provider.
+/// How to authenticate to a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
-    /// What is shown: `APIKey` (the key in the Secret), `None` (nothing, for a server that asks
-    /// for nothing), or `WorkloadIdentity` (of the cloud; this gateway does not support it yet,
-    /// and the condition `Accepted` says so). `APIKey` if absent.
+    /// Type of credential: `APIKey` (from the Secret), `None` (for a server without
+    /// authentication), or `WorkloadIdentity` (of the cloud; not supported yet, which is reported
+    /// in the `Accepted` condition). Defaults to `APIKey`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CredentialType")]
     pub kind: Option<CredentialType>,
-    /// The header that the key goes into: `authorization` (`Bearer` and the key, as OpenAI wants
-    /// it), `x-api-key` (Anthropic), or `api-key` (Azure). `authorization` if absent.
+    /// Header that carries the API key: `authorization` (as a bearer token, used by OpenAI),
+    /// `x-api-key` (Anthropic), or `api-key` (Azure). Defaults to `authorization`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CredentialHeader")]
     pub header: Option<CredentialHeader>,
 }
 
-/// What is shown to a provider.
+/// Type of credential.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 pub enum CredentialType {
-    /// The key in the Secret.
+    /// The API key in the Secret.
     #[default]
     #[serde(rename = "APIKey")]
     ApiKey,
-    /// The identity that the cloud gives the pod.
+    /// The identity that the cloud assigns to the pod.
     WorkloadIdentity,
-    /// Nothing.
+    /// No authentication.
     None,
 }
 
-/// The header that a key goes into.
+/// Header that carries the API key.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -210,38 +208,38 @@ pub enum CredentialHeader {
     ApiKey,
 }
 
-/// Which protocol a provider speaks.
+/// API protocol of a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Backend {
-    /// The protocol: `OpenAI` (Anthropic's is understood too), or `Bedrock` (which this gateway
-    /// does not support yet; the condition `Accepted` says so). `OpenAI` if absent.
+    /// Protocol: `OpenAI` (which includes Anthropic's), or `Bedrock` (not supported yet, which is
+    /// reported in the `Accepted` condition). Defaults to `OpenAI`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BackendType")]
     pub kind: Option<BackendType>,
-    /// More for `Bedrock`.
+    /// Settings for `Bedrock`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bedrock: Option<Bedrock>,
 }
 
-/// Which protocol a provider speaks.
+/// API protocol of a provider.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 pub enum BackendType {
-    /// OpenAI's.
+    /// OpenAI.
     #[default]
     #[serde(rename = "OpenAI")]
     OpenAi,
-    /// That of AWS Bedrock.
+    /// AWS Bedrock.
     Bedrock,
 }
 
-/// More for `Bedrock`.
+/// Settings for `Bedrock`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Bedrock {
-    /// The region, for example `eu-central-1`.
+    /// AWS region, for example `eu-central-1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub region: Option<String>,

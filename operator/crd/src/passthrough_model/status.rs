@@ -1,48 +1,38 @@
-//! What the operator says of a provider.
+//! Status of a provider, reported by the operator.
 
 use crate::EndpointUrls;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::{Deserialize, Serialize};
 
-/// What the operator says of a provider.
+/// Status of a provider, reported by the operator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PassthroughModelStatus {
-    /// The state in one word: `Ready`, or `Error` (the operator could not do its part). The
-    /// conditions say more.
+    /// Summary of the state: `Ready`, or `Error` (the provider could not be set up). See the
+    /// conditions for details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "PassthroughPhase")]
     pub phase: Option<PassthroughPhase>,
-    /// What is fulfilled and what is not, and why.
+    /// Current state of the provider, and the reasons for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// The generation of the resource that this status speaks of.
+    /// Generation of the resource that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Where the models are reached.
+    /// URLs at which the models are available.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<EndpointUrls>,
-    /// The host name in use: `spec.provider.hostname` in lower case, without a final dot.
+    /// Host name in use: `spec.provider.hostname` in lowercase without a trailing dot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_hostname: Option<String>,
 }
 
-/// The state of a provider in one word.
+/// Summary of the state of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum PassthroughPhase {
-    /// The operator did its part.
+    /// The provider is set up.
     Ready,
-    /// The operator could not do its part.
+    /// The provider could not be set up.
     Error,
-}
-
-impl PassthroughPhase {
-    /// The word, as it stands in `status.phase`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "Ready",
-            Self::Error => "Error",
-        }
-    }
 }

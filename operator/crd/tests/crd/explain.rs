@@ -11,11 +11,11 @@ const DEADLINE: Duration = Duration::from_secs(90);
 async fn explain_reads_like_documentation() {
     let cluster = support::cluster().await;
     for (field, expected) in [
-        ("llmmodel", "A language model that this cluster serves itself"),
-        ("llmmodel.spec", "Other ids by which clients may ask for this model"),
+        ("llmmodel", "A language model served by this cluster"),
+        ("llmmodel.spec", "Additional ids under which clients can request this model"),
         ("llmmodel.spec.endpoints.requestTimeout", "for example `30m`"),
         ("llmmodel.spec.serving.updateStrategy", "ENUM: Recreate RollingUpdate"),
-        ("passthroughmodel.spec.provider", "What comes in place of `/v1`"),
+        ("passthroughmodel.spec.provider", "Path prefix that replaces `/v1`"),
         ("apikey.spec.owner", "a person, a team, or a service account"),
     ] {
         let text = async || cluster.kubectl(&["explain", field]).await.ok();

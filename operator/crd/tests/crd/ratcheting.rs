@@ -55,7 +55,7 @@ fn models() -> [Row; 9] {
     let wait = |text: &str| json!({"endpoints": {"requestTimeout": text}});
     let no_size = model(json!({"storage": {"storageClassName": "a", "size": ""}}));
     let nobody = json!({"access": {"public": false}});
-    const WHO: &str = "say who may use the model";
+    const WHO: &str = "specify who may use the model";
     [
         ("no-access", json!({"access": {"public": null}}), nobody.clone(), WHO),
         ("3.dotted.name", json!({}), nobody, WHO),
@@ -63,9 +63,9 @@ fn models() -> [Row; 9] {
             "no-image",
             model(json!({"source": "oci"})),
             model(json!({"image": ""})),
-            "source `oci` needs `image`",
+            "source `oci` requires `image`",
         ),
-        ("no-size", size(""), no_size, "say `storage.size`"),
+        ("no-size", size(""), no_size, "requires `storage.size`"),
         ("odd-size", size("lots"), size("more"), "must be a quantity"),
         (
             "odd-id",
@@ -75,7 +75,7 @@ fn models() -> [Row; 9] {
         ),
         ("few-gpus", gpus(-1), gpus(-2), IN_RANGE),
         ("few-replicas", replicas(-1), replicas(-2), IN_RANGE),
-        ("long-wait", wait("99h"), wait("98h"), "must be from 0s to 24h"),
+        ("long-wait", wait("99h"), wait("98h"), "must be between 0s and 24h"),
     ]
 }
 
@@ -85,9 +85,9 @@ fn providers() -> [Row; 4] {
     let secret = |name: &str| json!({"provider": {"credentialSecretName": name}});
     [
         ("scheme", hostname("https://a"), hostname("https://b"), "must be a bare host name"),
-        ("no-models", json!({"models": null}), declared(&[]), "say which models are passed on"),
+        ("no-models", json!({"models": null}), declared(&[]), "specify which models are forwarded"),
         ("blank-id", declared(&[" ", "a"]), declared(&["  "]), "visible ASCII characters"),
-        ("odd-secret", secret("A B"), secret("A C"), "must be the name of an object"),
+        ("odd-secret", secret("A B"), secret("A C"), "must be a valid object name"),
     ]
 }
 

@@ -86,7 +86,7 @@ async fn check(manifest: Value, rows: &[(&str, Value, &str)]) {
 
 #[tokio::test]
 async fn a_model_says_who_may_use_it() {
-    const WHO: &str = "say who may use the model";
+    const WHO: &str = "specify who may use the model";
     check(
         model(),
         &[
@@ -107,14 +107,14 @@ async fn weights_come_from_somewhere_that_can_be() {
         model(),
         &[
             ("spec.model.source", json!("s3"), "Unsupported value"),
-            ("spec.model.source", json!("oci"), "source `oci` needs `image`"),
+            ("spec.model.source", json!("oci"), "source `oci` requires `image`"),
             ("spec.model", json!({"name": "a", "source": "oci", "image": "b"}), ""),
-            ("spec.model", json!({"name": "a", "source": "pvc"}), "needs `storage.claimName`"),
-            ("spec.model.storage", json!({"claimName": "a"}), "is for source `pvc` only"),
-            ("spec.model.storage", json!({"type": "image"}), "is for source `oci` only"),
+            ("spec.model", json!({"name": "a", "source": "pvc"}), "requires `storage.claimName`"),
+            ("spec.model.storage", json!({"claimName": "a"}), "is only allowed with source `pvc`"),
+            ("spec.model.storage", json!({"type": "image"}), "is only allowed with source `oci`"),
             ("spec.model.storage", json!({"type": "emptyDir"}), ""),
-            ("spec.model.storage", json!({}), "say `storage.size`"),
-            ("spec.model.storage", Value::Null, "say `storage.size`"),
+            ("spec.model.storage", json!({}), "requires `storage.size`"),
+            ("spec.model.storage", Value::Null, "requires `storage.size`"),
             ("spec.model.storage.size", json!("lots"), "must be a quantity greater than 0"),
             ("spec.model.storage.size", json!("-1Gi"), "must be a quantity greater than 0"),
             ("spec.model.storage.size", json!("0"), "must be a quantity greater than 0"),
@@ -163,16 +163,16 @@ async fn numbers_and_waits_are_in_range() {
             ("spec.serving", json!({"tensorParallelism": 0}), "greater than or equal to 1"),
             ("spec.serving", json!({"kvCacheOffload": {"cpuMemoryGiB": 0}}), "cpuMemoryGiB"),
             ("spec.endpoints", json!({"requestTimeout": "soon"}), "should match"),
-            ("spec.endpoints", json!({"requestTimeout": "25h"}), "must be from 0s to 24h"),
+            ("spec.endpoints", json!({"requestTimeout": "25h"}), "must be between 0s and 24h"),
             ("spec.endpoints", json!({"requestTimeout": "23h59m60s"}), ""),
             ("spec.endpoints", json!({"external": {"subdomain": "a".repeat(64)}}), "more than 63"),
             ("spec.limits", json!({"concurrency": 0}), "greater than or equal to 1"),
             ("spec.limits", json!({"tokensPerMinute": 5_000_000_000_u64}), "less than or equal to"),
-            ("spec.limits", json!({"queue": {"size": 1, "timeout": "0s"}}), "from 1ms to 24h"),
+            ("spec.limits", json!({"queue": {"size": 1, "timeout": "0s"}}), "between 1ms and 24h"),
             ("spec.limits", json!({"perCaller": {"requestsPerMinute": 0}}), "equal to 1"),
             ("spec.scaling", json!({"minReplicas": 3, "maxReplicas": 2}), "`minReplicas` must not"),
             ("spec.scaling", json!({"maxReplicas": 0}), "greater than or equal to 1"),
-            ("spec.scaling", json!({"maxReplicas": 2, "idleAfter": "5m"}), "`idleAfter` needs"),
+            ("spec.scaling", json!({"maxReplicas": 2, "idleAfter": "5m"}), "`idleAfter` requires"),
             ("spec.scaling", json!({"minReplicas": 0, "maxReplicas": 2, "idleAfter": "5m"}), ""),
             ("spec.pricing", price("EUR", -1.0), "greater than or equal to 0"),
             ("spec.pricing", price("euro", 1.0), "should match"),
@@ -188,7 +188,7 @@ fn price(currency: &str, input: f64) -> Value {
 
 #[tokio::test]
 async fn a_name_fits_every_object_that_is_named_after_it() {
-    const SERVICE: &str = "becomes the name of a Service";
+    const SERVICE: &str = "is used as a Service name";
     check(
         model(),
         &[
@@ -203,7 +203,7 @@ async fn a_name_fits_every_object_that_is_named_after_it() {
         provider(),
         &[
             ("metadata.name", json!("3.b"), ""),
-            ("metadata.name", json!("a".repeat(64)), "becomes the value of a label"),
+            ("metadata.name", json!("a".repeat(64)), "is used as a label value"),
         ],
     )
     .await;
@@ -215,7 +215,7 @@ async fn a_provider_is_somewhere_and_its_host_name_is_bare() {
     check(
         provider(),
         &[
-            ("spec.provider.hostname", json!("https://openrouter.ai"), "drop the scheme"),
+            ("spec.provider.hostname", json!("https://openrouter.ai"), "remove the scheme"),
             ("spec.provider.hostname", json!("openrouter.ai:443"), BARE),
             ("spec.provider.hostname", json!("openrouter.ai/api"), BARE),
             ("spec.provider.hostname", json!(" openrouter.ai"), BARE),
@@ -223,13 +223,13 @@ async fn a_provider_is_somewhere_and_its_host_name_is_bare() {
             ("spec.provider.hostname", json!("  "), BARE),
             ("spec.provider.hostname", json!("OpenRouter.ai."), ""),
             ("spec.provider.hostname", json!("10.0.0.1"), ""),
-            ("spec.provider.hostname", Value::Null, "`hostname` is missing"),
+            ("spec.provider.hostname", Value::Null, "`hostname` is required"),
             ("spec.provider.credentialSecretName", Value::Null, "credentialSecretName"),
-            ("spec.provider.credentialSecretName", json!(" "), "must be the name of an object"),
+            ("spec.provider.credentialSecretName", json!(" "), "must be a valid object name"),
             ("spec.provider.port", json!(0), "greater than or equal to 1"),
             ("spec.provider.schemaVersion", json!("v1?a=b"), "must be a path"),
             ("spec.provider.schemaVersion", json!(""), ""),
-            ("spec.provider.scheme", json!("http"), "needs a `port` of its own"),
+            ("spec.provider.scheme", json!("http"), "requires a `port` other than 443"),
             ("spec.provider", json!({"hostname": "a", "credential": {"type": "None"}}), ""),
             ("spec.provider", bedrock(), ""),
         ],
@@ -251,7 +251,7 @@ async fn a_header_is_not_one_of_the_gateways_own() {
         provider(),
         &[
             ("spec.provider.headers", header("X-Team", "ml"), ""),
-            ("spec.provider.headers", header("X Team", "ml"), "must be the name of a header"),
+            ("spec.provider.headers", header("X Team", "ml"), "must be a header name"),
             ("spec.provider.headers", header("Authorization", "a"), "the gateway sets this"),
             ("spec.provider.headers", header("x-llm-client-id", "a"), "the gateway sets this"),
             ("spec.provider.headers", header("X-Team", "a\nb"), "must be visible ASCII"),
@@ -266,13 +266,13 @@ async fn a_provider_passes_something_on_and_is_reached_somewhere() {
     check(
         provider(),
         &[
-            ("spec.models", Value::Null, "say which models are passed on"),
-            ("spec.models", json!({}), "say which models are passed on"),
-            ("spec.models", json!({"declared": []}), "say which models are passed on"),
+            ("spec.models", Value::Null, "specify which models are forwarded"),
+            ("spec.models", json!({}), "specify which models are forwarded"),
+            ("spec.models", json!({"declared": []}), "specify which models are forwarded"),
             ("spec.models", json!({"catchAll": true}), ""),
             ("spec.models", json!({"aliases": [{"id": "a", "upstream": "b"}]}), ""),
             ("spec.models.declared", json!([" "]), "spec.models.declared[0]"),
-            ("spec.endpoints", json!({"external": off, "internal": off}), "at least one of the"),
+            ("spec.endpoints", json!({"external": off, "internal": off}), "at least one endpoint"),
             ("spec.endpoints", json!({"external": off}), ""),
             ("spec.endpoints", json!({"external": off, "internal": {}}), ""),
         ],
@@ -282,7 +282,7 @@ async fn a_provider_passes_something_on_and_is_reached_somewhere() {
 
 #[tokio::test]
 async fn a_key_has_an_id_an_owner_and_a_hash() {
-    const OWNER: &str = "say exactly one owner";
+    const OWNER: &str = "specify exactly one owner";
     let person = json!({"issuer": "https://a", "subject": "b", "username": "c"});
     check(
         key(),
@@ -291,14 +291,14 @@ async fn a_key_has_an_id_an_owner_and_a_hash() {
             ("metadata.name", json!("abcdefgh1890"), "must be the public part of the key"),
             ("spec.owner", json!({}), OWNER),
             ("spec.owner", json!({"team": "a", "serviceAccount": "b/c"}), OWNER),
-            ("spec.owner", json!({"issuer": "https://a"}), "a person needs all of"),
-            ("spec.owner", json!({"team": "a", "username": "b"}), "a person needs all of"),
+            ("spec.owner", json!({"issuer": "https://a"}), "a person requires all of"),
+            ("spec.owner", json!({"team": "a", "username": "b"}), "a person requires all of"),
             ("spec.owner", json!({"serviceAccount": "chat"}), "must be <namespace>/<name>"),
             ("spec.owner", person, ""),
-            ("spec.hash", json!("sk-nb-abcdefgh2345-secret"), "must be argon2id as a PHC string"),
+            ("spec.hash", json!("sk-nb-abcdefgh2345-secret"), "must be an argon2id PHC string"),
             ("spec.clientId", json!("a b"), "visible ASCII"),
             ("spec.displayName", json!(""), "at least 1"),
-            ("spec.displayName", json!("a\nb"), "must not hold control characters"),
+            ("spec.displayName", json!("a\nb"), "must not contain control characters"),
             ("spec.displayName", json!("Adas Läptöp"), ""),
             ("spec.models", json!(["qwen3"]), "must be <namespace>/<name> of a model"),
             ("spec.models", json!(["*", "models/*", "models/qwen3"]), ""),
@@ -320,7 +320,7 @@ async fn the_times_of_a_key_can_be_read_and_make_sense() {
             ("spec.expiresAt", json!("9999-12-31T23:59:59-14:00"), "spec.expiresAt"),
             ("spec.expiresAt", json!("2030-02-30T00:00:00Z"), "spec.expiresAt"),
             ("spec.replaces", replaces("abcdefgh2346"), ""),
-            ("spec.replaces", replaces("abcdefgh2345"), "must be the name of another key"),
+            ("spec.replaces", replaces("abcdefgh2345"), "must name another key"),
             ("spec.replaces", json!({"id": "abcdefgh2346"}), "overlapUntil"),
         ],
     )

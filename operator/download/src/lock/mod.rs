@@ -22,8 +22,8 @@ mod heartbeat;
 mod acquire;
 mod volume_lock;
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) use acquire::{LockConfig, acquire};
 pub(crate) use volume_lock::VolumeLock;
+
+#[cfg(test)]
+mod tests;

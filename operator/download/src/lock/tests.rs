@@ -190,7 +190,7 @@ async fn a_folder_without_a_heartbeat_is_taken_over_when_it_has_been_so_for_too_
         acquire(root.path(), config, &CancellationToken::new(), || false).await.unwrap().unwrap();
     assert!(lock.waited);
     fence(&lock);
-    assert_eq!(volume_lock::folders(&lock.home).unwrap(), [lock.folder.clone()]);
+    assert_eq!(volume_lock::folders(&lock.home).unwrap(), std::slice::from_ref(&lock.folder));
 }
 
 #[test]

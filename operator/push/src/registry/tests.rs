@@ -1,5 +1,5 @@
 use super::*;
-use crate::proxy_state::RejectedDocument;
+use crate::proxy_state::RejectedVersion;
 use std::{collections::BTreeSet, time::Duration};
 
 const ROUTE: &str = "m/a";
@@ -31,7 +31,7 @@ fn has(value: u64) -> ProxyReport {
 }
 
 fn rejects(value: u64, reason: &str) -> ProxyReport {
-    let rejected = RejectedDocument { hash: hash(value), reason: reason.into() };
+    let rejected = RejectedVersion { hash: hash(value), reason: reason.into() };
     let rejected = vec![(Name::new(Kind::Routes, ROUTE), rejected)];
     ProxyReport { sequence: 0, digest: None, routes: Vec::new(), rejected }
 }
@@ -174,7 +174,7 @@ fn rejections_of_removed_documents_make_room() {
     let proxies = proxies(PushLimits::default());
     let registration = register(&proxies, "p1");
     let rejection = |id: usize| {
-        let rejected = RejectedDocument { hash: hash(1), reason: "no".into() };
+        let rejected = RejectedVersion { hash: hash(1), reason: "no".into() };
         (Name::new(Kind::Key, id.to_string()), rejected)
     };
     let many = |ids: std::ops::Range<usize>| {

@@ -13,8 +13,8 @@ use llm_contract::{
     },
 };
 use llm_push::{
-    Authenticate, AuthenticateError, Authority, Certificate, Peer, PeerIdentity, ProxyStatus, Push,
-    PushLimits, RotationStep,
+    Authenticate, AuthenticateError, Authority, Peer, PeerIdentity, ProxyStatus, Push, PushLimits,
+    RotationStep, ServingCertificate,
 };
 use prometheus_client::registry::Registry;
 use rustls::{
@@ -82,7 +82,7 @@ pub(crate) struct Operator {
     pub(crate) push: Push,
     pub(crate) address: SocketAddr,
     pub(crate) authority: Authority,
-    pub(crate) certificate: Certificate,
+    pub(crate) certificate: ServingCertificate,
     pub(crate) stop: CancellationToken,
     _stops: DropGuard,
 }
@@ -117,7 +117,7 @@ impl Operator {
     pub(crate) async fn with(limits: PushLimits) -> Self {
         let authority = authority();
         let issued = authority.issue(&[NAME.to_owned()], Timestamp::now()).unwrap();
-        let certificate = Certificate::new(issued);
+        let certificate = ServingCertificate::new(issued);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (push, stop) = (Push::new(Tokens, limits), CancellationToken::new());

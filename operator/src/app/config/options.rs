@@ -1,12 +1,12 @@
-//! The options, and what they come to.
+//! The options, and how they are checked.
 //!
-//! The variables are those of the older pack where it had them, and mean the same. A variable that
-//! is set to nothing counts as not set.
+//! Environment variables of the older pack keep their names and meaning. An empty variable counts
+//! as not set.
 
 use crate::{
     app::{
-        config::{Config, InvalidConfig, Push},
-        settings::{Images, Pods, Scope, Settings},
+        config::{Config, InvalidConfig, PushConfig},
+        settings::{Images, OperatorSettings, PodSelector, WatchScope},
     },
     edge::{
         settings as edge,
@@ -24,188 +24,138 @@ use std::{
     path::PathBuf,
 };
 
-/// Every option, each also as a variable of the environment.
+/// Every option, each with its environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The domain under which models are reached, as llm.DOMAIN and llm-internal.DOMAIN
+    /// Base domain: models are served at llm.DOMAIN and llm-internal.DOMAIN
     #[arg(long, env = "LLM_BASE_DOMAIN", value_name = "DOMAIN")]
     base_domain: Option<String>,
-    /// The namespace the operator runs in
+    /// Namespace the operator runs in
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
     namespace: Option<String>,
-    /// The name of this replica; the host's if it is not set
+    /// Name of this replica [default: the host name]
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     identity: Option<String>,
-    /// Where custom resources are looked for: namespaces, or `*` for all that are labelled
-    /// nebari.dev/managed=true; the operator's own if it is not set
+    /// Namespaces to watch for custom resources, or `*` for all that are labelled
+    /// nebari.dev/managed=true [default: the operator's own]
     #[arg(long, env = "LLM_WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
     watch_namespaces: Vec<String>,
 
-    /// How callers get in: through the platform's Gateways, or to the proxies directly
+    /// How clients reach the proxies: through the platform's Gateways, or directly
     #[arg(long, env = "LLM_EXPOSURE_MODE", default_value = "gateway", value_name = "MODE")]
     exposure_mode: ExposureMode,
-    /// The Gateway for callers outside
+    /// Gateway for external clients
     #[arg(long, env = "LLM_EXTERNAL_GATEWAY_NAME", value_name = "NAME")]
     external_gateway_name: Option<String>,
-    /// Its namespace
-    #[arg(long, env = "LLM_EXTERNAL_GATEWAY_NAMESPACE", default_value = GATEWAYS, value_name = "NAMESPACE")]
+    /// Namespace of the external Gateway
+    #[arg(long, env = "LLM_EXTERNAL_GATEWAY_NAMESPACE", default_value = GATEWAY_NAMESPACE, value_name = "NAMESPACE")]
     external_gateway_namespace: String,
-    /// The Gateway for callers inside
+    /// Gateway for internal clients
     #[arg(long, env = "LLM_INTERNAL_GATEWAY_NAME", value_name = "NAME")]
     internal_gateway_name: Option<String>,
-    /// Its namespace
-    #[arg(long, env = "LLM_INTERNAL_GATEWAY_NAMESPACE", default_value = GATEWAYS, value_name = "NAMESPACE")]
+    /// Namespace of the internal Gateway
+    #[arg(long, env = "LLM_INTERNAL_GATEWAY_NAMESPACE", default_value = GATEWAY_NAMESPACE, value_name = "NAMESPACE")]
     internal_gateway_namespace: String,
-    /// Whether the operator keeps the listeners on the Gateways: true, 1, yes or on, or else false,
-    /// 0, no or off
-    #[arg(
-        long,
-        env = "LLM_MANAGE_SHARED_LISTENERS",
-        default_value = "true",
-        value_name = "BOOL",
-        value_parser = yes_or_no,
-        action = ArgAction::Set
-    )]
-    manage_shared_listeners: bool,
-    /// The ClusterIssuer that issues the certificate
-    #[arg(
-        long,
-        env = "LLM_CLUSTER_ISSUER_NAME",
-        default_value = "letsencrypt-production",
-        value_name = "NAME"
-    )]
+    /// Whether the operator manages the listeners of the Gateways: true, 1, yes or on; or false, 0,
+    /// no or off
+    #[arg(long, env = "LLM_MANAGE_SHARED_LISTENERS", value_name = "BOOL")]
+    #[arg(default_value = "true", value_parser = listener_owner, action = ArgAction::Set)]
+    manage_shared_listeners: ListenerOwner,
+    /// ClusterIssuer that issues the certificate
+    #[arg(long, env = "LLM_CLUSTER_ISSUER_NAME", value_name = "NAME")]
+    #[arg(default_value = "letsencrypt-production")]
     cluster_issuer: String,
-    /// A Secret with a certificate of your own, in the operator's namespace
+    /// Secret with your own certificate, in the operator's namespace
     #[arg(long, env = "LLM_TLS_SECRET_NAME", value_name = "NAME")]
     tls_secret: Option<String>,
 
-    /// The issuer of callers' tokens: the whole URL, with the realm
+    /// URL of the issuer of client tokens, including the realm
     #[arg(long, env = "LLM_OIDC_ISSUER_URL", value_name = "URL")]
     oidc_issuer_url: Option<String>,
-    /// Whom their tokens must be for; without it no token is accepted
+    /// Accepted audiences of client tokens; without any, no token is accepted
     #[arg(long, env = "LLM_OIDC_AUDIENCE", value_delimiter = ',', value_name = "AUDIENCES")]
     oidc_audience: Vec<String>,
-    /// The claim that holds the groups
+    /// Token claim with the groups
     #[arg(long, env = "LLM_OIDC_GROUPS_CLAIM", default_value = "groups", value_name = "CLAIM")]
     oidc_groups_claim: String,
-    /// The claim that holds the name
-    #[arg(
-        long,
-        env = "LLM_OIDC_USERNAME_CLAIM",
-        default_value = "preferred_username",
-        value_name = "CLAIM"
-    )]
+    /// Token claim with the user name
+    #[arg(long, env = "LLM_OIDC_USERNAME_CLAIM", value_name = "CLAIM")]
+    #[arg(default_value = "preferred_username")]
     oidc_username_claim: String,
-    /// Certificate authorities to trust for the issuer, in PEM
+    /// PEM file of certificate authorities to trust for the issuer
     #[arg(long, env = "LLM_OIDC_CA_FILE", value_name = "FILE")]
     oidc_ca: Option<PathBuf>,
 
-    /// The image with vLLM, for models that name none
-    #[arg(long, env = "LLM_DEFAULT_SERVING_IMAGE", default_value = SERVING, value_name = "IMAGE")]
+    /// vLLM image of models that name none
+    #[arg(long, env = "LLM_DEFAULT_SERVING_IMAGE", default_value = SERVING_IMAGE, value_name = "IMAGE")]
     serving_image: String,
-    /// The image that fetches weights
-    #[arg(long, env = "LLM_MODEL_DOWNLOADER_IMAGE", default_value = DOWNLOADER, value_name = "IMAGE")]
+    /// Image of the weights downloader
+    #[arg(long, env = "LLM_MODEL_DOWNLOADER_IMAGE", default_value = DOWNLOADER_IMAGE, value_name = "IMAGE")]
     downloader_image: String,
-    /// The StorageClass of volumes, for models that name none; the cluster's default if not set
+    /// StorageClass of models that name none [default: the cluster's]
     #[arg(long, env = "LLM_DEFAULT_STORAGE_CLASS_NAME", value_name = "NAME")]
     storage_class: Option<String>,
-    /// The namespace whose pods may read the metrics of models
-    #[arg(
-        long,
-        env = "LLM_MONITORING_NAMESPACE",
-        default_value = "monitoring",
-        value_name = "NAMESPACE"
-    )]
+    /// Namespace whose pods may scrape the metrics of models
+    #[arg(long, env = "LLM_MONITORING_NAMESPACE", value_name = "NAMESPACE")]
+    #[arg(default_value = "monitoring")]
     monitoring_namespace: String,
 
-    /// The Service of the proxies, in the operator's namespace
+    /// Service of the proxies, in the operator's namespace
     #[arg(long, env = "LLM_PROXY_SERVICE", default_value = "llm-proxy", value_name = "NAME")]
     proxy_service: String,
-    /// Its port for callers outside
+    /// Port of that Service for external clients
     #[arg(long, env = "LLM_PROXY_EXTERNAL_PORT", default_value_t = 8080, value_name = "PORT")]
     proxy_external_port: u16,
-    /// Its port for callers inside
+    /// Port of that Service for internal clients
     #[arg(long, env = "LLM_PROXY_INTERNAL_PORT", default_value_t = 8081, value_name = "PORT")]
     proxy_internal_port: u16,
-    /// The labels of the proxies' pods, as NAME=VALUE
-    #[arg(
-        long,
-        env = "LLM_PROXY_LABELS",
-        value_delimiter = ',',
-        default_value = "app.kubernetes.io/name=llm-proxy",
-        value_name = "LABELS"
-    )]
+    /// Labels of the proxies' pods, as NAME=VALUE
+    #[arg(long, env = "LLM_PROXY_LABELS", value_name = "LABELS")]
+    #[arg(value_delimiter = ',', default_value = "app.kubernetes.io/name=llm-proxy")]
     proxy_labels: Vec<String>,
-    /// The service account of the proxies, in the operator's namespace
-    #[arg(
-        long,
-        env = "LLM_PROXY_SERVICE_ACCOUNT",
-        default_value = "llm-proxy",
-        value_name = "NAME"
-    )]
+    /// Service account of the proxies, in the operator's namespace
+    #[arg(long, env = "LLM_PROXY_SERVICE_ACCOUNT", value_name = "NAME")]
+    #[arg(default_value = "llm-proxy")]
     proxy_service_account: String,
 
-    /// Where proxies connect to
+    /// Address proxies connect to
     #[arg(long, env = "LLM_PUSH_LISTEN", default_value = "0.0.0.0:9443", value_name = "ADDRESS")]
     push_listen: SocketAddr,
-    /// The names by which proxies reach the operator, for its certificate [default: those of the
+    /// DNS names by which proxies reach the operator, for its certificate [default: those of the
     /// Service llm-operator in its namespace]
     #[arg(long, env = "LLM_PUSH_NAMES", value_delimiter = ',', value_name = "NAMES")]
     push_names: Vec<String>,
-    /// Whom the proxies' tokens must be for
-    #[arg(
-        long,
-        env = "LLM_PUSH_AUDIENCE",
-        default_value = "llm-operator",
-        value_name = "AUDIENCE"
-    )]
+    /// Audience of the proxies' tokens
+    #[arg(long, env = "LLM_PUSH_AUDIENCE", value_name = "AUDIENCE")]
+    #[arg(default_value = "llm-operator")]
     push_audience: String,
-    /// Where health and metrics are
+    /// Address of health and metrics
     #[arg(long, env = "LLM_ADMIN_LISTEN", default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
     admin_listen: SocketAddr,
-    /// What becomes of what the older pack left: keep, dry-run (say what would go) or remove
+    /// What happens to objects of the older pack: keep, dry-run (log what would be removed) or remove
     #[arg(long, env = "LLM_LEGACY", default_value = "dry-run", value_name = "MODE")]
-    legacy: LegacyMode,
-    /// The namespace in which the first releases of the older pack kept keys
+    legacy: legacy::Mode,
+    /// Namespace in which the first releases of the older pack stored keys
     #[arg(long, env = "LLM_API_KEYS_NAMESPACE", value_name = "NAMESPACE")]
     api_keys_namespace: Option<String>,
 }
 
-/// How callers get in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "camelCase")]
 enum ExposureMode {
-    /// Through the platform's Gateways.
     Gateway,
-    /// To the proxies, through a load balancer.
     LoadBalancer,
-    /// To the proxies, through a port of each node.
     NodePort,
-    /// To the proxies, from inside of the cluster only.
     #[value(name = "clusterIP")]
     ClusterIp,
 }
 
-/// What becomes of what the older pack left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LegacyMode {
-    /// Nothing.
-    Keep,
-    /// It is said what would go.
-    DryRun,
-    /// It goes once the new routes serve.
-    Remove,
-}
-
-const GATEWAYS: &str = "envoy-gateway-system";
-const SERVING: &str = "ghcr.io/llm-d/llm-d-cuda:v0.7.0";
-const DOWNLOADER: &str = "ghcr.io/nebari-dev/llm-serving-pack/model-downloader:latest";
+const GATEWAY_NAMESPACE: &str = "envoy-gateway-system";
+const SERVING_IMAGE: &str = "ghcr.io/llm-d/llm-d-cuda:v0.7.0";
+const DOWNLOADER_IMAGE: &str = "ghcr.io/nebari-dev/llm-serving-pack/model-downloader:latest";
 
 impl Options {
-    /// Checks the options. `host` is what this replica goes by if it has no other name.
-    ///
-    /// # Errors
-    /// [`InvalidConfig`] naming the variable.
+    /// `host` is the name of this replica if no other is given.
     pub fn check(self, host: &str) -> Result<Config, InvalidConfig> {
         let mut missing = Vec::new();
         let mut need = |value: &Option<String>, name| {
@@ -217,12 +167,9 @@ impl Options {
         };
         let base_domain = need(&self.base_domain, "LLM_BASE_DOMAIN");
         let namespace = need(&self.namespace, "POD_NAMESPACE");
-        let mut gateway = |value, name| match self.exposure_mode {
-            ExposureMode::Gateway => need(value, name),
-            ExposureMode::LoadBalancer | ExposureMode::NodePort | ExposureMode::ClusterIp => {
-                String::new()
-            }
-        };
+        let has_gateways = self.exposure_mode == ExposureMode::Gateway;
+        let mut gateway =
+            |value, name| if has_gateways { need(value, name) } else { String::new() };
         let external = gateway(&self.external_gateway_name, "LLM_EXTERNAL_GATEWAY_NAME");
         let internal = gateway(&self.internal_gateway_name, "LLM_INTERNAL_GATEWAY_NAME");
         let issuer = need(&self.oidc_issuer_url, "LLM_OIDC_ISSUER_URL");
@@ -231,25 +178,25 @@ impl Options {
         }
         let base_domain = domain(base_domain)?;
         let exposure = self.exposure(external, internal);
-        let edge =
-            edge::Settings::check(namespace.clone(), base_domain, self.certificate(), exposure)?;
+        let edge = edge::EdgeSettings::check(
+            namespace.clone(),
+            base_domain,
+            self.certificate(),
+            exposure,
+        )?;
         let issuers = self.issuers(issuer)?;
         let settings = self.settings(&namespace, &edge)?;
         Ok(Config {
             identity: self.identity.filter(|it| !it.is_empty()).unwrap_or_else(|| host.into()),
             settings,
             edge,
-            legacy: legacy::Settings {
-                mode: match self.legacy {
-                    LegacyMode::Keep => legacy::Mode::Keep,
-                    LegacyMode::DryRun => legacy::Mode::DryRun,
-                    LegacyMode::Remove => legacy::Mode::Remove,
-                },
+            legacy: legacy::LegacySettings {
+                mode: self.legacy,
                 keys_namespace: self.api_keys_namespace.filter(|it| !it.is_empty()),
             },
-            push: Push {
+            push: PushConfig {
                 listen: self.push_listen,
-                names: push_names(self.push_names, &namespace),
+                names: push_names(&self.push_names, &namespace),
                 audience: self.push_audience,
                 proxies: (namespace.clone(), self.proxy_service_account),
             },
@@ -260,11 +207,8 @@ impl Options {
     }
 
     fn exposure(&self, external: String, internal: String) -> Exposure {
-        match self.exposure_mode {
-            ExposureMode::Gateway => {}
-            ExposureMode::LoadBalancer | ExposureMode::NodePort | ExposureMode::ClusterIp => {
-                return Exposure::Direct;
-            }
+        if self.exposure_mode != ExposureMode::Gateway {
+            return Exposure::Direct;
         }
         let hop = |name, namespace: &String, port| Hop {
             gateway: GatewayName { namespace: namespace.clone(), name },
@@ -274,11 +218,7 @@ impl Options {
             external: hop(external, &self.external_gateway_namespace, self.proxy_external_port),
             internal: hop(internal, &self.internal_gateway_namespace, self.proxy_internal_port),
             service: self.proxy_service.clone(),
-            listeners: if self.manage_shared_listeners {
-                ListenerOwner::Operator
-            } else {
-                ListenerOwner::Administrator
-            },
+            listeners: self.manage_shared_listeners,
         })
     }
 
@@ -289,17 +229,15 @@ impl Options {
         }
     }
 
-    /// Without an audience any token of the issuer would do, whoever it was made for: then none is
-    /// accepted.
+    /// Without an audience, tokens issued for any other service would be accepted: so none is.
     fn issuers(&self, url: String) -> Result<Vec<document::Issuer>, InvalidConfig> {
-        let audiences: Vec<_> =
-            self.oidc_audience.iter().filter(|it| !it.is_empty()).cloned().collect();
+        let audiences = non_empty(&self.oidc_audience);
         if audiences.is_empty() {
             return Ok(Vec::new());
         }
         let ca_pem = self.oidc_ca.as_ref().map(|path| {
             std::fs::read_to_string(path)
-                .map_err(|source| InvalidConfig::Authorities { path: path.clone(), source })
+                .map_err(|source| InvalidConfig::OidcCa { path: path.clone(), source })
         });
         let issuer = document::Issuer {
             issuer: url.clone(),
@@ -312,14 +250,18 @@ impl Options {
         Ok(vec![issuer])
     }
 
-    fn settings(&self, namespace: &str, edge: &edge::Settings) -> Result<Settings, InvalidConfig> {
-        let watched: Vec<_> = self.watch_namespaces.iter().filter(|it| !it.is_empty()).collect();
-        let scope = if watched.iter().any(|it| *it == "*") {
-            Scope::All
+    fn settings(
+        &self,
+        namespace: &str,
+        edge: &edge::EdgeSettings,
+    ) -> Result<OperatorSettings, InvalidConfig> {
+        let watched = non_empty(&self.watch_namespaces);
+        let scope = if watched.iter().any(|it| it == "*") {
+            WatchScope::Labelled
         } else if watched.is_empty() {
-            Scope::Namespaces([namespace.to_owned()].into())
+            WatchScope::Namespaces([namespace.to_owned()].into())
         } else {
-            Scope::Namespaces(watched.into_iter().cloned().collect())
+            WatchScope::Namespaces(watched.into_iter().collect())
         };
         let url = |entry| Some(format!("https://{}", edge.host(entry)));
         let mut labels = BTreeMap::new();
@@ -329,18 +271,21 @@ impl Options {
             labels.insert(name.to_owned(), value.to_owned());
         }
         let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-        Ok(Settings {
+        Ok(OperatorSettings {
             scope,
             images: Images {
                 serving: self.serving_image.clone(),
                 downloader: self.downloader_image.clone(),
             },
             storage_class: self.storage_class.as_ref().and_then(given),
-            proxies: Pods { namespace: namespace.to_owned(), labels },
+            proxies: PodSelector { namespace: namespace.to_owned(), labels },
             monitoring_namespace: given(&self.monitoring_namespace),
-            older_gateways: match self.legacy {
-                LegacyMode::Keep | LegacyMode::DryRun => gateway_namespaces(edge.exposure()),
-                LegacyMode::Remove => BTreeSet::new(),
+            older_gateways: match edge.exposure() {
+                Exposure::Gateways(gateways) if self.legacy != legacy::Mode::Remove => {
+                    let hops = [&gateways.external, &gateways.internal];
+                    hops.map(|hop| hop.gateway.namespace.clone()).into()
+                }
+                Exposure::Gateways(_) | Exposure::Direct => BTreeSet::new(),
             },
             urls: EndpointUrls {
                 external: url(edge::Entry::External),
@@ -350,21 +295,20 @@ impl Options {
     }
 }
 
-/// A switch of the older pack's, which took any other word for no.
-fn yes_or_no(word: &str) -> Result<bool, NeitherYesNorNo> {
+/// The older pack took any other word for false.
+fn listener_owner(word: &str) -> Result<ListenerOwner, InvalidBool> {
     match word.to_ascii_lowercase().as_str() {
-        "" | "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(NeitherYesNorNo),
+        "" | "true" | "1" | "yes" | "on" => Ok(ListenerOwner::Operator),
+        "false" | "0" | "no" | "off" => Ok(ListenerOwner::Administrator),
+        _ => Err(InvalidBool),
     }
 }
 
-/// A word for neither.
 #[derive(Debug, thiserror::Error)]
-#[error("say true or false")]
-struct NeitherYesNorNo;
+#[error("use true or false")]
+struct InvalidBool;
 
-/// The domain as names under it are written: in lower case, without a final dot.
+/// In lower case, without a final dot.
 fn domain(given: String) -> Result<String, InvalidConfig> {
     let name = given.trim_end_matches('.').to_ascii_lowercase();
     DnsName::try_from(name.as_str())
@@ -372,26 +316,16 @@ fn domain(given: String) -> Result<String, InvalidConfig> {
     Ok(name)
 }
 
-fn gateway_namespaces(exposure: &Exposure) -> BTreeSet<String> {
-    match exposure {
-        Exposure::Gateways(gateways) => {
-            [&gateways.external, &gateways.internal].map(|hop| hop.gateway.namespace.clone()).into()
-        }
-        Exposure::Direct => BTreeSet::new(),
-    }
-}
-
-/// All that DNS in a cluster calls the operator's Service, unless other names are given.
-fn push_names(given: Vec<String>, namespace: &str) -> Vec<String> {
-    let given: Vec<_> = given.into_iter().filter(|name| !name.is_empty()).collect();
+/// The DNS names of the operator's Service in the cluster, unless others are given.
+fn push_names(given: &[String], namespace: &str) -> Vec<String> {
+    let given = non_empty(given);
     if !given.is_empty() {
         return given;
     }
-    let name = format!("llm-operator.{namespace}");
-    vec![
-        "llm-operator".to_owned(),
-        format!("{name}.svc"),
-        format!("{name}.svc.cluster.local"),
-        name,
-    ]
+    let suffixes = ["", ".{}", ".{}.svc", ".{}.svc.cluster.local"];
+    suffixes.map(|suffix| format!("llm-operator{}", suffix.replace("{}", namespace))).into()
+}
+
+fn non_empty(texts: &[String]) -> Vec<String> {
+    texts.iter().filter(|text| !text.is_empty()).cloned().collect()
 }

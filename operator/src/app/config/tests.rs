@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    app::settings::Scope,
+    app::settings::WatchScope,
     edge::settings::{Exposure, ListenerOwner},
 };
 use clap::Parser;
@@ -25,7 +25,7 @@ fn check(more: &[&str]) -> Result<Config, InvalidConfig> {
 }
 
 #[test]
-fn everything_that_is_missing_is_named_at_once() {
+fn all_missing_variables_are_named_at_once() {
     let nothing = Command::try_parse_from(["llm-operator", "--base-domain="]).unwrap();
     assert_eq!(
         nothing.options.check("h").unwrap_err().to_string(),
@@ -35,18 +35,18 @@ fn everything_that_is_missing_is_named_at_once() {
 }
 
 #[test]
-fn the_operator_looks_at_its_own_namespace_unless_it_is_told_of_others() {
+fn the_operator_watches_its_own_namespace_unless_others_are_given() {
     let scope = |more: &[&str]| check(more).unwrap().settings.scope;
     let names =
-        |names: &[&str]| Scope::Namespaces(names.iter().map(|it| (*it).to_owned()).collect());
+        |names: &[&str]| WatchScope::Namespaces(names.iter().map(|it| (*it).to_owned()).collect());
     assert_eq!(scope(&[]), names(&["llm"]));
     assert_eq!(scope(&["--watch-namespaces="]), names(&["llm"]));
     assert_eq!(scope(&["--watch-namespaces=a,b"]), names(&["a", "b"]));
-    assert_eq!(scope(&["--watch-namespaces=*"]), Scope::All);
+    assert_eq!(scope(&["--watch-namespaces=*"]), WatchScope::Labelled);
 }
 
 #[test]
-fn the_push_s_certificate_is_for_all_that_dns_calls_the_service_unless_names_are_given() {
+fn the_serving_certificate_has_the_dns_names_of_the_service_unless_others_are_given() {
     let names = |more: &[&str]| check(more).unwrap().push.names;
     let service = ["llm-operator", "llm-operator.llm.svc"];
     assert!(service.iter().all(|name| names(&[]).iter().any(|it| it == name)), "{:?}", names(&[]));
@@ -62,12 +62,12 @@ fn without_an_audience_no_token_is_accepted() {
 }
 
 #[test]
-fn an_issuer_in_clear_is_refused_with_the_variable_s_name() {
+fn an_issuer_without_tls_is_rejected_with_the_name_of_the_variable() {
     let more = ["--oidc-audience=llm", "--oidc-issuer-url=http://sso.example.org"];
     let words = ["llm-operator"].iter().chain(&NEEDED[..4]).chain(&more);
     let options = Command::try_parse_from(words).unwrap().options;
-    let refusal = options.check("h").unwrap_err();
-    assert_eq!(refusal.to_string(), r#"LLM_OIDC_ISSUER_URL "http://sso.example.org""#);
+    let error = options.check("h").unwrap_err();
+    assert_eq!(error.to_string(), r#"LLM_OIDC_ISSUER_URL "http://sso.example.org""#);
 }
 
 #[test]
@@ -77,13 +77,13 @@ fn gateways_are_needed_only_behind_gateways() {
 }
 
 #[test]
-fn the_identity_is_the_host_s_name_unless_the_pod_has_one() {
+fn the_identity_is_the_host_name_unless_it_is_given() {
     assert_eq!(check(&[]).unwrap().identity, "host-1");
     assert_eq!(check(&["--identity=pod-1"]).unwrap().identity, "pod-1");
 }
 
 #[test]
-fn the_base_domain_is_a_name_in_dns() {
+fn the_base_domain_is_a_dns_name() {
     let domain = |given: &str| {
         let base = format!("--base-domain={given}");
         let words = ["llm-operator", &base].into_iter().chain(NEEDED[1..].iter().copied());
@@ -92,16 +92,16 @@ fn the_base_domain_is_a_name_in_dns() {
     };
     assert_eq!(domain("Example.org.").unwrap(), "https://llm.example.org");
     for given in ["https://example.org", "example.org/", "example.org:443", "a b", "..", "*.org"] {
-        let refusal = domain(given).unwrap_err();
+        let error = domain(given).unwrap_err();
         assert!(
-            refusal.starts_with(&format!("LLM_BASE_DOMAIN {given:?} is no domain")),
-            "{refusal}"
+            error.starts_with(&format!("LLM_BASE_DOMAIN {given:?} is not a domain")),
+            "{error}"
         );
     }
 }
 
 #[test]
-fn whether_listeners_are_kept_is_said_in_a_word_that_is_known() {
+fn an_unknown_word_for_managing_listeners_is_rejected() {
     let listeners = |word: &str| {
         let switch = format!("--manage-shared-listeners={word}");
         let words = ["llm-operator"].iter().chain(&NEEDED).copied().chain([switch.as_str()]);
@@ -117,6 +117,6 @@ fn whether_listeners_are_kept_is_said_in_a_word_that_is_known() {
     for word in ["False", "no", "0", "off"] {
         assert_eq!(listeners(word), Ok(ListenerOwner::Administrator), "{word}");
     }
-    let refusal = listeners("flase").unwrap_err();
-    assert!(refusal.contains("'flase'") && refusal.contains("say true or false"), "{refusal}");
+    let error = listeners("flase").unwrap_err();
+    assert!(error.contains("'flase'") && error.contains("use true or false"), "{error}");
 }

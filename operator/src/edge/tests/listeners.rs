@@ -1,7 +1,7 @@
 use super::{gateway, gateway_name, gateways, settings};
 use crate::edge::{
-    listeners::{Merge, listener, manager, merge, removal},
-    settings::{Entry, ListenerOwner, Settings},
+    listeners::{listener, manager, planned_gateway, removal},
+    settings::{EdgeSettings, Entry, ListenerOwner},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -24,11 +24,8 @@ fn apply(gateway: &mut Value, wanted: &Value, manager: &str) {
     }]);
 }
 
-fn merged(settings: &Settings, live: &Value) -> Option<Value> {
-    match merge(settings, &gateways(), &gateway_name("shared"), live) {
-        Merge::Settled => None,
-        Merge::Apply(wanted) => Some(wanted),
-    }
+fn merged(settings: &EdgeSettings, live: &Value) -> Option<Value> {
+    planned_gateway(settings, &gateways(), &gateway_name("shared"), live)
 }
 
 fn names(wanted: &Value) -> Vec<&str> {
@@ -37,7 +34,7 @@ fn names(wanted: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_listener_is_what_the_older_pack_wrote() {
+fn a_listener_is_that_of_the_first_release() {
     insta::assert_yaml_snapshot!(listener(&settings(), Entry::Internal), @r#"
     allowedRoutes:
       namespaces:
@@ -64,7 +61,7 @@ fn only_our_listeners_are_named_and_only_on_the_gateway_that_was_seen() {
 }
 
 #[test]
-fn a_second_look_writes_nothing() {
+fn a_second_reconcile_writes_nothing() {
     let mut live = gateway();
     let wanted = merged(&settings(), &live).unwrap();
     apply(&mut live, &wanted, &manager(&settings()));
@@ -72,7 +69,7 @@ fn a_second_look_writes_nothing() {
 }
 
 #[test]
-fn one_that_the_older_pack_wrote_is_taken_over_although_it_is_the_same() {
+fn an_identical_listener_of_the_first_release_is_taken_over() {
     let mut live = gateway();
     let wanted = merged(&settings(), &live).unwrap();
     apply(&mut live, &wanted, "manager");
@@ -80,7 +77,7 @@ fn one_that_the_older_pack_wrote_is_taken_over_although_it_is_the_same() {
 }
 
 #[test]
-fn one_whose_host_changed_is_put_right_together_with_the_other() {
+fn a_listener_with_a_changed_host_is_corrected_together_with_the_other() {
     let mut live = gateway();
     apply(&mut live, &merged(&settings(), &gateway()).unwrap(), &manager(&settings()));
     live["spec"]["listeners"][1]["hostname"] = "llm.former.org".into();
@@ -88,7 +85,7 @@ fn one_whose_host_changed_is_put_right_together_with_the_other() {
 }
 
 #[test]
-fn one_that_another_installation_keeps_stays() {
+fn a_listener_of_another_installation_stays() {
     let mut live = gateway();
     let mut theirs = listener(&settings(), Entry::External);
     theirs["hostname"] = "llm.other.org".into();
@@ -102,11 +99,11 @@ fn one_that_another_installation_keeps_stays() {
 }
 
 #[test]
-fn listeners_that_administrators_keep_are_not_written() {
+fn listeners_that_administrators_manage_are_not_written() {
     let gateways =
         crate::edge::settings::Gateways { listeners: ListenerOwner::Administrator, ..gateways() };
-    let merge = merge(&settings(), &gateways, &gateway_name("shared"), &gateway());
-    assert_eq!(merge, Merge::Settled);
+    let planned = planned_gateway(&settings(), &gateways, &gateway_name("shared"), &gateway());
+    assert_eq!(planned, None);
 }
 
 #[test]

@@ -3,40 +3,35 @@ use super::{
     settings_with,
 };
 use crate::edge::{
-    Observed, Served,
-    plan::{Act, Step, plan},
-    settings::{Exposure, Gateways, Hop, Settings},
+    observed::{InstalledKinds, ObservedEdge},
+    plan::{Change, Write, plan},
+    settings::{EdgeSettings, Exposure, Gateways, Hop},
 };
 use serde_json::{Value, json};
 
-/// What is done, in one line each.
-fn told(steps: &[Step]) -> Vec<String> {
-    let line = |Step { api, namespace, name, act, .. }: &Step| {
-        let verb = match act {
-            Act::Apply { .. } => "apply",
-            Act::Trim(_) => "trim",
-            Act::Delete { .. } => "delete",
-        };
-        format!("{verb} {} {namespace}/{name}", api.kind)
+/// One line for each change.
+fn summary(changes: &[Change]) -> Vec<String> {
+    let line = |Change { resource, namespace, name, write, .. }: &Change| {
+        format!("{} {} {namespace}/{name}", write.verb(), resource.kind)
     };
-    steps.iter().map(line).collect()
+    changes.iter().map(line).collect()
 }
 
 /// What is applied, if something is.
-fn applied(step: &Step) -> Option<&Value> {
-    match &step.act {
-        Act::Apply { object, .. } => Some(object),
-        Act::Trim(_) | Act::Delete { .. } => None,
+fn applied(change: &Change) -> Option<&Value> {
+    match &change.write {
+        Write::Apply { object, .. } => Some(object),
+        Write::JsonPatch(_) | Write::Delete { .. } => None,
     }
 }
 
 /// What a plan makes of what there is, as far as the API server does it alone.
-fn done(steps: &[Step], mut observed: Observed) -> Observed {
-    for Step { api, namespace, name, act, .. } in steps {
-        let Act::Apply { object, manager } = act else { continue };
+fn done(changes: &[Change], mut observed: ObservedEdge) -> ObservedEdge {
+    for Change { resource, namespace, name, write, .. } in changes {
+        let Write::Apply { object, manager } = write else { continue };
         let mut object = object.clone();
         object["metadata"]["uid"] = "2".into();
-        match api.kind.as_str() {
+        match resource.kind.as_str() {
             "Certificate" => observed.certificate = Some(object),
             "ReferenceGrant" => observed.grants.push(object),
             "HTTPRoute" => observed.routes.push(object),
@@ -62,17 +57,17 @@ fn done(steps: &[Step], mut observed: Observed) -> Observed {
 }
 
 /// A cluster in which an installation is settled.
-fn settled(settings: &Settings, gateways: &[Value]) -> Observed {
+fn settled(settings: &EdgeSettings, gateways: &[Value]) -> ObservedEdge {
     let before = observed(gateways);
-    let steps = plan(settings, &everything(), &before);
-    done(&steps, before)
+    let changes = plan(settings, &everything(), &before);
+    done(&changes, before)
 }
 
 #[test]
 fn in_an_empty_cluster_everything_is_made_and_a_gateway_comes_after_what_it_needs() {
-    let steps = plan(&settings(), &everything(), &observed(&[gateway()]));
+    let changes = plan(&settings(), &everything(), &observed(&[gateway()]));
     assert_eq!(
-        told(&steps),
+        summary(&changes),
         [
             "apply Certificate llm/nebari-llm-shared-tls",
             "apply ReferenceGrant llm/nebari-llm-shared-tls-from-gateways",
@@ -84,9 +79,9 @@ fn in_an_empty_cluster_everything_is_made_and_a_gateway_comes_after_what_it_need
 }
 
 #[test]
-fn what_is_made_is_what_the_older_pack_made_and_a_route() {
-    let steps = plan(&settings(), &everything(), &observed(&[gateway()]));
-    let objects: Vec<&Value> = steps.iter().filter_map(applied).collect();
+fn the_objects_are_those_of_the_first_release_and_a_route() {
+    let changes = plan(&settings(), &everything(), &observed(&[gateway()]));
+    let objects: Vec<&Value> = changes.iter().filter_map(applied).collect();
     let [certificate, grant, _, route, _] = objects[..] else { panic!("{objects:?}") };
     insta::assert_yaml_snapshot!([certificate, grant, route], @r#"
     - metadata:
@@ -150,43 +145,43 @@ fn what_is_made_is_what_the_older_pack_made_and_a_route() {
 }
 
 #[test]
-fn a_second_look_does_nothing() {
+fn a_second_reconcile_changes_nothing() {
     let observed = settled(&settings(), &[gateway()]);
-    assert_eq!(told(&plan(&settings(), &everything(), &observed)), [""; 0]);
+    assert_eq!(summary(&plan(&settings(), &everything(), &observed)), [""; 0]);
 }
 
 #[test]
 fn a_gateway_that_is_missing_keeps_nothing_else_from_being_made() {
-    let steps = plan(&settings(), &everything(), &observed(&[]));
-    assert_eq!(steps.len(), 4);
-    assert!(told(&steps).iter().all(|it| !it.contains("Gateway")));
+    let changes = plan(&settings(), &everything(), &observed(&[]));
+    assert_eq!(changes.len(), 4);
+    assert!(summary(&changes).iter().all(|it| !it.contains("Gateway")));
 }
 
 #[test]
 fn a_cluster_without_cert_manager_or_the_gateway_api_gets_what_it_can_have() {
-    for (served, kinds) in [
-        (Served::default(), vec![]),
+    for (installed, kinds) in [
+        (InstalledKinds::default(), vec![]),
         (
-            Served { certificate: everything().certificate, ..Served::default() },
+            InstalledKinds { certificate: everything().certificate, ..InstalledKinds::default() },
             vec!["Certificate"],
         ),
         (
-            Served { certificate: None, ..everything() },
+            InstalledKinds { certificate: None, ..everything() },
             vec!["ReferenceGrant", "Gateway", "HTTPRoute", "HTTPRoute"],
         ),
     ] {
-        let steps = plan(&settings(), &served, &observed(&[gateway()]));
-        assert_eq!(steps.iter().map(|it| it.api.kind.as_str()).collect::<Vec<_>>(), kinds);
+        let changes = plan(&settings(), &installed, &observed(&[gateway()]));
+        assert_eq!(changes.iter().map(|it| it.resource.kind.as_str()).collect::<Vec<_>>(), kinds);
     }
 }
 
 #[test]
-fn with_a_secret_of_somebody_else_our_certificate_goes_and_everything_names_that_secret() {
+fn with_a_provided_secret_our_certificate_is_deleted_and_everything_refers_to_that_secret() {
     let settled = settled(&settings(), &[gateway()]);
     let settings = settings_with(provided(), Exposure::Gateways(gateways()));
-    let steps = plan(&settings, &everything(), &settled);
+    let changes = plan(&settings, &everything(), &settled);
     assert_eq!(
-        told(&steps),
+        summary(&changes),
         [
             "delete Certificate llm/nebari-llm-shared-tls",
             "apply ReferenceGrant llm/nebari-llm-shared-tls-from-gateways",
@@ -194,15 +189,15 @@ fn with_a_secret_of_somebody_else_our_certificate_goes_and_everything_names_that
         ]
     );
     let names_it = |it: &Value| it.to_string().contains(r#""name":"mine""#);
-    assert!(steps.iter().filter_map(applied).all(names_it));
+    assert!(changes.iter().filter_map(applied).all(names_it));
 }
 
 #[test]
 fn a_certificate_of_the_same_name_that_we_did_not_make_stays() {
     let theirs = json!({ "metadata": { "name": "nebari-llm-shared-tls", "namespace": "llm" } });
-    let observed = Observed { certificate: Some(theirs), ..observed(&[]) };
+    let observed = ObservedEdge { certificate: Some(theirs), ..observed(&[]) };
     let settings = settings_with(provided(), Exposure::Direct);
-    assert_eq!(told(&plan(&settings, &everything(), &observed)), [""; 0]);
+    assert_eq!(summary(&plan(&settings, &everything(), &observed)), [""; 0]);
 }
 
 #[test]
@@ -215,10 +210,10 @@ fn a_former_gateway_is_cleaned_before_the_routes_forget_it() {
     let moved = Gateways { external: hop(8080), internal: hop(8081), ..gateways() };
     let settings = settings_with(issued(), Exposure::Gateways(moved));
     assert_eq!(
-        told(&plan(&settings, &everything(), &settled)),
+        summary(&plan(&settings, &everything(), &settled)),
         [
             "apply Gateway gateways/other",
-            "trim Gateway gateways/shared",
+            "patch Gateway gateways/shared",
             "apply HTTPRoute llm/llm-https",
             "apply HTTPRoute llm/llm-internal-https",
         ]
@@ -226,13 +221,13 @@ fn a_former_gateway_is_cleaned_before_the_routes_forget_it() {
 }
 
 #[test]
-fn without_gateways_there_is_the_certificate_and_what_they_had_goes() {
+fn without_gateways_only_the_certificate_stays() {
     let settled = settled(&settings(), &[gateway()]);
     let settings = settings_with(issued(), Exposure::Direct);
     assert_eq!(
-        told(&plan(&settings, &everything(), &settled)),
+        summary(&plan(&settings, &everything(), &settled)),
         [
-            "trim Gateway gateways/shared",
+            "patch Gateway gateways/shared",
             "delete HTTPRoute llm/llm-https",
             "delete HTTPRoute llm/llm-internal-https",
             "delete ReferenceGrant llm/nebari-llm-shared-tls-from-gateways",
@@ -249,8 +244,8 @@ fn no_grant_is_needed_in_our_own_namespace() {
     };
     let gateways = Gateways { external: own(8080), internal: own(8081), ..gateways() };
     let settings = settings_with(issued(), Exposure::Gateways(gateways));
-    let steps = plan(&settings, &everything(), &observed(&[]));
-    assert!(told(&steps).iter().all(|it| !it.contains("ReferenceGrant")));
+    let changes = plan(&settings, &everything(), &observed(&[]));
+    assert!(summary(&changes).iter().all(|it| !it.contains("ReferenceGrant")));
 }
 
 #[test]
@@ -258,10 +253,10 @@ fn a_grant_with_our_labels_and_a_name_that_we_would_not_give_stays() {
     let named =
         |name: &str| json!({ "metadata": { "name": name, "namespace": "llm", "uid": "3" } });
     let grants = ["nebari-llm-shared-tls-from-former", "nebari-llm-shared-tls", "mine"].map(named);
-    let observed = Observed { grants: grants.to_vec(), ..Observed::default() };
+    let observed = ObservedEdge { grants: grants.to_vec(), ..ObservedEdge::default() };
     let settings = settings_with(provided(), Exposure::Direct);
     assert_eq!(
-        told(&plan(&settings, &everything(), &observed)),
+        summary(&plan(&settings, &everything(), &observed)),
         ["delete ReferenceGrant llm/nebari-llm-shared-tls-from-former"]
     );
 }

@@ -1,17 +1,18 @@
 use super::{everything, gateway, gateways, issued, observed, settings, settings_with};
 use crate::edge::{
-    Observed, Served,
-    certificate::check::{Unusable, Usable},
+    apply::WriteError,
+    certificate::check::{CertificateError, ValidCertificate},
     http_routes::route,
     listeners::listener,
-    readiness::{EdgeState, Evidence, Failure},
-    settings::{Entry, Exposure, Settings},
+    observed::{InstalledKinds, ObservedEdge},
+    readiness::{EdgeState, EdgeView},
+    settings::{EdgeSettings, Entry, Exposure},
 };
 use llm_crd::Reason;
 use serde_json::{Value, json};
 
-fn usable(ends_soon: bool) -> Result<Usable, Unusable> {
-    Ok(Usable { not_after: "2030-01-01T00:00:00Z".parse().unwrap(), ends_soon })
+fn usable(expires_soon: bool) -> Result<ValidCertificate, CertificateError> {
+    Ok(ValidCertificate { not_after: "2030-01-01T00:00:00Z".parse().unwrap(), expires_soon })
 }
 
 fn condition(kind: &str, status: &str) -> Value {
@@ -25,7 +26,7 @@ fn condition(kind: &str, status: &str) -> Value {
 }
 
 /// A Gateway and routes that work, as far as their controller says.
-fn working() -> Observed {
+fn working() -> ObservedEdge {
     let mut gateway = gateway();
     let mut routes = Vec::new();
     for entry in Entry::ALL {
@@ -43,46 +44,45 @@ fn working() -> Observed {
     }
     let status = |entry: Entry| json!({ "name": entry.listener(), "conditions": [condition("Programmed", "True")] });
     gateway["status"] = json!({ "listeners": Entry::ALL.map(status) });
-    Observed { routes, ..observed(&[gateway]) }
+    ObservedEdge { routes, ..observed(&[gateway]) }
 }
 
-fn judge(
-    settings: &Settings,
-    observed: &Observed,
-    certificate: &Result<Usable, Unusable>,
-    failures: &[Failure],
+fn evaluate(
+    settings: &EdgeSettings,
+    observed: &ObservedEdge,
+    certificate: &Result<ValidCertificate, CertificateError>,
+    errors: &[WriteError],
 ) -> EdgeState {
-    Evidence { settings, served: &everything(), observed, certificate, failures }.judge()
+    EdgeView { settings, kinds: &everything(), observed, certificate, errors }.evaluate()
 }
 
 /// What is said of the external entry once something is broken.
 fn broken(
-    certificate: &Result<Usable, Unusable>,
-    breaks: impl FnOnce(&mut Observed),
+    certificate: &Result<ValidCertificate, CertificateError>,
+    breaks: impl FnOnce(&mut ObservedEdge),
 ) -> (Reason, String) {
     let mut observed = working();
     breaks(&mut observed);
-    let state = judge(&settings(), &observed, certificate, &[]);
+    let state = evaluate(&settings(), &observed, certificate, &[]);
     (state.external.reason, state.external.message)
 }
 
-fn live(observed: &mut Observed) -> &mut Value {
+fn live(observed: &mut ObservedEdge) -> &mut Value {
     observed.gateways.values_mut().next().unwrap()
 }
 
 #[test]
 fn an_entry_is_ready_once_the_listener_and_the_route_are_accepted() {
-    let state = judge(&settings(), &working(), &usable(false), &[]);
+    let state = evaluate(&settings(), &working(), &usable(false), &[]);
     assert!(state.external.is_ready() && state.internal.is_ready(), "{state:?}");
     assert_eq!(
         state.internal.message,
         "https://llm-internal.example.org is served by Gateway gateways/shared"
     );
-    assert_eq!(state.certificate_ends, usable(false).ok().map(|it| it.not_after));
 }
 
 #[test]
-fn the_first_thing_that_is_missing_is_said() {
+fn the_first_problem_is_reported() {
     let good = usable(false);
     for ((reason, message), expected, part) in [
         (
@@ -107,15 +107,15 @@ fn the_first_thing_that_is_missing_is_said() {
             "belongs to another installation",
         ),
         (
-            broken(&Err(Unusable::Missing), |_| {}),
+            broken(&Err(CertificateError::MissingSecret), |_| {}),
             Reason::CertificateNotReady,
-            "Secret llm/nebari-llm-shared-tls: it does not exist; cert-manager, asked through \
-             ClusterIssuer letsencrypt, says: nothing yet",
+            "Secret llm/nebari-llm-shared-tls does not exist; cert-manager with ClusterIssuer \
+             letsencrypt: no status reported yet",
         ),
         (
             broken(&good, |it| live(it)["status"] = json!({})),
             Reason::ListenerMissing,
-            "no controller has said yet whether it is programmed",
+            "no controller has reported yet whether it is programmed",
         ),
         (
             broken(&good, |it| {
@@ -123,13 +123,13 @@ fn the_first_thing_that_is_missing_is_said() {
                     json!([condition("Programmed", "False")]);
             }),
             Reason::ListenerMissing,
-            "it is not programmed (Because): of something",
+            "not programmed (Because): of something",
         ),
         (broken(&good, |it| it.routes.clear()), Reason::ApplyFailed, "it does not exist yet"),
         (
             broken(&good, |it| it.routes[0]["status"] = json!({})),
             Reason::ApplyFailed,
-            "no controller has looked at it yet",
+            "no controller has processed it yet",
         ),
         (
             broken(&good, |it| {
@@ -137,13 +137,13 @@ fn the_first_thing_that_is_missing_is_said() {
                     condition("ResolvedRefs", "False");
             }),
             Reason::ApplyFailed,
-            "HTTPRoute llm/llm-https on Gateway gateways/shared: it is not ResolvedRefs (Because): \
+            "HTTPRoute llm/llm-https on Gateway gateways/shared: not ResolvedRefs (Because): \
              of something",
         ),
         (
             broken(&good, |it| it.routes[0]["metadata"]["generation"] = 3.into()),
             Reason::ApplyFailed,
-            "no controller has said yet whether it is Accepted",
+            "no controller has reported yet whether it is Accepted",
         ),
     ] {
         assert_eq!(reason, expected, "{message}");
@@ -153,7 +153,7 @@ fn the_first_thing_that_is_missing_is_said() {
 
 #[test]
 fn a_listener_of_administrators_may_show_a_certificate_of_theirs() {
-    let (reason, _) = broken(&Err(Unusable::Missing), |it| {
+    let (reason, _) = broken(&Err(CertificateError::MissingSecret), |it| {
         live(it)["spec"]["listeners"][1]["tls"]["certificateRefs"][0]["name"] = "theirs".into();
     });
     assert_eq!(reason, Reason::Applied);
@@ -170,59 +170,59 @@ fn a_route_that_one_of_two_controllers_serves_is_served() {
 }
 
 #[test]
-fn a_certificate_that_ends_soon_is_said_while_everything_works() {
-    let state = judge(&settings(), &working(), &usable(true), &[]);
+fn a_certificate_that_expires_soon_is_reported_while_everything_works() {
+    let state = evaluate(&settings(), &working(), &usable(true), &[]);
     assert_eq!(
         state.external.message,
-        "https://llm.example.org is served by Gateway gateways/shared; renew the certificate, it \
-         ends at 2030-01-01T00:00:00Z"
+        "https://llm.example.org is served by Gateway gateways/shared; renew the certificate, \
+         which expires at 2030-01-01T00:00:00Z"
     );
 }
 
 #[test]
-fn what_the_api_server_refused_is_said_of_the_entries_it_concerns() {
+fn a_rejected_change_is_reported_for_the_entries_that_need_it() {
     let mut observed = working();
     observed.routes.clear();
-    let failures = [Failure { entries: vec![Entry::Internal], message: "forbidden".into() }];
-    let state = judge(&settings(), &observed, &usable(false), &failures);
+    let errors = [WriteError { entries: vec![Entry::Internal], message: "forbidden".into() }];
+    let state = evaluate(&settings(), &observed, &usable(false), &errors);
     assert_eq!(state.internal.message, "forbidden");
     assert_ne!(state.external.message, "forbidden");
-    let state = judge(&settings(), &working(), &usable(false), &failures);
-    assert!(state.internal.is_ready(), "what works is not called broken");
+    let state = evaluate(&settings(), &working(), &usable(false), &errors);
+    assert!(state.internal.is_ready(), "what works is not reported as broken");
 }
 
 #[test]
 fn a_cluster_without_the_gateway_api_is_told_what_to_install() {
-    let served = Served { certificate: everything().certificate, ..Served::default() };
-    let state = Evidence {
+    let kinds =
+        InstalledKinds { certificate: everything().certificate, ..InstalledKinds::default() };
+    let state = EdgeView {
         settings: &settings(),
-        served: &served,
-        observed: &Observed::default(),
+        kinds: &kinds,
+        observed: &ObservedEdge::default(),
         certificate: &usable(false),
-        failures: &[],
+        errors: &[],
     }
-    .judge();
+    .evaluate();
     assert_eq!(state.external.reason, Reason::GatewayApiMissing);
-    assert!(state.external.message.contains("install it, or choose another exposure.mode"));
+    assert!(state.external.message.contains("install it or choose another exposure.mode"));
 }
 
 #[test]
 fn without_gateways_only_the_certificate_counts() {
     let settings = settings_with(issued(), Exposure::Direct);
-    let state = judge(&settings, &Observed::default(), &usable(false), &[]);
-    assert_eq!(
-        state.external.message,
-        "https://llm.example.org is served by the proxies themselves"
-    );
-    let served = Served::default();
-    let state = Evidence {
+    let state = evaluate(&settings, &ObservedEdge::default(), &usable(false), &[]);
+    assert_eq!(state.external.message, "https://llm.example.org is served directly by the proxies");
+    let kinds = InstalledKinds::default();
+    let state = EdgeView {
         settings: &settings,
-        served: &served,
-        observed: &Observed::default(),
-        certificate: &Err(Unusable::Missing),
-        failures: &[],
+        kinds: &kinds,
+        observed: &ObservedEdge::default(),
+        certificate: &Err(CertificateError::MissingSecret),
+        errors: &[],
     }
-    .judge();
+    .evaluate();
     assert_eq!(state.external.reason, Reason::CertificateNotReady);
-    assert!(state.external.message.contains("cert-manager is not installed: install it, or name"));
+    assert!(
+        state.external.message.contains("cert-manager is not installed: install it or specify")
+    );
 }

@@ -1,55 +1,88 @@
-//! The names of everything that is made of a model.
+//! Names of a model's objects and containers, and the labels that connect them.
 
+use crate::labels::{INSTANCE, MANAGED_BY};
+use kube::api::{ApiResource, GroupVersionKind};
 use llm_contract::ResourceName;
+use std::collections::BTreeMap;
 
-/// The names of everything that is made of a model; all of them Kubernetes would take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
-    /// Of the model itself, and of its Service, Deployment and PodMonitor.
-    pub model: ResourceName,
-    /// Of its volume.
-    pub claim: ResourceName,
-    /// Of its ServiceAccount.
-    pub account: ResourceName,
-    /// Of its NetworkPolicy.
-    pub policy: ResourceName,
+/// The value of the label `app.kubernetes.io/name`.
+pub(crate) const APP: &str = "llmmodel";
+pub(crate) const VLLM: &str = "vllm";
+/// The init container that downloads weights from a hub.
+pub(crate) const DOWNLOADER: &str = "model-downloader";
+/// The init container that copies weights from an image.
+pub(crate) const LOADER: &str = "model-loader";
+/// The init containers that download adapters from a hub; a number follows.
+pub(crate) const ADAPTER_DOWNLOADER: &str = "adapter-downloader-";
+
+/// Whether a container downloads weights or adapters from a hub.
+pub(crate) fn is_downloader(container: &str) -> bool {
+    container == DOWNLOADER || container.starts_with(ADAPTER_DOWNLOADER)
 }
 
-/// Why nothing can be made of a model.
+pub(crate) fn pod_monitors() -> ApiResource {
+    let kind = GroupVersionKind::gvk("monitoring.coreos.com", "v1", "PodMonitor");
+    ApiResource::from_gvk_with_plural(&kind, "podmonitors")
+}
+
+/// The labels of a model's objects and pods.
+pub(crate) fn labels(model: &str) -> BTreeMap<String, String> {
+    let (managed_by, operator) = MANAGED_BY;
+    [
+        (managed_by, operator),
+        (INSTANCE, model),
+        ("app.kubernetes.io/name", APP),
+        ("llm.nebari.dev/model", model),
+    ]
+    .map(|(label, value)| (label.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// The selector of a model's pods; immutable, and that of the first release.
+pub(crate) fn selector(model: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(INSTANCE.to_owned(), model.to_owned())])
+}
+
+/// The names of a model's objects, all valid in Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectNames {
+    /// Of the model, its Service, its Deployment and its PodMonitor.
+    pub model: ResourceName,
+    pub claim: ResourceName,
+    pub service_account: ResourceName,
+    pub network_policy: ResourceName,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "metadata.name: a Service needs a name of at most {} lower-case letters, digits and `-` that \
-     begins with a letter and does not end with `-`: give the model another name",
-    Names::BYTES_MAX
+    "metadata.name: rename the model; a Service name has at most {} lowercase letters, digits and \
+     `-`, starts with a letter and does not end with `-`",
+    ObjectNames::BYTES_MAX
 )]
 pub struct InvalidName;
 
-impl Names {
-    /// The longest name of a Service, and the longest value of a label.
-    pub const BYTES_MAX: usize = 63;
+impl ObjectNames {
+    /// The limit for names of Services and values of labels.
+    const BYTES_MAX: usize = 63;
 
-    /// The names of what is made of a model.
-    ///
-    /// # Errors
-    /// [`InvalidName`] if its own name is none that a Service may have.
     pub fn of(model: &ResourceName) -> Result<Self, InvalidName> {
         let name = model.name();
-        let plain = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
-        let fits = name.len() <= Self::BYTES_MAX
-            && name.bytes().all(plain)
+        let is_plain = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
+        let is_valid = name.len() <= Self::BYTES_MAX
+            && name.bytes().all(is_plain)
             && name.starts_with(|first: char| first.is_ascii_lowercase())
             && !name.ends_with('-');
         let derived = |suffix: &str| {
             ResourceName::parse(&format!("{model}-{suffix}")).map_err(|_same| InvalidName)
         };
-        if !fits {
+        if !is_valid {
             return Err(InvalidName);
         }
         Ok(Self {
             model: model.clone(),
             claim: derived("model-storage")?,
-            account: derived("sa")?,
-            policy: derived("deny-direct")?,
+            service_account: derived("sa")?,
+            network_policy: derived("deny-direct")?,
         })
     }
 }
@@ -69,7 +102,7 @@ mod tests {
             (&format!("models/{}", "q".repeat(64)), false),
         ] {
             let name = ResourceName::parse(name).unwrap();
-            assert_eq!(Names::of(&name).is_ok(), good, "{name}");
+            assert_eq!(ObjectNames::of(&name).is_ok(), good, "{name}");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! What there is of a model.
+//! Reads the live state of a model.
 
 use crate::{
     apply::ApplyError,
-    cluster_state::Live,
+    cluster_state::OwnedObject,
     context::Context,
-    resources::model::{names::Names, plan},
+    resources::model::names::{APP, ObjectNames, pod_monitors},
 };
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -15,63 +15,45 @@ use llm_contract::ResourceName;
 use llm_crd::{LLMModel, Source, StorageType};
 use std::sync::Arc;
 
-/// What there is of a model.
-#[derive(Clone, Debug)]
-pub struct Observed {
-    /// Whether its namespace counts.
-    pub is_managed: bool,
-    /// Its token for the hub.
+/// The live state of a model.
+#[derive(Clone, Debug, Default)]
+pub struct ObservedModel {
+    pub is_managed_namespace: bool,
     pub token: HubToken,
-    /// Its Deployment.
     pub deployment: Option<Deployment>,
-    /// Its volume, or the one it names.
+    /// The model's own claim, or the one it names.
     pub claim: Option<PersistentVolumeClaim>,
-    /// Its pods that run or are to run.
+    /// Pods that have not terminated.
     pub pods: Vec<Arc<Pod>>,
-    /// Whether the cluster has PodMonitors.
-    pub pod_monitors: bool,
+    /// Whether the PodMonitor kind is installed.
+    pub has_pod_monitors: bool,
 }
 
-/// The token for the hub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The hub token in the Secret that a model names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HubToken {
-    /// The model names none.
+    #[default]
     NotNeeded,
-    /// It is there.
-    There,
-    /// The Secret is not there.
+    Found,
     SecretMissing,
-    /// The Secret lacks it.
     KeyMissing,
 }
 
-/// Why it is not known what there is.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserveError {
-    /// An object could not be read.
     #[error(transparent)]
     Object(#[from] ApplyError),
-    /// A Secret could not be read.
     #[error("reading Secret {name}")]
-    Secret {
-        /// Which one.
-        name: String,
-        /// What came back.
-        source: kube::Error,
-    },
+    Secret { name: String, source: kube::Error },
 }
 
-/// Looks at what there is of a model.
-///
-/// # Errors
-/// If the API server does not answer where it has to be asked.
 pub async fn observe(
     context: &Context,
     name: &ResourceName,
     model: &LLMModel,
-) -> Result<Observed, ObserveError> {
+) -> Result<ObservedModel, ObserveError> {
     let (mut deployment, mut claim) = (None, None);
-    if let Ok(names) = Names::of(name) {
+    if let Ok(names) = ObjectNames::of(name) {
         deployment = live::<Deployment>(context, &names.model).await?.and_then(|it| it.parse());
         let named = model.spec.model.storage.as_ref().and_then(|it| it.claim_name.as_deref());
         let claim_name = match (model.spec.model.source, model.spec.storage_type()) {
@@ -84,24 +66,24 @@ pub async fn observe(
             claim = found.and_then(|it| it.parse());
         }
     }
-    Ok(Observed {
-        is_managed: context.world.is_managed(name.namespace()),
-        token: token(context, name, model).await?,
+    Ok(ObservedModel {
+        is_managed_namespace: context.cluster.is_managed(name.namespace()),
+        token: hub_token(context, name, model).await?,
         deployment,
         claim,
-        pods: context.world.pods_of(name).into_iter().filter(|pod| counts(pod)).collect(),
-        pod_monitors: context.world.has_kind(&plan::pod_monitors()),
+        pods: context.cluster.pods_of(name).into_iter().filter(|pod| is_relevant(pod)).collect(),
+        has_pod_monitors: context.cluster.has_kind(&pod_monitors()),
     })
 }
 
 async fn live<K: kube::Resource<DynamicType = ()>>(
     context: &Context,
     name: &ResourceName,
-) -> Result<Option<Arc<Live>>, ApplyError> {
+) -> Result<Option<Arc<OwnedObject>>, ApplyError> {
     context.applier.live(&ApiResource::erase::<K>(&()), name).await
 }
 
-async fn token(
+async fn hub_token(
     context: &Context,
     name: &ResourceName,
     model: &LLMModel,
@@ -111,21 +93,21 @@ async fn token(
         return Ok(HubToken::NotNeeded);
     };
     let Some(secret) = sibling(name, secret) else { return Ok(HubToken::SecretMissing) };
-    let read = context.world.secrets.read(&secret).await;
+    let read = context.cluster.secrets.read(&secret).await;
     let read = read.map_err(|source| ObserveError::Secret { name: secret.to_string(), source })?;
     Ok(match read {
         None => HubToken::SecretMissing,
-        Some(data) if data.contains_key("HF_TOKEN") => HubToken::There,
+        Some(data) if data.contains_key("HF_TOKEN") => HubToken::Found,
         Some(_) => HubToken::KeyMissing,
     })
 }
 
-/// Pods of the endpoint picker that the first release ran have the label of the model as well, and
-/// pods that have ended say nothing of the model.
-fn counts(pod: &Pod) -> bool {
+/// Whether a pod says anything about its model. The endpoint picker pods of the first release carry
+/// the label of the model too, and terminated pods no longer matter.
+fn is_relevant(pod: &Pod) -> bool {
     let app = pod.labels().get("app.kubernetes.io/name").map(String::as_str);
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    app == Some(plan::APP)
+    app == Some(APP)
         && pod.metadata.deletion_timestamp.is_none()
         && !matches!(phase, Some("Failed" | "Succeeded"))
 }

@@ -1,69 +1,56 @@
-//! In which state a pod of a model is.
+//! The state of a model's pods.
 
-use crate::resources::model::plan::{self, is_downloader};
+use crate::resources::model::names::{LOADER, VLLM, is_downloader};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition, PodStatus};
 use kube::ResourceExt as _;
 
-/// In which state a pod is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodState {
-    /// It serves.
     Ready,
-    /// No node takes it.
+    /// No node fits; with the scheduler's message.
     Unschedulable {
-        /// What the scheduler says.
         message: String,
     },
-    /// Its volume is not there, or not bound.
-    WaitsForVolume {
-        /// What the scheduler says.
+    /// The volume is missing or unbound; with the scheduler's message.
+    WaitingForVolume {
         message: String,
     },
-    /// An image cannot be pulled.
-    PullFailed {
-        /// Which image, and what the registry says.
+    ImagePullFailed {
         message: String,
     },
-    /// A container cannot be made of what there is.
-    Blocked {
-        /// What the kubelet says.
+    /// A container cannot be created or started; with the kubelet's message.
+    ContainerBlocked {
         message: String,
     },
-    /// Weights are on their way.
-    Downloads(ContainerRun),
-    /// Weights did not arrive.
-    DownloadFailed(Ended),
-    /// vLLM is starting, or will.
-    Starts,
-    /// vLLM ends again and again.
-    Crashes(Ended),
+    Downloading(ContainerRun),
+    DownloadFailed(Termination),
+    /// vLLM is starting, or about to.
+    Starting,
+    /// vLLM terminates repeatedly.
+    CrashLooping(Termination),
 }
 
 /// One run of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ContainerRun {
-    /// Of which pod.
     pub pod: String,
-    /// Which container.
     pub container: String,
-    /// How often it was started before.
+    /// The number of restarts before this run.
     pub restarts: i32,
 }
 
-/// A run that ended badly.
+/// A run that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// The run.
+pub struct Termination {
     pub run: ContainerRun,
-    /// How it ended, in a word or two.
-    pub how: String,
-    /// What it said last, if it is known.
-    pub last_words: Option<String>,
+    /// Reason and exit code.
+    pub cause: String,
+    /// The last line of the log, if known.
+    pub log_tail: Option<String>,
 }
 
-/// In which state a pod is.
-pub fn state(pod: &Pod) -> PodState {
-    let Some(status) = &pod.status else { return PodState::Starts };
+pub fn pod_state(pod: &Pod) -> PodState {
+    let Some(status) = &pod.status else { return PodState::Starting };
     if condition(status, "Ready").is_some_and(|it| it.status == "True") {
         return PodState::Ready;
     }
@@ -72,11 +59,11 @@ pub fn state(pod: &Pod) -> PodState {
     }
     let init_containers = status.init_container_statuses.iter().flatten();
     let containers = status.container_statuses.iter().flatten();
-    let serving = containers.filter(|it| it.name == plan::VLLM);
+    let vllm = containers.filter(|it| it.name == VLLM);
     let mut states = init_containers
         .filter_map(|container| init_state(pod, container))
-        .chain(serving.filter_map(|container| serving_state(pod, container)));
-    states.next().unwrap_or(PodState::Starts)
+        .chain(vllm.filter_map(|container| vllm_state(pod, container)));
+    states.next().unwrap_or(PodState::Starting)
 }
 
 fn condition<'a>(status: &'a PodStatus, kind: &str) -> Option<&'a PodCondition> {
@@ -85,59 +72,66 @@ fn condition<'a>(status: &'a PodStatus, kind: &str) -> Option<&'a PodCondition> 
 
 fn unscheduled_state(condition: &PodCondition) -> PodState {
     let message = condition.message.clone().unwrap_or_default();
-    let text = message.to_ascii_lowercase();
-    if text.contains("persistentvolumeclaim") {
-        return PodState::WaitsForVolume { message };
+    if message.to_ascii_lowercase().contains("persistentvolumeclaim") {
+        return PodState::WaitingForVolume { message };
     }
     PodState::Unschedulable { message }
 }
 
-/// What an init container says of its pod; nothing if it has done its work or has not begun.
+/// `None` if the init container has completed or has not started.
 fn init_state(pod: &Pod, container: &ContainerStatus) -> Option<PodState> {
     let state = container.state.as_ref()?;
-    let fetches = is_downloader(&container.name) || container.name == plan::LOADER;
+    let fetches = is_downloader(&container.name) || container.name == LOADER;
     if state.running.is_some() {
-        return fetches.then(|| PodState::Downloads(run(pod, container)));
+        return fetches.then(|| PodState::Downloading(run(pod, container)));
     }
-    if let Some(ended) = ended(pod, container, state) {
-        return Some(PodState::DownloadFailed(ended));
+    if let Some(failed) = termination(pod, container, state) {
+        return Some(PodState::DownloadFailed(failed));
     }
     waiting(container, state)
 }
 
-fn serving_state(pod: &Pod, container: &ContainerStatus) -> Option<PodState> {
+fn vllm_state(pod: &Pod, container: &ContainerStatus) -> Option<PodState> {
     let state = container.state.as_ref()?;
-    if let Some(ended) = ended(pod, container, state) {
-        return Some(PodState::Crashes(ended));
+    if let Some(failed) = termination(pod, container, state) {
+        return Some(PodState::CrashLooping(failed));
     }
-    // It runs again, and has yet to show that it does better this time.
+    // It was restarted, and has yet to become ready.
     if let Some(last) = &container.last_state
         && state.running.is_some()
-        && let Some(ended) = terminated(pod, container, last)
+        && let Some(failed) = terminated(pod, container, last)
     {
-        return Some(PodState::Crashes(ended));
+        return Some(PodState::CrashLooping(failed));
     }
     waiting(container, state)
 }
 
-/// How a container ended, if it ended badly and does not run.
-fn ended(pod: &Pod, container: &ContainerStatus, state: &ContainerState) -> Option<Ended> {
-    let waits = state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref());
-    if waits == Some("CrashLoopBackOff") {
+/// How a container failed, unless it is running again.
+fn termination(
+    pod: &Pod,
+    container: &ContainerStatus,
+    state: &ContainerState,
+) -> Option<Termination> {
+    let waiting = state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref());
+    if waiting == Some("CrashLoopBackOff") {
         return terminated(pod, container, container.last_state.as_ref()?);
     }
     terminated(pod, container, state)
 }
 
-fn terminated(pod: &Pod, container: &ContainerStatus, state: &ContainerState) -> Option<Ended> {
+fn terminated(
+    pod: &Pod,
+    container: &ContainerStatus,
+    state: &ContainerState,
+) -> Option<Termination> {
     let terminated = state.terminated.as_ref().filter(|it| it.exit_code != 0)?;
     let reason = terminated.reason.as_deref().filter(|reason| *reason != "Error");
-    let how = match reason {
+    let cause = match reason {
         Some(reason) => format!("{reason}, exit code {}", terminated.exit_code),
         None => format!("exit code {}", terminated.exit_code),
     };
-    let last_words = terminated.message.as_deref().and_then(last_line);
-    Some(Ended { run: run(pod, container), how, last_words })
+    let log_tail = terminated.message.as_deref().and_then(last_line);
+    Some(Termination { run: run(pod, container), cause, log_tail })
 }
 
 fn waiting(container: &ContainerStatus, state: &ContainerState) -> Option<PodState> {
@@ -153,11 +147,11 @@ fn waiting(container: &ContainerStatus, state: &ContainerState) -> Option<PodSta
         | "ImageInspectError"
         | "SignatureValidationFailed" => {
             let message = format!("image {}: {message}", container.image);
-            Some(PodState::PullFailed { message })
+            Some(PodState::ImagePullFailed { message })
         }
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
             let message = format!("container {}: {message}", container.name);
-            Some(PodState::Blocked { message })
+            Some(PodState::ContainerBlocked { message })
         }
         _ => None,
     }
@@ -171,10 +165,10 @@ fn run(pod: &Pod, container: &ContainerStatus) -> ContainerRun {
     }
 }
 
-/// The last line of a text that says something.
-pub fn last_line(text: &str) -> Option<String> {
-    let lines = text.lines().rev().map(str::trim);
-    lines.into_iter().find(|line| !line.is_empty()).map(str::to_owned)
+/// The last line of a text that is not blank.
+pub(super) fn last_line(text: &str) -> Option<String> {
+    let mut lines = text.lines().rev().map(str::trim);
+    lines.find(|line| !line.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -209,9 +203,9 @@ mod tests {
     #[test]
     fn a_pod_without_a_node_says_whether_it_waits_for_a_node_or_a_volume() {
         let message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.".to_owned();
-        assert_eq!(state(&unscheduled(&message)), PodState::Unschedulable { message });
+        assert_eq!(pod_state(&unscheduled(&message)), PodState::Unschedulable { message });
         let message = "pod has unbound immediate PersistentVolumeClaims".to_owned();
-        assert_eq!(state(&unscheduled(&message)), PodState::WaitsForVolume { message });
+        assert_eq!(pod_state(&unscheduled(&message)), PodState::WaitingForVolume { message });
     }
 
     #[test]
@@ -225,19 +219,25 @@ mod tests {
             restarts: 3,
         };
         for (init, vllm, expected) in [
-            (runs.clone(), waits("PodInitializing"), PodState::Downloads(run("model-downloader"))),
-            (waits("PodInitializing"), waits("PodInitializing"), PodState::Starts),
-            (done.clone(), waits("ContainerCreating"), PodState::Starts),
-            (done.clone(), runs, PodState::Starts),
+            (
+                runs.clone(),
+                waits("PodInitializing"),
+                PodState::Downloading(run("model-downloader")),
+            ),
+            (waits("PodInitializing"), waits("PodInitializing"), PodState::Starting),
+            (done.clone(), waits("ContainerCreating"), PodState::Starting),
+            (done.clone(), runs, PodState::Starting),
             (
                 waits("ErrImagePull"),
                 waits("PodInitializing"),
-                PodState::PullFailed { message: "image i:1: ErrImagePull".into() },
+                PodState::ImagePullFailed { message: "image i:1: ErrImagePull".into() },
             ),
             (
                 done,
                 waits("CreateContainerConfigError"),
-                PodState::Blocked { message: "container vllm: CreateContainerConfigError".into() },
+                PodState::ContainerBlocked {
+                    message: "container vllm: CreateContainerConfigError".into(),
+                },
             ),
         ] {
             let pod = pod(
@@ -245,14 +245,14 @@ mod tests {
                 &json!([container("model-downloader", &init)]),
                 &json!([container("vllm", &vllm)]),
             );
-            assert_eq!(state(&pod), expected);
+            assert_eq!(pod_state(&pod), expected);
         }
     }
 
     #[test]
     fn init_containers_that_others_added_are_not_taken_for_a_download() {
         let running = container("istio-proxy", &json!({"state": {"running": {}}}));
-        assert_eq!(state(&pod(&json!([]), &json!([running]), &json!([]))), PodState::Starts);
+        assert_eq!(pod_state(&pod(&json!([]), &json!([running]), &json!([]))), PodState::Starting);
     }
 
     #[test]
@@ -260,9 +260,11 @@ mod tests {
         let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "x\nCUDA error\n\n"}});
         let ended_again = json!({"state": {"running": {}}, "lastState": ended});
         let pod = pod(&json!([]), &json!([]), &json!([container("vllm", &ended_again)]));
-        let PodState::Crashes(ended) = state(&pod) else { panic!("{:?}", state(&pod)) };
+        let PodState::CrashLooping(ended) = pod_state(&pod) else {
+            panic!("{:?}", pod_state(&pod))
+        };
         assert_eq!(
-            (ended.how.as_str(), ended.last_words.as_deref()),
+            (ended.cause.as_str(), ended.log_tail.as_deref()),
             ("exit code 1", Some("CUDA error"))
         );
     }
@@ -272,6 +274,6 @@ mod tests {
         let ended = json!({"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1}}});
         let ready = json!([{"type": "Ready", "status": "True"}]);
         let pod = pod(&ready, &json!([]), &json!([container("vllm", &ended)]));
-        assert_eq!(state(&pod), PodState::Ready);
+        assert_eq!(pod_state(&pod), PodState::Ready);
     }
 }

@@ -1,82 +1,73 @@
-//! How far a download is, from the log of the container that fetches.
+//! Reads download progress and failure messages from container logs.
 
-use crate::resources::model::pods::ContainerRun;
+use crate::resources::model::pods::{ContainerRun, last_line};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::LogParams};
 use llm_crd::Download;
 use parking_lot::Mutex;
 use serde::Deserialize;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 /// How often the log of a running download is read. Nothing else is polled.
-pub const EVERY: Duration = Duration::from_secs(5);
-/// How many lines of a log are read.
-const LINES: i64 = 20;
-/// How many bytes of a log are read.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
+const LOG_LINES_MAX: i64 = 20;
 const LOG_BYTES_MAX: i64 = 16 * 1024;
-/// How many last lines are remembered.
-const REMEMBERED_MAX: usize = 1024;
-/// What a line of progress begins with.
-const WORD: &str = "progress ";
+const CACHED_TAILS_MAX: usize = 1024;
+/// The prefix of the downloader's progress lines; JSON follows.
+const PREFIX: &str = "progress ";
 
-/// How far a download is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct Progress {
-    /// Bytes on the volume.
+pub struct DownloadProgress {
     pub bytes: u64,
-    /// Bytes there will be; 0 until that is known.
+    /// 0 until known.
     pub total: u64,
 }
 
-/// Reads logs of containers. Cheap to clone.
-#[derive(Clone)]
-pub struct Logs(Arc<Inner>);
-
-struct Inner {
+/// Reads container logs. They are a courtesy to users: without them the rest of the status is still
+/// correct, so errors are only logged.
+pub struct ContainerLogs {
     client: Client,
-    /// What containers said last before they ended.
-    last_words: Mutex<HashMap<(String, ContainerRun), Option<String>>>,
+    /// The last lines of failed runs, by namespace.
+    tails: Mutex<HashMap<(String, ContainerRun), Option<String>>>,
 }
 
-impl Logs {
-    /// Reads with a client.
+impl ContainerLogs {
     pub fn new(client: Client) -> Self {
-        Self(Arc::new(Inner { client, last_words: Mutex::default() }))
+        Self { client, tails: Mutex::default() }
     }
 
-    /// How far a running download is; `None` if it does not say.
-    pub async fn progress(&self, namespace: &str, run: &ContainerRun) -> Option<Progress> {
-        progress(&self.read(namespace, run, false).await?)
+    /// The progress of a running download, if its log has any.
+    pub async fn progress(&self, namespace: &str, run: &ContainerRun) -> Option<DownloadProgress> {
+        parse_progress(&self.read(namespace, run, false).await?)
     }
 
-    /// What a container said last before it ended. The log of each run is read once.
-    pub async fn last_words(&self, namespace: &str, run: &ContainerRun) -> Option<String> {
+    /// The last line of a failed run. Each log is read once.
+    pub async fn tail(&self, namespace: &str, run: &ContainerRun) -> Option<String> {
         let key = (namespace.to_owned(), run.clone());
-        if let Some(known) = self.0.last_words.lock().get(&key) {
-            return known.clone();
+        if let Some(tail) = self.tails.lock().get(&key) {
+            return tail.clone();
         }
-        // A container that is started again has its old log as the one before.
-        let said = match self.read(namespace, run, true).await {
+        // After a restart, the log of this run is the previous one.
+        let log = match self.read(namespace, run, true).await {
             Some(text) => Some(text),
             None => self.read(namespace, run, false).await,
         };
-        // What could not be read is asked for again at the next look.
-        let line = super::pods::last_line(&said?);
-        let mut last_words = self.0.last_words.lock();
-        if last_words.len() >= REMEMBERED_MAX {
-            last_words.clear();
+        // An unreadable log is retried on the next reconcile.
+        let tail = last_line(&log?);
+        let mut tails = self.tails.lock();
+        if tails.len() >= CACHED_TAILS_MAX {
+            tails.clear();
         }
-        last_words.insert(key, line.clone());
-        line
+        tails.insert(key, tail.clone());
+        tail
     }
 
-    /// A log is for people: without it the rest of the status is still true.
     async fn read(&self, namespace: &str, run: &ContainerRun, previous: bool) -> Option<String> {
-        let pods: Api<Pod> = Api::namespaced(self.0.client.clone(), namespace);
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let params = LogParams {
             container: Some(run.container.clone()),
             previous,
-            tail_lines: Some(LINES),
+            tail_lines: Some(LOG_LINES_MAX),
             limit_bytes: Some(LOG_BYTES_MAX),
             ..LogParams::default()
         };
@@ -90,33 +81,27 @@ impl Logs {
     }
 }
 
-/// The last line of progress in a log.
-fn progress(log: &str) -> Option<Progress> {
-    let lines = log.lines().rev().filter_map(|line| line.trim().strip_prefix(WORD));
-    lines.into_iter().find_map(|json| serde_json::from_str(json).ok())
+fn parse_progress(log: &str) -> Option<DownloadProgress> {
+    let mut lines = log.lines().rev().filter_map(|line| line.trim().strip_prefix(PREFIX));
+    lines.find_map(|json| serde_json::from_str(json).ok())
 }
 
-impl Progress {
-    /// As it stands in the status.
-    pub fn download(self) -> Download {
-        let whole = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let percent = u128::from(self.bytes) * 100 / u128::from(self.total.max(1));
-        Download {
-            bytes: whole(self.bytes),
-            total: whole(self.total),
-            percent: if self.total == 0 {
-                0
-            } else {
-                i32::try_from(percent.min(100)).unwrap_or(100)
-            },
-        }
+impl From<DownloadProgress> for Download {
+    fn from(DownloadProgress { bytes, total }: DownloadProgress) -> Self {
+        let saturate = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let percent = u128::from(bytes) * 100 / u128::from(total.max(1));
+        let percent = if total == 0 { 0 } else { i32::try_from(percent.min(100)).unwrap_or(100) };
+        Self { bytes: saturate(bytes), total: saturate(total), percent }
     }
 }
 
-impl std::fmt::Debug for Logs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Logs").finish_non_exhaustive()
-    }
+/// Formats a size for people.
+pub(super) fn human_size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = UNITS.iter().find(|(_, shift)| bytes >> shift > 0);
+    let Some((unit, shift)) = unit else { return format!("{bytes} B") };
+    let tenths = (u128::from(bytes) * 10) >> shift;
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
 #[cfg(test)]
@@ -134,20 +119,33 @@ mod tests {
         };
         let log =
             format!("progress {{\"bytes\":1,\"total\":120}}\n{written}\nfetching b.safetensors\n");
-        let read = progress(&log).unwrap();
-        assert_eq!(read, Progress { bytes: 30, total: 120 });
-        assert_eq!(read.download(), Download { bytes: 30, total: 120, percent: 25 });
+        let read = parse_progress(&log).unwrap();
+        assert_eq!(read, DownloadProgress { bytes: 30, total: 120 });
+        assert_eq!(Download::from(read), Download { bytes: 30, total: 120, percent: 25 });
     }
 
     #[test]
     fn a_log_without_progress_says_nothing() {
         for log in ["", "Fetching 12 files\n", "progress soon\n"] {
-            assert_eq!(progress(log), None, "{log:?}");
+            assert_eq!(parse_progress(log), None, "{log:?}");
         }
     }
 
     #[test]
     fn nothing_is_done_before_it_is_known_how_much_there_is() {
-        assert_eq!(Progress { bytes: 0, total: 0 }.download().percent, 0);
+        assert_eq!(Download::from(DownloadProgress { bytes: 0, total: 0 }).percent, 0);
+    }
+
+    #[test]
+    fn sizes_are_written_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (16_428_044_595, "15.2 GiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(human_size(bytes), text);
+        }
     }
 }

@@ -1,106 +1,73 @@
-//! The status of a model: what is known put together. Pure.
+//! Assembles the status of a model. Pure.
 
+use super::{
+    assessment::{Assessment, ModelView},
+    progress::{DownloadProgress, human_size},
+};
 use crate::{
-    app::settings::Settings,
+    app::settings::OperatorSettings,
     resources::{
+        conditions::{EnabledEndpoints, with_findings},
         ignored,
-        model::{
-            phase::{Seen, human},
-            progress::Progress,
-        },
     },
 };
 use jiff::Timestamp;
-use llm_crd::{
-    ConditionType, Download, EndpointUrls, Finding, LLMModel, LLMModelStatus, Reason,
-    retain_conditions, set_condition,
-};
+use llm_crd::{ConditionType, Download, Finding, LLMModel, LLMModelStatus, Reason};
 
-/// The status of a model.
+/// `reported` are the findings of the edge and the proxies.
 pub fn status(
     model: &LLMModel,
-    seen: &Seen<'_>,
-    elsewhere: &[Finding],
-    settings: &Settings,
+    view: &ModelView<'_>,
+    reported: &[Finding],
+    settings: &OperatorSettings,
     now: Timestamp,
 ) -> LLMModelStatus {
-    let before = model.status.clone().unwrap_or_default();
-    let weights = seen.weights();
-    let download = download(before.download, seen.progress, weights.reason);
+    let LLMModel { spec, status, .. } = model;
+    let before = status.clone().unwrap_or_default();
+    let Assessment { phase, replicas, weights, serving } = view.assess();
+    let endpoints =
+        EnabledEndpoints { external: spec.external_enabled(), internal: spec.internal_enabled() };
+    let download = download(before.download, view.progress, weights.reason);
+    let ignored = ignored::finding(&ignored::of_model(spec));
+    let mut findings = vec![accepted(view), weights, serving, ignored];
+    findings.extend(endpoints.findings(reported));
     let generation = model.metadata.generation;
-    let mut conditions = before.conditions;
-    retain_conditions(&mut conditions, ConditionType::LLM_MODEL);
-    for finding in findings(model, seen, weights, elsewhere) {
-        set_condition(&mut conditions, finding, generation, now);
-    }
+    let kind = ConditionType::LLM_MODEL;
     LLMModelStatus {
-        phase: Some(seen.phase()),
-        conditions,
+        phase: Some(phase),
+        conditions: with_findings(before.conditions, kind, findings, generation, now),
         observed_generation: generation,
         model_size: size(download).or(before.model_size),
-        replicas: Some(seen.replicas()),
-        endpoints: Some(EndpointUrls {
-            external: settings.urls.external.clone().filter(|_| model.spec.external_enabled()),
-            internal: settings.urls.internal.clone().filter(|_| model.spec.internal_enabled()),
-        }),
+        replicas: Some(replicas),
+        endpoints: Some(endpoints.urls(settings)),
         download,
     }
 }
 
-fn findings(
-    model: &LLMModel,
-    seen: &Seen<'_>,
-    weights: Finding,
-    elsewhere: &[Finding],
-) -> Vec<Finding> {
-    let ignored = ignored::finding(&ignored::of_model(&model.spec));
-    let mut findings = vec![accepted(seen), weights, seen.serving(), ignored];
-    for (about, enabled) in [
-        (ConditionType::ExternalEndpointReady, model.spec.external_enabled()),
-        (ConditionType::InternalEndpointReady, model.spec.internal_enabled()),
-    ] {
-        findings.extend(endpoint(about, enabled, elsewhere));
-    }
-    findings
-        .extend(elsewhere.iter().find(|it| it.about == ConditionType::RouteProgrammed).cloned());
-    findings
-}
-
-fn accepted(seen: &Seen<'_>) -> Finding {
-    match seen.checked {
-        Err(refusal) => refusal.clone().finding(),
-        Ok(checked) => match checked.flaws.as_slice() {
-            [] => Finding::new(ConditionType::Accepted, Reason::Accepted, "the model is accepted"),
-            [flaw, more @ ..] => more.iter().fold(flaw.clone(), |mut all, flaw| {
-                all.message = format!("{}; {}", all.message, flaw.message);
-                all
-            }),
+fn accepted(view: &ModelView<'_>) -> Finding {
+    let finding = |reason, message: &str| Finding::new(ConditionType::Accepted, reason, message);
+    match view.checked {
+        Err(invalid) => finding(invalid.reason, &invalid.message),
+        Ok(checked) => match checked.skipped_ids.as_slice() {
+            [] => finding(Reason::Accepted, "the model is accepted"),
+            [first, ..] => {
+                let messages = checked.skipped_ids.iter().map(|it| it.message.as_str());
+                finding(first.reason, &messages.collect::<Vec<_>>().join("; "))
+            }
         },
     }
 }
 
-/// What the resource disables is said by the resource; the rest by those who look at the way in.
-pub(crate) fn endpoint(
-    about: ConditionType,
-    is_enabled: bool,
-    elsewhere: &[Finding],
-) -> Option<Finding> {
-    if !is_enabled {
-        return Some(Finding::new(about, Reason::EndpointDisabled, "the resource disables it"));
-    }
-    elsewhere.iter().find(|finding| finding.about == about).cloned()
-}
-
-/// How far the download is. A status is not written for less than a hundredth.
+/// Status updates are limited to one per percent.
 fn download(
     before: Option<Download>,
-    progress: Option<Progress>,
+    progress: Option<DownloadProgress>,
     weights: Reason,
 ) -> Option<Download> {
     if weights == Reason::Downloaded {
         return before.map(|it| Download { bytes: it.total, percent: 100, ..it });
     }
-    let Some(now) = progress.map(Progress::download) else { return before };
+    let Some(now) = progress.map(Download::from) else { return before };
     match before {
         Some(before) if before.percent == now.percent && before.total == now.total => Some(before),
         Some(_) | None => Some(now),
@@ -109,5 +76,5 @@ fn download(
 
 fn size(download: Option<Download>) -> Option<String> {
     let total = u64::try_from(download?.total).ok().filter(|total| *total > 0)?;
-    Some(human(total))
+    Some(human_size(total))
 }

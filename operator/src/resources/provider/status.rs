@@ -1,146 +1,137 @@
-//! The status of a provider. Pure.
+//! Assembles the status of a provider. Pure.
 
 use crate::{
-    app::settings::Settings,
-    resources::{ignored, model::status::endpoint},
-    routes::{Missing, Verdict},
+    app::settings::OperatorSettings,
+    resources::{
+        conditions::{EnabledEndpoints, with_findings},
+        ignored,
+    },
+    routes::{MissingSecret, RouteStatus},
 };
 use jiff::Timestamp;
 use llm_crd::{
-    ConditionType, CredentialType, EndpointUrls, Finding, PassthroughModel, PassthroughModelStatus,
-    PassthroughPhase, Reason, retain_conditions, set_condition,
+    ConditionType, CredentialType, Finding, PassthroughModel, PassthroughModelStatus,
+    PassthroughPhase, Reason,
 };
 
-/// What is known of a provider.
-pub(super) struct Judgement {
-    /// From the route table.
-    pub(super) verdict: Verdict,
-    /// Whether its namespace counts.
-    pub(super) is_managed: bool,
-    /// From other parts.
-    pub(super) elsewhere: Vec<Finding>,
+/// Everything known about a provider.
+pub(super) struct ProviderView {
+    pub(super) route_status: RouteStatus,
+    pub(super) is_managed_namespace: bool,
+    /// Findings of the edge and the proxies.
+    pub(super) reported: Vec<Finding>,
 }
 
-/// The key of a provider's credential in its Secret.
+/// The key of the credential in its Secret.
 const CREDENTIAL_KEY: &str = "apiKey";
 
 pub(super) fn status(
     provider: &PassthroughModel,
-    judgement: &Judgement,
-    settings: &Settings,
+    view: &ProviderView,
+    settings: &OperatorSettings,
     now: Timestamp,
 ) -> PassthroughModelStatus {
-    let (spec, generation) = (&provider.spec, provider.metadata.generation);
-    let accepted = accepted(provider, judgement);
-    let configured = configured(&judgement.verdict);
-    // A missing credential is said, and does not keep what works from being ready.
-    let works = accepted.reason == Reason::Accepted && configured.reason == Reason::Applied;
-    let taken = accepted.reason == Reason::ModelIdTaken && judgement.verdict.is_routed;
-    let mut conditions = provider.status.clone().unwrap_or_default().conditions;
-    retain_conditions(&mut conditions, ConditionType::PASSTHROUGH_MODEL);
+    let PassthroughModel { spec, status, metadata } = provider;
+    let accepted = accepted(provider, view);
+    let configured = configured(&view.route_status);
+    // Other ids keep working when some are taken.
+    let is_ready = if accepted.reason == Reason::Accepted {
+        configured.reason == Reason::Applied
+    } else {
+        accepted.reason == Reason::ModelIdTaken && view.route_status.is_routed
+    };
+    let endpoints =
+        EnabledEndpoints { external: spec.external_enabled(), internal: spec.internal_enabled() };
     let ignored = ignored::finding(&ignored::of_provider(spec));
     let mut findings =
-        vec![accepted, configured, credential(provider, &judgement.verdict), ignored];
-    for (about, enabled) in [
-        (ConditionType::ExternalEndpointReady, spec.external_enabled()),
-        (ConditionType::InternalEndpointReady, spec.internal_enabled()),
-    ] {
-        findings.extend(endpoint(about, enabled, &judgement.elsewhere));
-    }
-    let programmed = |it: &&Finding| it.about == ConditionType::RouteProgrammed;
-    findings.extend(judgement.elsewhere.iter().find(programmed).cloned());
-    for finding in findings {
-        set_condition(&mut conditions, finding, generation, now);
-    }
+        vec![accepted, configured, credential(provider, &view.route_status), ignored];
+    findings.extend(endpoints.findings(&view.reported));
+    let before = status.clone().unwrap_or_default().conditions;
+    let (kind, generation) = (ConditionType::PASSTHROUGH_MODEL, metadata.generation);
     PassthroughModelStatus {
-        phase: Some(if works || taken { PassthroughPhase::Ready } else { PassthroughPhase::Error }),
-        conditions,
+        phase: Some(if is_ready { PassthroughPhase::Ready } else { PassthroughPhase::Error }),
+        conditions: with_findings(before, kind, findings, generation, now),
         observed_generation: generation,
-        endpoints: Some(EndpointUrls {
-            external: settings.urls.external.clone().filter(|_| spec.external_enabled()),
-            internal: settings.urls.internal.clone().filter(|_| spec.internal_enabled()),
-        }),
+        endpoints: Some(endpoints.urls(settings)),
         provider_hostname: spec.provider.hostname(),
     }
 }
 
-fn accepted(provider: &PassthroughModel, judgement: &Judgement) -> Finding {
-    let Judgement { verdict, is_managed, .. } = judgement;
+fn accepted(provider: &PassthroughModel, view: &ProviderView) -> Finding {
+    let ProviderView { route_status, is_managed_namespace, .. } = view;
     let finding = |reason, message: String| Finding::new(ConditionType::Accepted, reason, message);
-    if !is_managed {
+    if !is_managed_namespace {
         let namespace = provider.metadata.namespace.as_deref().unwrap_or_default();
         let message = format!(
-            "namespace {namespace} lacks the label nebari.dev/managed=true: label it, or move the \
+            "namespace {namespace} lacks the label nebari.dev/managed=true: label it or move the \
              provider"
         );
         return finding(Reason::NamespaceNotWatched, message);
     }
-    if verdict.name_taken {
-        let message = "an LLMModel of this name is there and is older: rename one of them";
+    if route_status.name_taken {
+        let message = "an older LLMModel has the same name: rename one of them";
         return finding(Reason::NameTaken, message.into());
     }
-    if let Some(wrong) = &verdict.invalid {
+    if let Some(wrong) = &route_status.invalid {
         return finding(Reason::InvalidSpec, wrong.clone());
     }
-    if let Some(missing) = verdict.missing.first() {
-        let (reason, message) = says(missing);
+    if let Some(missing) = route_status.missing.first() {
+        let (reason, message) = describe(missing);
         return finding(reason, message);
     }
-    let taken = verdict
-        .ids_taken
-        .iter()
-        .map(|(id, by)| format!("{by} has the id `{id}`: choose another id, or delete {by}"));
-    match taken.reduce(|all, one| format!("{all}; {one}")) {
-        Some(taken) => {
-            let rule =
-                "a served model goes before a provider, and the older of two providers first";
-            finding(Reason::ModelIdTaken, format!("{rule}: {taken}"))
-        }
-        None => finding(Reason::Accepted, "the provider is accepted".into()),
+    let taken = route_status.ids_taken.iter().map(|(id, holder)| {
+        format!("the id `{id}` belongs to {holder}: choose another id or delete {holder}")
+    });
+    let taken: Vec<_> = taken.collect();
+    if taken.is_empty() {
+        return finding(Reason::Accepted, "the provider is accepted".into());
     }
+    let rule = "served models take precedence over providers, and older providers over newer ones";
+    finding(Reason::ModelIdTaken, format!("{}; {rule}", taken.join("; ")))
 }
 
-fn configured(verdict: &Verdict) -> Finding {
-    let (reason, message) = match verdict.missing.first() {
-        Some(missing) => says(missing),
-        None if verdict.is_routed => {
+fn configured(route_status: &RouteStatus) -> Finding {
+    let (reason, message) = match route_status.missing.first() {
+        Some(missing) => describe(missing),
+        None if route_status.is_routed => {
             (Reason::Applied, "the provider is in the route table".to_owned())
         }
-        None => (Reason::NotDesired, "nothing of it is in the route table".to_owned()),
+        None => (Reason::NotDesired, "the provider is not in the route table".to_owned()),
     };
     Finding::new(ConditionType::BackendConfigured, reason, message)
 }
 
-fn credential(provider: &PassthroughModel, verdict: &Verdict) -> Finding {
+fn credential(provider: &PassthroughModel, route_status: &RouteStatus) -> Finding {
     let about = ConditionType::UpstreamCredentialResolved;
     let provider = &provider.spec.provider;
     match provider.credential_type() {
         CredentialType::None | CredentialType::WorkloadIdentity => {
-            return Finding::new(about, Reason::NotNeeded, "the provider needs no key");
+            return Finding::new(about, Reason::NotNeeded, "the provider needs no API key");
         }
         CredentialType::ApiKey => {}
     }
     let Some(secret) = &provider.credential_secret_name else {
-        let message = "spec.provider.credentialSecretName: name the Secret with the provider's key";
+        let message =
+            "spec.provider.credentialSecretName: specify the Secret with the provider's API key";
         return Finding::new(about, Reason::SecretMissing, message);
     };
-    let its =
-        |it: &&Missing| it.secret == *secret && it.key.is_none_or(|key| key == CREDENTIAL_KEY);
-    match verdict.missing.iter().find(its) {
+    let is_credential = |it: &&MissingSecret| {
+        it.secret == *secret && it.key.is_none_or(|key| key == CREDENTIAL_KEY)
+    };
+    match route_status.missing.iter().find(is_credential) {
         Some(missing) => {
-            let (reason, message) = says(missing);
+            let (reason, message) = describe(missing);
             Finding::new(about, reason, message)
         }
-        None => Finding::new(about, Reason::Resolved, format!("the key is in Secret {secret}")),
+        None => Finding::new(about, Reason::Resolved, format!("the API key is in Secret {secret}")),
     }
 }
 
-fn says(missing: &Missing) -> (Reason, String) {
-    let Missing { secret, key } = missing;
+fn describe(MissingSecret { secret, key }: &MissingSecret) -> (Reason, String) {
     match key {
         Some(key) => {
             (Reason::SecretKeyMissing, format!("Secret {secret} lacks the key {key}: add it"))
         }
-        None => (Reason::SecretMissing, format!("Secret {secret} is not there: create it")),
+        None => (Reason::SecretMissing, format!("Secret {secret} does not exist: create it")),
     }
 }

@@ -121,10 +121,7 @@ impl KeyId {
     /// The characters an id is made of (RFC 4648 base32, lower case).
     pub const ALPHABET: &'static [u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-    /// Parses an id.
-    ///
-    /// # Errors
-    /// [`InvalidKey::Id`].
+    /// Parses an id; the only error is [`InvalidKey::Id`].
     pub fn parse(text: &str) -> Result<Self, InvalidKey> {
         let bytes: [u8; Self::BYTES] =
             text.as_bytes().try_into().map_err(|_length| InvalidKey::Id)?;

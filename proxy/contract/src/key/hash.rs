@@ -143,13 +143,10 @@ fn digest(
     pepper: Option<&Pepper>,
 ) -> Result<[u8; OUTPUT_BYTES], InvalidKeyHash> {
     let params = cost.check()?;
-    let argon2 = match pepper {
-        None => Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-        Some(pepper) => {
-            Argon2::new_with_secret(pepper.bytes(), Algorithm::Argon2id, Version::V0x13, params)
-                .map_err(|_length| InvalidKeyHash::Cost)?
-        }
-    };
+    // An empty secret is the same as none.
+    let pepper = pepper.map(Pepper::bytes).unwrap_or_default();
+    let argon2 = Argon2::new_with_secret(pepper, Algorithm::Argon2id, Version::V0x13, params)
+        .map_err(|_length| InvalidKeyHash::Cost)?;
     let mut output = [0; OUTPUT_BYTES];
     argon2
         .hash_password_into(key.reveal().as_bytes(), salt, &mut output)

@@ -198,10 +198,7 @@ impl Digest {
         digest
     }
 
-    /// Parses the encoding on the wire; `None` if empty.
-    ///
-    /// # Errors
-    /// [`InvalidChange::Digest`] for any other length.
+    /// Parses the encoding on the wire: 32 bytes, or `None` if empty.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, InvalidChange> {
         if bytes.is_empty() {
             return Ok(None);

@@ -1,8 +1,8 @@
 //! The JSON schema of tables: camelCase, unknown fields rejected.
 //!
-//! Serialized values before validation: errors of a [`crate::Table`] or [`crate::push::Resource`]
-//! name the route, provider or field, which serde's cannot. Types that need no validation of
-//! their own, such as [`Owner`], are the same on both sides.
+//! Values that validation converts to other types, such as a URL, are plain text here: so an error
+//! names the route or provider, which serde's cannot. Types that only need a check, such as
+//! [`KeyRecord`], are the same before and after it.
 
 pub use crate::{Issuer, KeyRecord, Owner, RequestLimits, Timeouts};
 

@@ -1,10 +1,12 @@
-//! An event as one line of JSON, written in one pass.
+//! Events as lines of JSON, formatted in one pass.
 
 use crate::clock;
 use jiff::Timestamp;
+use serde::Serialize;
 use std::{
     error::Error,
-    fmt::{self, Debug, Write},
+    fmt::{self, Debug},
+    io::Write as _,
 };
 use tracing::{
     Event, Subscriber,
@@ -15,7 +17,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Formats events: time, level, message, fields, and the module they come from.
+/// Time, level, message, fields, module.
 pub(super) struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -29,96 +31,85 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        writer.write_str(&line(event, clock::wall()))
+        let line = line(event, clock::wall());
+        writer.write_str(str::from_utf8(&line).map_err(|_never| fmt::Error)?)
     }
 }
 
-fn line(event: &Event<'_>, now: Timestamp) -> String {
+fn line(event: &Event<'_>, now: Timestamp) -> Vec<u8> {
     let (level, target) = (event.metadata().level(), event.metadata().target());
-    let mut line = String::with_capacity(768);
-    // Writing to a string does not fail.
+    let mut line = Vec::with_capacity(768);
+    // Writing to memory does not fail. Names of modules and fields need no escaping.
     let _ = write!(line, r#"{{"timestamp":"{now:.3}","level":"{level}""#);
     event.record(&mut Fields(&mut line));
-    // Names of modules and fields are plain.
     let _ = writeln!(line, r#","target":"{target}"}}"#);
     line
 }
 
-struct Fields<'a>(&'a mut String);
+struct Fields<'a>(&'a mut Vec<u8>);
 
 impl Fields<'_> {
-    fn name(&mut self, field: &Field) {
-        self.0.push_str(",\"");
-        self.0.push_str(field.name());
-        self.0.push_str("\":");
+    fn record(&mut self, field: &Field, value: impl Serialize) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(field.name().as_bytes());
+        self.0.extend_from_slice(b"\":");
+        let _ = serde_json::to_writer(&mut *self.0, &value);
     }
 }
 
 impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.name(field);
-        quote(self.0, value);
+        self.record(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.name(field);
-        let _ = write!(self.0, "{value}");
+        self.record(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.name(field);
-        let _ = write!(self.0, "{value}");
+        self.record(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.name(field);
-        self.0.push_str(if value { "true" } else { "false" });
+        self.record(field, value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.name(field);
-        quote(self.0, &llm_contract::Chain(value).to_string());
+        self.record(field, llm_contract::Chain(value).to_string());
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.name(field);
-        quote(self.0, &format!("{value:?}"));
+        self.record(field, format!("{value:?}"));
     }
-}
-
-/// Writes a JSON string. Control characters are escaped, so that nothing can break a line.
-fn quote(line: &mut String, text: &str) {
-    line.push('"');
-    if text.bytes().all(|byte| 0x20 <= byte && byte != b'"' && byte != b'\\') {
-        line.push_str(text);
-    } else {
-        for character in text.chars() {
-            match character {
-                '"' => line.push_str("\\\""),
-                '\\' => line.push_str("\\\\"),
-                '\n' => line.push_str("\\n"),
-                control if control < ' ' => {
-                    let _ = write!(line, "\\u{:04x}", u32::from(control));
-                }
-                other => line.push(other),
-            }
-        }
-    }
-    line.push('"');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::sync::{Arc, Mutex};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Lines {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let line = String::from_utf8(line(event, Timestamp::UNIX_EPOCH)).unwrap();
+            self.0.lock().unwrap().push(line);
+        }
+    }
 
     proptest! {
         #[test]
         fn every_text_is_read_back_as_it_was(text in any::<String>()) {
-            let mut line = String::new();
-            quote(&mut line, &text);
-            prop_assert!(!line.contains('\n'));
-            prop_assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
+            let lines = Arc::default();
+            let subscriber = tracing_subscriber::registry().with(Lines(Arc::clone(&lines)));
+            tracing::subscriber::with_default(subscriber, || tracing::info!(text, "event"));
+            let line = lines.lock().unwrap().remove(0);
+            prop_assert_eq!(line.find('\n'), Some(line.len() - 1));
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(&event["text"], &text);
+            prop_assert_eq!(&event["message"], "event");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What a token says, in two steps: what may be read before the signature is checked
-//! (is this token for us, and now?) and what may not (who is it?).
+//! A token's claims, in two steps: those that may be read before the signature is verified
+//! (is this token for us, and valid now?) and those that may not (who is the bearer?).
 //!
-//! Checking times first means that a stale token never costs a look-up of keys.
+//! Checking times first means that a stale token never costs a refresh of keys.
 
-use super::{IssuerConfig, Refused};
+use super::{IssuerConfig, TokenError};
 use serde::Deserialize;
 use serde_json::{Map, Number, Value};
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
@@ -19,9 +19,9 @@ pub(super) const GROUPS_MAX: usize = 1000;
 /// The longest group name, in bytes.
 pub(super) const GROUP_BYTES_MAX: usize = 256;
 
-/// A principal a token proved. Only the verification makes one.
+/// Who a token proved its bearer to be. Only a verified token makes one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedClaims {
     issuer: Arc<str>,
     subject: Box<str>,
     username: Box<str>,
@@ -29,9 +29,9 @@ pub struct Verified {
     expires_at: u64,
 }
 
-/// The claims that are read before the signature is checked. Nothing in it identifies anybody.
+/// The claims that are read before the signature is verified. None identifies the bearer.
 #[derive(Debug, Deserialize)]
-pub(super) struct Envelope<'a> {
+pub(super) struct UnverifiedClaims<'a> {
     #[serde(borrow)]
     iss: Cow<'a, str>,
     aud: Option<OneOrMany>,
@@ -40,9 +40,10 @@ pub(super) struct Envelope<'a> {
     iat: Option<NumericDate>,
 }
 
-/// Proof that a token was for us and in time, and when that ends, in seconds since 1970.
+/// Proof that a token is for us and valid now.
 #[derive(Debug)]
-pub(super) struct Current {
+pub(super) struct Validity {
+    /// In seconds since 1970.
     expires_at: u64,
 }
 
@@ -58,27 +59,23 @@ enum OneOrMany {
 #[serde(try_from = "Number")]
 struct NumericDate(u64);
 
-#[derive(Debug, thiserror::Error)]
-#[error("not a date after 1970")]
-struct InvalidDate;
-
-impl Verified {
-    /// The issuer, as it is configured.
+impl VerifiedClaims {
+    /// The issuer, as configured.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Who it is: unique and stable within the issuer, and within it only.
+    /// The user: unique and stable within the issuer, and within it only.
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// What to call them; the subject if the token has no better name.
+    /// The user's name; the subject if the token has no better one.
     pub fn username(&self) -> &str {
         &self.username
     }
 
-    /// The groups, without leading slash, sorted, each once.
+    /// The groups, without leading slash, sorted and without duplicates.
     pub fn groups(&self) -> &[Box<str>] {
         &self.groups
     }
@@ -88,80 +85,69 @@ impl Verified {
         self.expires_at
     }
 
-    /// Reads who it is, out of claims whose signature was checked.
-    ///
-    /// # Errors
-    /// [`Refused::Malformed`], [`Refused::Subject`], [`Refused::Username`], [`Refused::Groups`].
-    pub(super) fn read(
+    /// Parses claims whose signature was verified.
+    pub(super) fn parse(
         claims: &[u8],
-        current: &Current,
+        validity: &Validity,
         config: &IssuerConfig,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, TokenError> {
         let claims: Map<String, Value> =
-            serde_json::from_slice(claims).or(Err(Refused::Malformed))?;
-        let subject = claims.get("sub").and_then(Value::as_str).ok_or(Refused::Subject)?;
+            serde_json::from_slice(claims).or(Err(TokenError::Malformed))?;
+        let subject = claims.get("sub").and_then(Value::as_str).ok_or(TokenError::Subject)?;
         let username = find(&claims, &config.username_claim)
             .and_then(Value::as_str)
             .filter(|name| !name.is_empty())
             .unwrap_or(subject);
         Ok(Self {
             issuer: Arc::from(config.issuer.as_str()),
-            subject: name(subject, SUBJECT_BYTES_MAX).ok_or(Refused::Subject)?,
-            username: name(username, USERNAME_BYTES_MAX).ok_or(Refused::Username)?,
+            subject: name(subject, SUBJECT_BYTES_MAX).ok_or(TokenError::Subject)?,
+            username: name(username, USERNAME_BYTES_MAX).ok_or(TokenError::Username)?,
             groups: groups(find(&claims, &config.groups_claim))?,
-            expires_at: current.expires_at,
+            expires_at: validity.expires_at,
         })
     }
 }
 
-impl<'a> Envelope<'a> {
-    /// Reads the claims that say whose token it is and when.
-    ///
-    /// # Errors
-    /// [`Refused::Malformed`]: not an object, no `iss`, a claim of another type, or one twice.
-    pub(super) fn parse(claims: &'a [u8]) -> Result<Self, Refused> {
-        serde_json::from_slice(claims).or(Err(Refused::Malformed))
+impl<'a> UnverifiedClaims<'a> {
+    pub(super) fn parse(claims: &'a [u8]) -> Result<Self, TokenError> {
+        serde_json::from_slice(claims).or(Err(TokenError::Malformed))
     }
 
-    /// The issuer the token names. It picks the configured one, and nothing else does.
+    /// The issuer the token names: the only thing that picks a configured one.
     pub(super) fn issuer(&self) -> &str {
         &self.iss
     }
 
     /// Checks that the token is for us, and valid at `now`, in seconds since 1970.
-    ///
-    /// # Errors
-    /// [`Refused::Audience`], [`Refused::NoExpiry`], [`Refused::Expired`], [`Refused::NotYetValid`].
-    pub(super) fn check(&self, audiences: &[String], now: u64) -> Result<Current, Refused> {
+    pub(super) fn validate(&self, audiences: &[String], now: u64) -> Result<Validity, TokenError> {
         let named = match &self.aud {
             Some(OneOrMany::One(audience)) => std::slice::from_ref(audience),
             Some(OneOrMany::Many(audiences)) => audiences,
             None => &[],
         };
         if !named.iter().any(|audience| audiences.contains(audience)) {
-            return Err(Refused::Audience);
+            return Err(TokenError::Audience);
         }
-        let NumericDate(expires_at) = self.exp.ok_or(Refused::NoExpiry)?;
+        let NumericDate(expires_at) = self.exp.ok_or(TokenError::MissingExpiry)?;
         if expires_at <= now {
-            return Err(Refused::Expired);
+            return Err(TokenError::Expired);
         }
         let latest = now.saturating_add(LEEWAY_SECONDS);
         if [self.nbf, self.iat].into_iter().flatten().any(|NumericDate(start)| latest < start) {
-            return Err(Refused::NotYetValid);
+            return Err(TokenError::NotYetValid);
         }
-        Ok(Current { expires_at })
+        Ok(Validity { expires_at })
     }
 }
 
 impl TryFrom<Number> for NumericDate {
-    type Error = InvalidDate;
+    type Error = &'static str;
 
-    fn try_from(number: Number) -> Result<Self, InvalidDate> {
-        if let Some(seconds) = number.as_u64() {
-            return Ok(Self(seconds));
-        }
-        let seconds = number.as_f64().ok_or(InvalidDate)?;
-        Duration::try_from_secs_f64(seconds).map(|date| Self(date.as_secs())).or(Err(InvalidDate))
+    fn try_from(number: Number) -> Result<Self, Self::Error> {
+        let seconds = number
+            .as_u64()
+            .or_else(|| Some(Duration::try_from_secs_f64(number.as_f64()?).ok()?.as_secs()));
+        seconds.map(Self).ok_or("not a date after 1970")
     }
 }
 
@@ -186,19 +172,16 @@ fn name(text: &str, bytes_max: usize) -> Option<Box<str>> {
     (fits && !text.chars().any(char::is_control)).then(|| text.into())
 }
 
-/// Reads the groups claim: an array, or one string. What is neither names no group.
-///
-/// # Errors
-/// [`Refused::Groups`]: more or longer groups than the limits. Leaving some out would make access
-/// depend on their order.
-fn groups(claim: Option<&Value>) -> Result<Box<[Box<str>]>, Refused> {
+/// Parses the groups claim: an array, or one string. Anything else names no group. More groups
+/// than the limit are an error: leaving some out would make access depend on their order.
+fn groups(claim: Option<&Value>) -> Result<Box<[Box<str>]>, TokenError> {
     let values = match claim {
         Some(Value::Array(values)) => values.as_slice(),
         Some(value) => std::slice::from_ref(value),
         None => &[],
     };
     if GROUPS_MAX < values.len() {
-        return Err(Refused::Groups);
+        return Err(TokenError::Groups);
     }
     let groups: BTreeSet<&str> = values
         .iter()
@@ -206,5 +189,5 @@ fn groups(claim: Option<&Value>) -> Result<Box<[Box<str>]>, Refused> {
         .map(|group| group.strip_prefix('/').unwrap_or(group))
         .filter(|group| !group.is_empty())
         .collect();
-    groups.into_iter().map(|group| name(group, GROUP_BYTES_MAX).ok_or(Refused::Groups)).collect()
+    groups.into_iter().map(|group| name(group, GROUP_BYTES_MAX).ok_or(TokenError::Groups)).collect()
 }

@@ -1,10 +1,9 @@
-//! Walks through JSON text one value at a time, checking it against RFC 8259.
+//! Walks JSON text one value at a time, validating it against RFC 8259.
 
 use std::ops::Range;
 
-use super::{DEPTH_MAX, InvalidJson, Kind, Reason};
+use super::{DEPTH_MAX, InvalidJson, InvalidJsonReason, ValueKind};
 
-/// A place in a text.
 pub(super) struct Scanner<'a> {
     text: &'a [u8],
     pub(super) at: usize,
@@ -21,8 +20,9 @@ impl<'a> Scanner<'a> {
         self.text.get(self.at).copied()
     }
 
-    pub(super) fn fail<T>(&self, reason: Reason) -> Result<T, InvalidJson> {
-        let reason = if self.at < self.text.len() { reason } else { Reason::UnexpectedEnd };
+    pub(super) fn fail<T>(&self, reason: InvalidJsonReason) -> Result<T, InvalidJson> {
+        let reason =
+            if self.at < self.text.len() { reason } else { InvalidJsonReason::UnexpectedEnd };
         Err(InvalidJson { offset: self.at, reason })
     }
 
@@ -36,13 +36,13 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(super) fn expect(&mut self, byte: u8) -> Result<(), InvalidJson> {
         if self.peek() != Some(byte) {
-            return self.fail(Reason::UnexpectedByte);
+            return self.fail(InvalidJsonReason::UnexpectedByte);
         }
         self.at += 1;
         Ok(())
     }
 
-    /// A key with its colon, up to where the value begins; as [`Self::string`].
+    /// A key with its colon, up to the value; as [`Self::string`].
     pub(super) fn key(&mut self) -> Result<(Range<usize>, bool), InvalidJson> {
         let key = self.string()?;
         self.space();
@@ -51,8 +51,8 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// A value with all that it holds.
-    pub(super) fn value(&mut self) -> Result<Kind, InvalidJson> {
+    /// A whole value.
+    pub(super) fn value(&mut self) -> Result<ValueKind, InvalidJson> {
         let outside = self.open.depth;
         let kind = self.start()?;
         let mut first = true;
@@ -79,23 +79,23 @@ impl<'a> Scanner<'a> {
         Ok(kind)
     }
 
-    /// A value that holds no other, or the opening bracket of one that does.
-    pub(super) fn start(&mut self) -> Result<Kind, InvalidJson> {
+    /// A scalar, or an opening bracket.
+    pub(super) fn start(&mut self) -> Result<ValueKind, InvalidJson> {
         match self.peek() {
-            Some(b'"') => self.string().map(|_| Kind::String),
-            Some(b'{') => self.bracket(true).map(|()| Kind::Object),
-            Some(b'[') => self.bracket(false).map(|()| Kind::Array),
-            Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Number),
-            Some(b't') => self.word(b"true").map(|()| Kind::Bool(true)),
-            Some(b'f') => self.word(b"false").map(|()| Kind::Bool(false)),
-            Some(b'n') => self.word(b"null").map(|()| Kind::Null),
-            _ => self.fail(Reason::UnexpectedByte),
+            Some(b'"') => self.string().map(|_| ValueKind::String),
+            Some(b'{') => self.bracket(true).map(|()| ValueKind::Object),
+            Some(b'[') => self.bracket(false).map(|()| ValueKind::Array),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| ValueKind::Number),
+            Some(b't') => self.word(b"true").map(|()| ValueKind::Bool(true)),
+            Some(b'f') => self.word(b"false").map(|()| ValueKind::Bool(false)),
+            Some(b'n') => self.word(b"null").map(|()| ValueKind::Null),
+            _ => self.fail(InvalidJsonReason::UnexpectedByte),
         }
     }
 
     fn bracket(&mut self, brace: bool) -> Result<(), InvalidJson> {
         if self.open.push(brace).is_none() {
-            return self.fail(Reason::TooDeep);
+            return self.fail(InvalidJsonReason::TooDeep);
         }
         self.at += 1;
         Ok(())
@@ -112,7 +112,7 @@ impl<'a> Scanner<'a> {
         if self.peek() == Some(b'0') {
             self.at += 1;
             if matches!(self.peek(), Some(b'0'..=b'9')) {
-                return self.fail(Reason::InvalidNumber);
+                return self.fail(InvalidJsonReason::InvalidNumber);
             }
         } else {
             self.digits()?;
@@ -136,11 +136,10 @@ impl<'a> Scanner<'a> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start { self.fail(Reason::InvalidNumber) } else { Ok(()) }
+        if self.at == start { self.fail(InvalidJsonReason::InvalidNumber) } else { Ok(()) }
     }
 
-    /// A string, up to behind its closing quote: what stands between the quotes, and whether
-    /// there are escapes in it.
+    /// A string: the range between its quotes, and whether it has escapes.
     fn string(&mut self) -> Result<(Range<usize>, bool), InvalidJson> {
         self.expect(b'"')?;
         let start = self.at;
@@ -156,7 +155,7 @@ impl<'a> Scanner<'a> {
                     escaped = true;
                     self.escape()?;
                 }
-                _ => return self.fail(Reason::ControlCharacter),
+                _ => return self.fail(InvalidJsonReason::ControlCharacter),
             }
         }
     }
@@ -166,12 +165,12 @@ impl<'a> Scanner<'a> {
         let hex_digits = match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 0,
             Some(b'u') => 4,
-            _ => return self.fail(Reason::InvalidEscape),
+            _ => return self.fail(InvalidJsonReason::InvalidEscape),
         };
         self.at += 1;
         for _ in 0..hex_digits {
             if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
-                return self.fail(Reason::InvalidEscape);
+                return self.fail(InvalidJsonReason::InvalidEscape);
             }
             self.at += 1;
         }
@@ -179,7 +178,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Which of the open brackets are braces: a bit each, so that depth costs no allocation.
+/// The open brackets, a bit each for whether it is a brace, so that depth costs no allocation.
 #[derive(Default)]
 struct Open {
     depth: usize,
@@ -187,7 +186,7 @@ struct Open {
 }
 
 impl Open {
-    /// `None` when it would be one too many.
+    /// `None` beyond [`DEPTH_MAX`].
     fn push(&mut self, brace: bool) -> Option<()> {
         let word = self.braces.get_mut(self.depth / 64)?;
         let bit = 1 << (self.depth % 64);
@@ -202,7 +201,7 @@ impl Open {
     }
 }
 
-/// Where in a string the next quote, backslash or control character is, or the end of the text.
+/// The offset of the next quote, backslash or control character, or of the end of the text.
 #[inline]
 fn plain_until(text: &[u8], mut at: usize) -> usize {
     while let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
@@ -216,8 +215,8 @@ fn plain_until(text: &[u8], mut at: usize) -> usize {
     at + rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
 }
 
-/// The high bit of the first byte in `word` that ends a run of plain text, and perhaps of later
-/// ones: the classic test for a zero byte, where a borrow can only spoil bytes above a real find.
+/// Sets the high bit of the first byte in `word` that ends a run of plain text, and perhaps of
+/// later ones: the classic test for a zero byte, where a borrow only spoils bytes above a match.
 #[inline]
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);

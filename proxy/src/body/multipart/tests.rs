@@ -88,7 +88,7 @@ fn the_boundary_is_read_as_rfc_2046_defines_it() {
 }
 
 #[test]
-fn the_model_has_to_be_there_once_as_plain_text() {
+fn the_model_is_required_once_as_plain_text() {
     let model = || field("model", "m");
     let headers = |more: &str| format!("Content-Disposition: form-data; name=model{more}\r\n\r\nm");
     let field = MODEL;
@@ -190,7 +190,7 @@ fn a_body_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn a_boundary_stands_only_between_parts() {
+fn a_boundary_is_allowed_only_between_parts() {
     let model = body(&[field("model", "m")]);
     for body in [
         format!("\r\n{model}"),

@@ -1,9 +1,8 @@
 //! The directory of the cache and its file.
 
-use super::journal::{self, InvalidJournal};
+use super::journal::{self, FILE_BYTES_MAX, InvalidJournal};
 use crate::control_plane::reassembly::TableUpdate;
 use jiff::Timestamp;
-use llm_contract::Table;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, BufReader, Write},
@@ -14,8 +13,6 @@ use std::{
 const FOLDER: &str = "table";
 const FILE: &str = "table.journal";
 const NEXT_FILE: &str = "table.journal.next";
-/// A table, and as much in changes.
-const FILE_BYTES_MAX: u64 = 2 * Table::BYTES_MAX as u64 + 64 * 1024 * 1024;
 
 /// A directory that only this user may read.
 #[derive(Clone, Debug)]
@@ -28,13 +25,10 @@ pub struct CachedTable {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum CacheError {
-    #[error("reading {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{} is larger than {FILE_BYTES_MAX} bytes", path.display())]
-    TooLarge { path: PathBuf },
-    #[error("{}", path.display())]
-    Invalid { path: PathBuf, source: InvalidJournal },
+#[error("{}", path.display())]
+pub struct CacheError {
+    path: PathBuf,
+    source: InvalidJournal,
 }
 
 impl CacheDir {
@@ -42,11 +36,7 @@ impl CacheDir {
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let folder = folder.join(FOLDER);
-        match DirBuilder::new().mode(0o700).create(&folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(Self(folder))
     }
 
@@ -61,20 +51,7 @@ impl CacheDir {
     /// `None` if there is no table; an incomplete update at the end is ignored.
     pub fn read(&self) -> Result<Option<CachedTable>, CacheError> {
         let path = self.file();
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
-        let (metadata, file) = match opened {
-            Ok(opened) => opened,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(CacheError::Read { path, source }),
-        };
-        if FILE_BYTES_MAX < metadata.len() {
-            return Err(CacheError::TooLarge { path });
-        }
-        let written = metadata.modified().ok().and_then(|it| Timestamp::try_from(it).ok());
-        let updates = journal::decode(BufReader::new(file))
-            .map_err(|source| CacheError::Invalid { path, source })?;
-        let written = written.unwrap_or(Timestamp::UNIX_EPOCH);
-        Ok((!updates.is_empty()).then_some(CachedTable { updates, written }))
+        read(&path).map_err(|source| CacheError { path, source })
     }
 
     /// Replaces the table atomically; returns the file to append changes to.
@@ -91,4 +68,19 @@ impl CacheDir {
         File::open(&self.0)?.sync_all()?;
         Ok(file)
     }
+}
+
+fn read(path: &Path) -> Result<Option<CachedTable>, InvalidJournal> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let metadata = file.metadata()?;
+    if FILE_BYTES_MAX < metadata.len() {
+        return Err(InvalidJournal::FileTooLarge);
+    }
+    let written = metadata.modified().ok().and_then(|it| Timestamp::try_from(it).ok());
+    let updates = journal::decode(BufReader::new(file))?;
+    let written = written.unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok((!updates.is_empty()).then_some(CachedTable { updates, written }))
 }

@@ -4,7 +4,7 @@
 //! record that was not written to its end is distinguished from corruption.
 
 use crate::control_plane::reassembly::{InvalidUpdate, TableUpdate, UpdateAssembler};
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use llm_contract::{
     Table,
     push::{Documents, UpdateChunks, wire},
@@ -13,8 +13,11 @@ use prost::Message as _;
 use std::io::{self, Read, Write};
 
 const MAGIC: &[u8; 8] = b"LLMTABLE";
+const CHECKSUM_BYTES: u64 = 4;
 /// The version of this format.
 const FORMAT: u32 = 1;
+/// A table, and as much in changes.
+pub(super) const FILE_BYTES_MAX: u64 = 2 * Table::BYTES_MAX as u64 + 64 * 1024 * 1024;
 /// The largest message, also on the wire.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -22,6 +25,8 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub enum InvalidJournal {
     #[error("reading it")]
     Read(#[from] io::Error),
+    #[error("it is larger than {FILE_BYTES_MAX} bytes")]
+    FileTooLarge,
     #[error("it is not a cached table")]
     Magic,
     #[error(
@@ -100,59 +105,47 @@ struct Reader<R> {
 
 impl<R: Read> Reader<R> {
     fn new(mut from: R) -> Result<Self, InvalidJournal> {
-        let mut found = [0; MAGIC.len() + 12];
-        if !fill(&mut from, &mut found)? {
-            return Err(InvalidJournal::Magic);
-        }
-        let (fields, checksum) = found.split_at(MAGIC.len() + 8);
-        let mut numbers =
-            fields.as_chunks::<4>().0.iter().map(|it| u32::from_le_bytes(*it)).skip(2);
-        if !fields.starts_with(MAGIC) || crc32fast::hash(fields).to_le_bytes() != checksum {
-            return Err(InvalidJournal::Magic);
-        }
-        let (format, schema) =
-            (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        let fields = match read_checked(&mut from, MAGIC.len() + 8, 0) {
+            Ok(Some(fields)) if fields.starts_with(MAGIC) => fields,
+            Ok(_) | Err(InvalidJournal::Checksum { .. }) => return Err(InvalidJournal::Magic),
+            Err(error) => return Err(error),
+        };
+        let at = fields.len() as u64 + CHECKSUM_BYTES;
+        let mut fields = Bytes::from(fields).split_off(MAGIC.len());
+        let (format, schema) = (fields.get_u32_le(), fields.get_u32_le());
         if (format, schema) != (FORMAT, Table::VERSION) {
             return Err(InvalidJournal::Version { format, schema });
         }
-        Ok(Self { from, at: found.len() as u64 })
+        Ok(Self { from, at })
     }
 
     /// `None` at the end, or before an incomplete record.
     fn next_message(&mut self) -> Result<Option<wire::Update>, InvalidJournal> {
         let at = self.at;
-        let mut start = [0; 8];
-        if !fill(&mut self.from, &mut start)? {
-            return Ok(None);
-        }
-        let [a, b, c, d, checksum @ ..] = start;
-        if crc32fast::hash(&[a, b, c, d]).to_le_bytes() != checksum {
-            return Err(InvalidJournal::Checksum { at });
-        }
-        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        let Some(length) = read_checked(&mut self.from, 4, at)? else { return Ok(None) };
+        let length = Bytes::from(length).get_u32_le() as usize;
         if MESSAGE_BYTES_MAX < length {
             return Err(InvalidJournal::TooLarge { at });
         }
-        let mut body = vec![0; length];
-        let mut checksum = [0; 4];
-        if !(fill(&mut self.from, &mut body)? && fill(&mut self.from, &mut checksum)?) {
-            return Ok(None);
-        }
-        if crc32fast::hash(&body).to_le_bytes() != checksum {
-            return Err(InvalidJournal::Checksum { at });
-        }
-        self.at += (start.len() + length + checksum.len()) as u64;
+        let Some(body) = read_checked(&mut self.from, length, at)? else { return Ok(None) };
+        self.at += 4 + length as u64 + 2 * CHECKSUM_BYTES;
         let message = wire::Update::decode(Bytes::from(body));
         message.map(Some).map_err(|source| InvalidJournal::Message { at, source })
     }
 }
 
-/// Whether there were enough bytes.
-fn fill(from: &mut impl Read, into: &mut [u8]) -> io::Result<bool> {
-    match from.read_exact(into) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
+/// Reads bytes and their CRC-32; `None` if there are not enough.
+fn read_checked(
+    from: &mut impl Read,
+    length: usize,
+    at: u64,
+) -> Result<Option<Vec<u8>>, InvalidJournal> {
+    let (mut bytes, mut checksum) = (vec![0; length], [0; 4]);
+    match from.read_exact(&mut bytes).and_then(|()| from.read_exact(&mut checksum)) {
+        Ok(()) if crc32fast::hash(&bytes).to_le_bytes() == checksum => Ok(Some(bytes)),
+        Ok(()) => Err(InvalidJournal::Checksum { at }),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

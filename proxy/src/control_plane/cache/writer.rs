@@ -25,14 +25,14 @@ const WRITES_MAX: usize = 64;
 pub(super) const CHANGES_BYTES_MIN: usize = 256 * 1024;
 
 pub struct TableCache {
-    writes: mpsc::Sender<Write>,
+    writes: mpsc::Sender<WriteJob>,
     /// Whether a write was lost, so that a snapshot is needed.
     needs_snapshot: Arc<AtomicBool>,
     snapshot_bytes: usize,
     changes_bytes: usize,
 }
 
-enum Write {
+enum WriteJob {
     Snapshot(Vec<TableUpdate>),
     Change(TableUpdate),
 }
@@ -63,10 +63,10 @@ impl TableCache {
         let is_outgrown = self.snapshot_bytes.max(CHANGES_BYTES_MIN) < changes_bytes && 0 < bytes;
         let write = if is_outgrown || self.needs_snapshot.swap(false, Ordering::AcqRel) {
             (self.snapshot_bytes, self.changes_bytes) = (replica.documents().bytes(), 0);
-            Write::Snapshot(replica.replay())
+            WriteJob::Snapshot(replica.replay())
         } else if 0 < bytes {
             self.changes_bytes = changes_bytes;
-            Write::Change(update.clone())
+            WriteJob::Change(update.clone())
         } else {
             return;
         };
@@ -82,7 +82,7 @@ fn size(update: &TableUpdate) -> usize {
 }
 
 impl Writer {
-    fn run(mut self, mut queue: mpsc::Receiver<Write>) {
+    fn run(mut self, mut queue: mpsc::Receiver<WriteJob>) {
         while let Some(write) = queue.blocking_recv() {
             let mut written = self.write(write);
             while written.is_ok()
@@ -101,15 +101,15 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, write: Write) -> io::Result<()> {
+    fn write(&mut self, write: WriteJob) -> io::Result<()> {
         match (write, &mut self.file) {
-            (Write::Snapshot(updates), _) => {
+            (WriteJob::Snapshot(updates), _) => {
                 self.file = None;
                 self.file = Some(self.dir.replace(updates)?);
             }
-            (Write::Change(update), Some(file)) => journal::write(file, update)?,
+            (WriteJob::Change(update), Some(file)) => journal::write(file, update)?,
             // A snapshot follows.
-            (Write::Change(_), None) => {}
+            (WriteJob::Change(_), None) => {}
         }
         Ok(())
     }

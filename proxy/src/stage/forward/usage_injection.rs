@@ -1,9 +1,9 @@
 //! Requests the usage of streams from upstreams, and hides from clients what they did not request.
 
 use crate::{
-    stage::{accept::Operation, read::scan::UsageAsked},
+    stage::{accept::Operation, read::scan::UsageReporting},
     tables::RouteEntry,
-    usage::{Hide, Shape},
+    usage::{UsageFilter, UsageFormat},
 };
 use llm_contract::Upstream;
 
@@ -15,19 +15,21 @@ use llm_contract::Upstream;
 pub fn usage_injection(
     operation: &Operation,
     route: &RouteEntry,
-    asked: UsageAsked,
-) -> (UsageAsked, Hide) {
+    asked: UsageReporting,
+) -> (UsageReporting, UsageFilter) {
     let is_served = matches!(route.route.upstream, Upstream::Served(_));
-    let wanted = match (operation.shape, is_served) {
-        (Shape::Chat | Shape::Completions | Shape::Audio, true) => UsageAsked::Continuous,
-        (Shape::Chat | Shape::Completions, false) => UsageAsked::Yes,
-        _ => UsageAsked::No,
+    let wanted = match (operation.usage_format, is_served) {
+        (UsageFormat::Chat | UsageFormat::Completions | UsageFormat::Audio, true) => {
+            UsageReporting::Continuous
+        }
+        (UsageFormat::Chat | UsageFormat::Completions, false) => UsageReporting::Total,
+        _ => UsageReporting::Off,
     };
-    let hide = match (asked, wanted) {
-        (UsageAsked::No, UsageAsked::Yes) => Hide::UsageChunk,
-        (UsageAsked::No, UsageAsked::Continuous) => Hide::UsageEverywhere,
-        (UsageAsked::Yes, UsageAsked::Continuous) => Hide::ContinuousOnly,
-        _ => Hide::Nothing,
+    let filter = match (asked, wanted) {
+        (UsageReporting::Off, UsageReporting::Total) => UsageFilter::FinalChunk,
+        (UsageReporting::Off, UsageReporting::Continuous) => UsageFilter::All,
+        (UsageReporting::Total, UsageReporting::Continuous) => UsageFilter::ContinuousOnly,
+        _ => UsageFilter::Off,
     };
-    (wanted, hide)
+    (wanted, filter)
 }

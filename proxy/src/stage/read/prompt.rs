@@ -2,7 +2,7 @@
 
 use super::{
     body_budget::{BodyBudget, BodyLimits, BodyReservation},
-    scan::{self, Edits, Scan, UsageAsked},
+    scan::{self, BodyEdits, PromptFields, UsageReporting},
 };
 use crate::{
     response::{rejection::Rejection, request_error::RequestError},
@@ -20,7 +20,7 @@ const PREALLOCATED_BYTES_MAX: usize = 256 * 1024;
 pub struct Prompt<'a> {
     pub body: Bytes,
     /// `None` for an operation without a body.
-    pub scan: Option<Scan>,
+    pub scan: Option<PromptFields>,
     _reservation: BodyReservation<'a>,
 }
 
@@ -55,13 +55,13 @@ impl<'a> Prompt<'a> {
 
     /// The body for an upstream that knows the model as `model`, requesting at least `usage`.
     /// Every byte that need not change is as received.
-    pub fn for_upstream(&self, model: &str, usage: UsageAsked) -> Bytes {
+    pub fn for_upstream(&self, model: &str, usage: UsageReporting) -> Bytes {
         let Some(scan) = &self.scan else {
             return self.body.clone();
         };
-        let mut edits = Edits::default();
+        let mut edits = BodyEdits::default();
         scan.rename_model(model, &mut edits);
-        scan.ask_for_usage(usage, &mut edits);
+        scan.request_usage(usage, &mut edits);
         edits.apply(&self.body)
     }
 }

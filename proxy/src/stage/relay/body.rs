@@ -5,7 +5,7 @@ use crate::{
     clock,
     request::exchange::{Exchange, ExchangeOutcome},
     upstream::connection::{Connection, Connector},
-    usage::{Hide, ReplyReader, Shape, StreamReader},
+    usage::{JsonUsageReader, SseUsageReader, UsageFilter, UsageFormat},
 };
 use bytes::Bytes;
 use llm_contract::Chain;
@@ -33,10 +33,10 @@ impl Relay<'_> {
     pub async fn stream(
         mut self,
         buffered: Vec<Bytes>,
-        hide: Hide,
+        filter: UsageFilter,
         connector: &Connector,
     ) -> ExchangeOutcome {
-        let mut reader = StreamReader::new(self.shape(), hide);
+        let mut reader = SseUsageReader::new(self.usage_format(), filter);
         let mut outcome = self.pass_on(true, buffered, |chunk| reader.push(&chunk)).await;
         let mut last =
             if outcome == ExchangeOutcome::Complete { reader.flush() } else { Bytes::new() };
@@ -64,7 +64,7 @@ impl Relay<'_> {
     /// Relays any other reply, beginning with what is buffered of it. The body of a reply that
     /// breaks off is not ended, so that the client notices.
     pub async fn whole(mut self, buffered: Vec<Bytes>, connector: &Connector) -> ExchangeOutcome {
-        let mut reader = ReplyReader::new(self.shape());
+        let mut reader = JsonUsageReader::new(self.usage_format());
         let read = |chunk: Bytes| {
             reader.push(&chunk);
             chunk
@@ -141,7 +141,7 @@ impl Relay<'_> {
         if is_late || self.cut.is_cancelled() { Err(ExchangeOutcome::Cut) } else { Ok(chunk) }
     }
 
-    fn shape(&self) -> Shape {
-        self.exchange.operation.map_or(Shape::None, |operation| operation.shape)
+    fn usage_format(&self) -> UsageFormat {
+        self.exchange.operation.map_or(UsageFormat::None, |operation| operation.usage_format)
     }
 }

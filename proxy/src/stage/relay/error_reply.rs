@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    fn shape(body: &'static str, dialect: Dialect) -> String {
+    fn usage_format(body: &'static str, dialect: Dialect) -> String {
         let bytes = Bytes::from_static(body.as_bytes());
         let body = in_dialect(&bytes, StatusCode::NOT_FOUND, &context(dialect));
         String::from_utf8(body.to_vec()).unwrap()
@@ -149,9 +149,9 @@ mod tests {
     #[test]
     fn an_error_in_the_right_shape_passes_byte_for_byte() {
         let openai = r#"{"error": {"message":"no","type":"NotFoundError","code":404}}"#;
-        assert_eq!(shape(openai, Dialect::OpenAi), openai);
+        assert_eq!(usage_format(openai, Dialect::OpenAi), openai);
         let anthropic = r#"{"type":"error", "error":{"type":"x","message":"no"}}"#;
-        assert_eq!(shape(anthropic, Dialect::Anthropic), anthropic);
+        assert_eq!(usage_format(anthropic, Dialect::Anthropic), anthropic);
     }
 
     #[test]
@@ -160,14 +160,14 @@ mod tests {
             [r#"{"detail":"Not Found"}"#, r#"{"error":"Not Found"}"#, r#"{"message":"Not Found"}"#]
         {
             assert_eq!(
-                shape(body, Dialect::OpenAi),
+                usage_format(body, Dialect::OpenAi),
                 r#"{"error":{"code":null,"message":"Not Found","param":null,"type":"invalid_request_error"}}"#,
             );
         }
         assert_eq!(
-            shape(r#"{"error":{"message":"no","type":"t"}}"#, Dialect::Anthropic),
+            usage_format(r#"{"error":{"message":"no","type":"t"}}"#, Dialect::Anthropic),
             r#"{"error":{"message":"no","type":"not_found_error"},"request_id":"req-1","type":"error"}"#,
         );
-        assert!(shape("<html>", Dialect::OpenAi).contains("status 404"));
+        assert!(usage_format("<html>", Dialect::OpenAi).contains("status 404"));
     }
 }

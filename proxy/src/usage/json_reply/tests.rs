@@ -7,8 +7,11 @@ use crate::usage::sse::tests::pieces;
 const CHAT: &str = r#"{"id":"chatcmpl-abc-1","object":"chat.completion","created":1795404711,"model":"tiny","choices":[{"index":0,"message":{"role":"assistant","content":"atantatantat","refusal":null,"annotations":null,"audio":null,"function_call":null,"reasoning":null},"logprobs":null,"finish_reason":"length","stop_reason":null,"token_ids":null,"routed_experts":null}],"service_tier":null,"system_fingerprint":"vllm-0.32.0-5be84e9d","usage":{"prompt_tokens":13,"total_tokens":18,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":0,"created_cache_tokens":0,"multimodal_tokens":null},"completion_tokens_details":null},"prompt_logprobs":null,"prompt_token_ids":null,"prompt_text":null,"kv_transfer_params":null,"ec_transfer_params":null,"metrics":null}"#;
 const MESSAGE: &str = r#"{"id":"chatcmpl-83cff9f172de9650","type":"message","role":"assistant","content":[{"type":"text","text":"atantat"}],"model":"tiny","stop_reason":"max_tokens","usage":{"input_tokens":13,"output_tokens":3,"cache_creation_input_tokens":0,"cache_read_input_tokens":0}}"#;
 
-fn read<'a>(shape: Shape, pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<Usage> {
-    let mut reader = ReplyReader::new(shape);
+fn read<'a>(
+    usage_format: UsageFormat,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Option<TokenUsage> {
+    let mut reader = JsonUsageReader::new(usage_format);
     for piece in pieces {
         reader.push(piece);
     }
@@ -16,20 +19,20 @@ fn read<'a>(shape: Shape, pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<
 }
 
 fn output(reply: &str) -> Option<u64> {
-    read(Shape::Chat, [reply.as_bytes()]).map(|usage| usage.output_tokens)
+    read(UsageFormat::Chat, [reply.as_bytes()]).map(|usage| usage.output_tokens)
 }
 
 #[test]
 fn the_replies_of_a_model_server_are_read() {
-    let usage = |input_tokens, output_tokens| Usage {
+    let usage = |input_tokens, output_tokens| TokenUsage {
         input_tokens,
         output_tokens,
         cached_tokens: 0,
         estimated: false,
     };
-    assert_eq!(read(Shape::Chat, [CHAT.as_bytes()]), Some(usage(13, 5)));
-    assert_eq!(read(Shape::Messages, [MESSAGE.as_bytes()]), Some(usage(13, 3)));
-    assert_eq!(read(Shape::None, [CHAT.as_bytes()]), None);
+    assert_eq!(read(UsageFormat::Chat, [CHAT.as_bytes()]), Some(usage(13, 5)));
+    assert_eq!(read(UsageFormat::Messages, [MESSAGE.as_bytes()]), Some(usage(13, 3)));
+    assert_eq!(read(UsageFormat::None, [CHAT.as_bytes()]), None);
 }
 
 #[test]
@@ -56,7 +59,7 @@ fn of_two_usages_the_last_counts() {
 }
 
 #[test]
-fn a_reply_without_usage_costs_nothing_known() {
+fn a_reply_without_usage_has_unknown_cost() {
     for reply in [
         "",
         "null",
@@ -108,7 +111,7 @@ proptest! {
         let reply = json!({ "a\\\"": before, "usage": usage, "z": after });
         let text = if pretty { serde_json::to_string_pretty(&reply) } else { serde_json::to_string(&reply) };
         let text = text.unwrap();
-        let mut reader = ReplyReader::new(Shape::Chat);
+        let mut reader = JsonUsageReader::new(UsageFormat::Chat);
         for piece in pieces(text.as_bytes(), &breaks) {
             reader.push(piece);
         }
@@ -118,13 +121,13 @@ proptest! {
     }
 
     #[test]
-    fn where_the_pieces_break_does_not_matter(
+    fn chunk_boundaries_do_not_matter(
         bytes in "[{}\\[\\]\",:\\\\ usage1]{0,60}",
         breaks in prop::collection::vec(any::<usize>(), 0..8),
     ) {
         for bytes in [bytes.as_bytes(), CHAT.as_bytes(), MESSAGE.as_bytes()] {
-            let whole = read(Shape::Chat, [bytes]);
-            prop_assert_eq!(read(Shape::Chat, pieces(bytes, &breaks)), whole);
+            let whole = read(UsageFormat::Chat, [bytes]);
+            prop_assert_eq!(read(UsageFormat::Chat, pieces(bytes, &breaks)), whole);
         }
     }
 

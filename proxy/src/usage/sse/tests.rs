@@ -4,9 +4,9 @@ use super::*;
 
 /// The events in pieces put together again, and what is left without an end.
 fn cut<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, Vec<u8>) {
-    let (mut cutter, mut events, mut open) = (Cutter::default(), Vec::new(), Vec::new());
+    let (mut splitter, mut events, mut open) = (SseSplitter::default(), Vec::new(), Vec::new());
     for mut piece in pieces {
-        while let Some(part) = cutter.next(&mut piece) {
+        while let Some(part) = splitter.next(&mut piece) {
             open.extend_from_slice(part);
             events.push(std::mem::take(&mut open));
         }
@@ -16,7 +16,7 @@ fn cut<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, Vec<u8>
 }
 
 fn data(event: &str) -> Option<String> {
-    let event = Event::read(event.as_bytes())?;
+    let event = SseEvent::parse(event.as_bytes())?;
     Some(String::from_utf8(event.data.text.into_owned()).unwrap())
 }
 
@@ -69,23 +69,23 @@ fn data_is_read_with_one_space_less_and_a_line_feed_between_its_lines() {
 
 #[test]
 fn an_event_has_a_name() {
-    let event = Event::read(b"event: message_stop\ndata: {}\n\n").unwrap();
+    let event = SseEvent::parse(b"event: message_stop\ndata: {}\n\n").unwrap();
     assert_eq!(event.name, Some(&b"message_stop"[..]));
 }
 
 #[test]
 fn a_part_of_the_data_is_found_in_the_event() {
     let raw = ": c\ndata: {\"a\":1,\r\ndata: \"b\":2}\n\n";
-    let event = Event::read(raw.as_bytes()).unwrap();
+    let event = SseEvent::parse(raw.as_bytes()).unwrap();
     let text = str::from_utf8(&event.data.text).unwrap();
     let part = text.find(",\n\"b\":2").unwrap();
-    let part = event.data.in_event(part..part + 7);
+    let part = event.data.range_in_event(part..part + 7);
     assert_eq!(raw.get(part).unwrap(), ",\r\ndata: \"b\":2");
 }
 
 proptest! {
     #[test]
-    fn where_the_pieces_break_does_not_matter(
+    fn chunk_boundaries_do_not_matter(
         stream in "(data: [a-z]{0,3}|:|\n|\r|\r\n|[a-z]){0,24}",
         breaks in prop::collection::vec(0usize..40, 0..6),
     ) {
@@ -101,8 +101,8 @@ proptest! {
 
     #[test]
     fn any_bytes_are_some_event(bytes: Vec<u8>) {
-        if let Some(event) = Event::read(&bytes) {
-            let whole = event.data.in_event(0..event.data.text.len());
+        if let Some(event) = SseEvent::parse(&bytes) {
+            let whole = event.data.range_in_event(0..event.data.text.len());
             prop_assert!(bytes.get(whole).is_some());
         }
     }

@@ -53,11 +53,11 @@ fn chat(texts: &[&str], asked: Asked, blank: &str) -> String {
 }
 
 fn relay<'a>(
-    shape: Shape,
-    hide: Hide,
+    usage_format: UsageFormat,
+    hide: UsageFilter,
     pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> (String, StreamEnd) {
-    let mut reader = StreamReader::new(shape, hide);
+) -> (String, StreamSummary) {
+    let mut reader = SseUsageReader::new(usage_format, hide);
     let mut out = Vec::new();
     for piece in pieces {
         out.extend_from_slice(&reader.push(&Bytes::copy_from_slice(piece)));
@@ -66,12 +66,12 @@ fn relay<'a>(
     (String::from_utf8_lossy(&out).into_owned(), reader.finish())
 }
 
-fn end(shape: Shape, stream: &str) -> StreamEnd {
-    relay(shape, Hide::Nothing, [stream.as_bytes()]).1
+fn end(usage_format: UsageFormat, stream: &str) -> StreamSummary {
+    relay(usage_format, UsageFilter::Off, [stream.as_bytes()]).1
 }
 
-fn hidden(hide: Hide, stream: &str) -> String {
-    relay(Shape::Chat, hide, [stream.as_bytes()]).0
+fn hidden(hide: UsageFilter, stream: &str) -> String {
+    relay(UsageFormat::Chat, hide, [stream.as_bytes()]).0
 }
 
 fn usage(
@@ -79,37 +79,37 @@ fn usage(
     output_tokens: u64,
     cached_tokens: u64,
     estimated: bool,
-) -> Option<Usage> {
-    Some(Usage { input_tokens, output_tokens, cached_tokens, estimated })
+) -> Option<TokenUsage> {
+    Some(TokenUsage { input_tokens, output_tokens, cached_tokens, estimated })
 }
 
 #[test]
 fn a_chat_is_counted_from_its_usage_and_not_from_its_events() {
-    let end = end(Shape::Chat, &chat(&["at", "ant"], Asked::Include, "\n\n"));
+    let end = end(UsageFormat::Chat, &chat(&["at", "ant"], Asked::Include, "\n\n"));
     assert_eq!(
         end,
-        StreamEnd { usage: usage(13, 4, 8, false), saw_done: true, failed: false, events: 5 }
+        StreamSummary { usage: usage(13, 4, 8, false), saw_done: true, failed: false, events: 5 }
     );
 }
 
 #[test]
-fn a_stream_cut_off_is_counted_as_far_as_the_upstream_told() {
+fn a_stream_cut_off_is_counted_up_to_the_last_report() {
     let stream = chat(&["at", "ant", "at"], Asked::Continuous, "\n\n");
     let cut = stream.match_indices("\n\n").nth(2).unwrap().0 + 2;
-    let end = end(Shape::Chat, stream.get(..cut + 20).unwrap());
+    let end = end(UsageFormat::Chat, stream.get(..cut + 20).unwrap());
     assert_eq!((end.usage, end.saw_done), (usage(13, 4, 0, false), false));
 }
 
 #[test]
 fn without_usage_an_event_with_text_counts_as_a_token() {
-    let end = end(Shape::Chat, &chat(&["at", "ant", "at"], Asked::Nothing, "\n\n"));
+    let end = end(UsageFormat::Chat, &chat(&["at", "ant", "at"], Asked::Nothing, "\n\n"));
     assert_eq!(end.usage, usage(0, 3, 0, true));
 }
 
 #[test]
-fn a_stream_that_only_fails_costs_nothing_known() {
-    let end = end(Shape::Chat, &format!("{SHUTDOWN}\n\ndata: [DONE]\n\n"));
-    assert_eq!(end, StreamEnd { usage: None, saw_done: true, failed: true, events: 2 });
+fn a_stream_with_only_an_error_has_unknown_cost() {
+    let end = end(UsageFormat::Chat, &format!("{SHUTDOWN}\n\ndata: [DONE]\n\n"));
+    assert_eq!(end, StreamSummary { usage: None, saw_done: true, failed: true, events: 2 });
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn completions_are_counted() {
          data: {{\"id\":\"cmpl-1\",\"choices\":[],\"usage\":{{\"prompt_tokens\":3,\"total_tokens\":5,\"completion_tokens\":2,\"prompt_tokens_details\":{{\"cached_tokens\":0}}}},{FINGERPRINT}}}\n\n\
          data: [DONE]\n\n"
     );
-    assert_eq!(end(Shape::Completions, &stream).usage, usage(3, 2, 0, false));
+    assert_eq!(end(UsageFormat::Completions, &stream).usage, usage(3, 2, 0, false));
 }
 
 fn responses(last: &str) -> String {
@@ -150,10 +150,10 @@ fn responses_are_counted_from_their_last_event() {
         [("response.completed", false), ("response.incomplete", false), ("response.failed", true)]
     {
         let expected =
-            StreamEnd { usage: usage(13, 3, 7, false), saw_done: true, failed, events: 10 };
-        assert_eq!(end(Shape::Responses, &responses(last)), expected, "{last}");
+            StreamSummary { usage: usage(13, 3, 7, false), saw_done: true, failed, events: 10 };
+        assert_eq!(end(UsageFormat::Responses, &responses(last)), expected, "{last}");
         let untyped = responses(last).replace("event: ", ": ");
-        assert_eq!(end(Shape::Responses, &untyped), expected, "{last} without `event:`");
+        assert_eq!(end(UsageFormat::Responses, &untyped), expected, "{last} without `event:`");
     }
 }
 
@@ -161,7 +161,7 @@ fn responses_are_counted_from_their_last_event() {
 fn a_response_cut_off_is_estimated() {
     let stream = responses("response.completed");
     let cut = stream.find("event: response.completed").unwrap();
-    assert_eq!(end(Shape::Responses, stream.get(..cut).unwrap()).usage, usage(0, 2, 0, true));
+    assert_eq!(end(UsageFormat::Responses, stream.get(..cut).unwrap()).usage, usage(0, 2, 0, true));
 }
 
 const MESSAGES: &str = r#"event: message_start
@@ -190,14 +190,14 @@ data: {"type":"message_stop"}
 #[test]
 fn messages_are_counted_from_their_first_and_last_events() {
     let expected =
-        StreamEnd { usage: usage(13, 3, 8, false), saw_done: true, failed: false, events: 7 };
-    assert_eq!(end(Shape::Messages, MESSAGES), expected);
+        StreamSummary { usage: usage(13, 3, 8, false), saw_done: true, failed: false, events: 7 };
+    assert_eq!(end(UsageFormat::Messages, MESSAGES), expected);
 }
 
 #[test]
-fn a_message_cut_off_keeps_the_input_it_was_told() {
+fn a_message_cut_off_keeps_its_reported_input() {
     let cut = MESSAGES.find("event: message_delta").unwrap();
-    let end = end(Shape::Messages, MESSAGES.get(..cut).unwrap());
+    let end = end(UsageFormat::Messages, MESSAGES.get(..cut).unwrap());
     assert_eq!((end.usage, end.saw_done), (usage(13, 2, 0, true), false));
 }
 
@@ -205,25 +205,25 @@ fn a_message_cut_off_keeps_the_input_it_was_told() {
 fn a_transcription_is_counted() {
     let stream = "data: {\"type\":\"transcript.text.delta\",\"delta\":\"at\"}\n\n\
         data: {\"type\":\"transcript.text.done\",\"text\":\"at\",\"usage\":{\"type\":\"tokens\",\"input_tokens\":14,\"output_tokens\":2,\"total_tokens\":16}}\n\n";
-    let end = end(Shape::Audio, stream);
+    let end = end(UsageFormat::Audio, stream);
     assert_eq!((end.usage, end.saw_done), (usage(14, 2, 0, false), true));
 }
 
 #[test]
-fn openais_null_usage_is_hidden_and_only_when_we_asked() {
+fn openais_null_usage_is_removed_only_if_we_requested_usage() {
     let stream =
         "data: {\"choices\":[{}],\"usage\":null}\n\ndata: {\"usage\": null, \"choices\":[{}]}\n\n";
     let plain = "data: {\"choices\":[{}]}\n\ndata: {\"choices\":[{}]}\n\n";
-    assert_eq!(hidden(Hide::UsageChunk, stream), plain);
-    assert_eq!(hidden(Hide::UsageEverywhere, stream), plain);
-    assert_eq!(hidden(Hide::ContinuousOnly, stream), stream);
-    assert_eq!(hidden(Hide::Nothing, stream), stream);
+    assert_eq!(hidden(UsageFilter::FinalChunk, stream), plain);
+    assert_eq!(hidden(UsageFilter::All, stream), plain);
+    assert_eq!(hidden(UsageFilter::ContinuousOnly, stream), stream);
+    assert_eq!(hidden(UsageFilter::Off, stream), stream);
 }
 
 #[test]
-fn usage_that_a_provider_sends_unasked_beside_an_answer_stays() {
+fn unrequested_usage_of_a_provider_beside_output_stays() {
     let stream = "data: {\"choices\":[{}],\"usage\":{\"prompt_tokens\":1}}\n\n";
-    assert_eq!(hidden(Hide::UsageChunk, stream), stream);
+    assert_eq!(hidden(UsageFilter::FinalChunk, stream), stream);
 }
 
 #[test]
@@ -232,11 +232,11 @@ fn what_is_not_the_usage_of_the_outermost_object_stays() {
         data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n\
         data: {\"usage\":{\"a\":1}, not json\n\n\
         event: x\nid: \"usage\"\ndata: {}\n\n";
-    assert_eq!(hidden(Hide::UsageEverywhere, stream), stream);
+    assert_eq!(hidden(UsageFilter::All, stream), stream);
 }
 
 #[test]
-fn every_usage_of_an_event_is_hidden_wherever_it_stands() {
+fn every_usage_of_an_event_is_removed_at_any_position() {
     for (sent, expected) in [
         (r#"{"usage":1}"#, "{}"),
         (r#"{ "usage" : {} , "a":1}"#, r#"{ "a":1}"#),
@@ -246,23 +246,23 @@ fn every_usage_of_an_event_is_hidden_wherever_it_stands() {
         (r#"{"usage":1,"usage":{},"b":2}"#, r#"{"b":2}"#),
     ] {
         let event = |data| format!("data: {data}\n\n");
-        assert_eq!(hidden(Hide::UsageEverywhere, &event(sent)), event(expected));
+        assert_eq!(hidden(UsageFilter::All, &event(sent)), event(expected));
     }
 }
 
 #[test]
 fn a_stream_is_over_when_the_last_event_of_its_dialect_has_come() {
-    for (shape, stream, over) in [
-        (Shape::Chat, "data: {}\n\ndata: [DONE]\n\n", true),
-        (Shape::Chat, "data: {}\n\ndata: [DONE]", true),
-        (Shape::Chat, "data: {\"error\":{}}\n\n", true),
-        (Shape::Chat, "data: {}\n\n", false),
-        (Shape::Messages, "event: message_stop\ndata: {}\n\n", true),
-        (Shape::Messages, "event: message_delta\ndata: {}\n\n", false),
-        (Shape::Responses, "event: response.completed\ndata: {}\n\n", true),
-        (Shape::None, "data: {}\n\n", true),
+    for (usage_format, stream, over) in [
+        (UsageFormat::Chat, "data: {}\n\ndata: [DONE]\n\n", true),
+        (UsageFormat::Chat, "data: {}\n\ndata: [DONE]", true),
+        (UsageFormat::Chat, "data: {\"error\":{}}\n\n", true),
+        (UsageFormat::Chat, "data: {}\n\n", false),
+        (UsageFormat::Messages, "event: message_stop\ndata: {}\n\n", true),
+        (UsageFormat::Messages, "event: message_delta\ndata: {}\n\n", false),
+        (UsageFormat::Responses, "event: response.completed\ndata: {}\n\n", true),
+        (UsageFormat::None, "data: {}\n\n", true),
     ] {
-        let mut reader = StreamReader::new(shape, Hide::Nothing);
+        let mut reader = SseUsageReader::new(usage_format, UsageFilter::Off);
         reader.push(&Bytes::from_static(stream.as_bytes()));
         reader.flush();
         assert_eq!(reader.is_over(), over, "{stream}");
@@ -271,7 +271,7 @@ fn a_stream_is_over_when_the_last_event_of_its_dialect_has_come() {
 
 #[test]
 fn an_error_behind_an_event_without_its_blank_line_is_an_event_of_its_own() {
-    let mut reader = StreamReader::new(Shape::Chat, Hide::Nothing);
+    let mut reader = SseUsageReader::new(UsageFormat::Chat, UsageFilter::Off);
     reader.push(&Bytes::from_static(b"data: {}"));
     reader.flush();
     assert!(reader.failure("code", "text").starts_with(b"\n\ndata: "));
@@ -280,22 +280,19 @@ fn an_error_behind_an_event_without_its_blank_line_is_an_event_of_its_own() {
 #[test]
 fn an_error_passes() {
     let stream = format!("{SHUTDOWN}\n\ndata: [DONE]\n\n");
-    assert_eq!(hidden(Hide::UsageEverywhere, &stream), stream);
+    assert_eq!(hidden(UsageFilter::All, &stream), stream);
 }
 
 #[test]
-fn usage_is_hidden_in_data_of_several_lines() {
+fn usage_is_removed_from_data_of_several_lines() {
     let stream = "id: 1\ndata: {\"choices\":[{}],\ndata: \"usage\":{\ndata: \"a\":1}\ndata: }\n\n";
-    assert_eq!(
-        hidden(Hide::UsageEverywhere, stream),
-        "id: 1\ndata: {\"choices\":[{}]\ndata: }\n\n"
-    );
+    assert_eq!(hidden(UsageFilter::All, stream), "id: 1\ndata: {\"choices\":[{}]\ndata: }\n\n");
 }
 
 #[test]
-fn an_event_goes_on_as_soon_as_it_is_whole() {
-    for hide in [Hide::Nothing, Hide::UsageEverywhere] {
-        let mut reader = StreamReader::new(Shape::Chat, hide);
+fn an_event_is_forwarded_as_soon_as_it_is_complete() {
+    for hide in [UsageFilter::Off, UsageFilter::All] {
+        let mut reader = SseUsageReader::new(UsageFormat::Chat, hide);
         assert_eq!(reader.push(&Bytes::from_static(b"data: {}")), "");
         assert_eq!(reader.push(&Bytes::from_static(b"\n")), "");
         assert_eq!(reader.push(&Bytes::from_static(b"\ndata:")), "data: {}\n\n");
@@ -307,8 +304,8 @@ fn an_event_goes_on_as_soon_as_it_is_whole() {
 #[test]
 fn nothing_is_copied_without_need() {
     let chunk = Bytes::from(chat(&["at"], Asked::Nothing, "\n\n"));
-    for hide in [Hide::Nothing, Hide::UsageEverywhere] {
-        let out = StreamReader::new(Shape::Chat, hide).push(&chunk);
+    for hide in [UsageFilter::Off, UsageFilter::All] {
+        let out = SseUsageReader::new(UsageFormat::Chat, hide).push(&chunk);
         assert_eq!((out.as_ptr(), out.len()), (chunk.as_ptr(), chunk.len()), "{hide:?}");
     }
 }
@@ -320,17 +317,20 @@ fn an_event_that_is_too_long_passes_unread_and_the_next_is_read_again() {
     let stream = long.clone() + &chat(&["at"], Asked::Continuous, "\n\n");
     let expected = long.clone() + &chat(&["at"], Asked::Nothing, "\n\n");
     for size in [stream.len(), 65_536, 7] {
-        let (out, end) = relay(Shape::Chat, Hide::UsageEverywhere, stream.as_bytes().chunks(size));
+        let (out, end) = relay(UsageFormat::Chat, UsageFilter::All, stream.as_bytes().chunks(size));
         assert!(out == expected, "chunks of {size}");
         assert_eq!(end.usage, usage(13, 2, 8, false));
     }
-    assert_eq!(relay(Shape::Chat, Hide::Nothing, [long.as_bytes()]).1.usage, usage(0, 1, 0, true));
+    assert_eq!(
+        relay(UsageFormat::Chat, UsageFilter::Off, [long.as_bytes()]).1.usage,
+        usage(0, 1, 0, true)
+    );
 }
 
 #[test]
-fn of_a_stream_that_breaks_no_half_event_is_left_behind() {
-    for hide in [Hide::Nothing, Hide::UsageChunk] {
-        let mut reader = StreamReader::new(Shape::Chat, hide);
+fn a_broken_stream_leaves_no_half_event_behind() {
+    for hide in [UsageFilter::Off, UsageFilter::FinalChunk] {
+        let mut reader = SseUsageReader::new(UsageFormat::Chat, hide);
         let begun = Bytes::from_static(b"data: {}\n\ndata: {\"cho");
         assert_eq!(reader.push(&begun), "data: {}\n\n");
         assert!(reader.failure("upstream_error", "m").starts_with(b"data: {\"error\""));
@@ -338,16 +338,16 @@ fn of_a_stream_that_breaks_no_half_event_is_left_behind() {
 }
 
 #[test]
-fn our_failure_ends_an_event_that_was_too_long_to_be_held_back() {
-    let mut reader = StreamReader::new(Shape::Chat, Hide::Nothing);
+fn our_error_event_ends_an_event_that_was_too_long_to_buffer() {
+    let mut reader = SseUsageReader::new(UsageFormat::Chat, UsageFilter::Off);
     reader.push(&Bytes::from(format!("data: {}", "x".repeat(EVENT_BYTES_MAX))));
     assert!(reader.mid_event());
     assert!(reader.failure("upstream_error", "m").starts_with(b"\n\ndata: {\"error\""));
 }
 
 #[test]
-fn our_failure_has_the_next_number_of_a_response() {
-    let mut reader = StreamReader::new(Shape::Responses, Hide::Nothing);
+fn our_error_event_has_the_next_sequence_number_of_a_response() {
+    let mut reader = SseUsageReader::new(UsageFormat::Responses, UsageFilter::Off);
     reader.push(&Bytes::from_static(b"event: response.created\ndata: {\"sequence_number\":0}\n\n"));
     let event = reader.failure("upstream_error", "m");
     assert!(memchr::memmem::find(&event, br#""sequence_number":1"#).is_some());
@@ -356,10 +356,13 @@ fn our_failure_has_the_next_number_of_a_response() {
 #[test]
 fn the_last_event_is_read_and_forwarded_without_its_blank_line() {
     let stream = chat(&["at"], Asked::Continuous, "\n\n").replace("data: [DONE]\n\n", "");
-    let (out, end) = relay(Shape::Chat, Hide::UsageEverywhere, [stream.trim_end().as_bytes()]);
+    let (out, end) = relay(UsageFormat::Chat, UsageFilter::All, [stream.trim_end().as_bytes()]);
     let plain = chat(&["at"], Asked::Nothing, "\n\n").replace("data: [DONE]\n\n", "");
     assert_eq!((out, end.usage), (plain, usage(13, 2, 8, false)));
-    assert_eq!(relay(Shape::Chat, Hide::UsageChunk, [&b"data: [DONE]"[..]]).0, "data: [DONE]");
+    assert_eq!(
+        relay(UsageFormat::Chat, UsageFilter::FinalChunk, [&b"data: [DONE]"[..]]).0,
+        "data: [DONE]"
+    );
 }
 
 fn breaks() -> impl Strategy<Value = Vec<usize>> {
@@ -373,7 +376,7 @@ fn blank() -> impl Strategy<Value = &'static str> {
 
 proptest! {
     #[test]
-    fn the_client_sees_the_stream_it_asked_for(
+    fn the_client_receives_the_stream_it_requested(
         texts in prop::collection::vec(
             "[\"\\\\{}\\[\\],: a-z\\pL\\n]{0,9}|\"usage\":\\{\"completion_tokens\":99\\}|,\"usage\":null|\\[DONE\\]", 0..6),
         blank in blank(),
@@ -382,17 +385,17 @@ proptest! {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let stream = |asked| chat(&texts, asked, blank);
         for (sent, hide, wanted) in [
-            (Asked::Nothing, Hide::UsageEverywhere, Asked::Nothing),
-            (Asked::Include, Hide::Nothing, Asked::Include),
-            (Asked::Include, Hide::UsageChunk, Asked::Nothing),
-            (Asked::Include, Hide::UsageEverywhere, Asked::Nothing),
-            (Asked::Include, Hide::ContinuousOnly, Asked::Include),
-            (Asked::Continuous, Hide::Nothing, Asked::Continuous),
-            (Asked::Continuous, Hide::UsageEverywhere, Asked::Nothing),
-            (Asked::Continuous, Hide::ContinuousOnly, Asked::Include),
+            (Asked::Nothing, UsageFilter::All, Asked::Nothing),
+            (Asked::Include, UsageFilter::Off, Asked::Include),
+            (Asked::Include, UsageFilter::FinalChunk, Asked::Nothing),
+            (Asked::Include, UsageFilter::All, Asked::Nothing),
+            (Asked::Include, UsageFilter::ContinuousOnly, Asked::Include),
+            (Asked::Continuous, UsageFilter::Off, Asked::Continuous),
+            (Asked::Continuous, UsageFilter::All, Asked::Nothing),
+            (Asked::Continuous, UsageFilter::ContinuousOnly, Asked::Include),
         ] {
             let sent_bytes = stream(sent);
-            let (out, end) = relay(Shape::Chat, hide, pieces(sent_bytes.as_bytes(), &breaks));
+            let (out, end) = relay(UsageFormat::Chat, hide, pieces(sent_bytes.as_bytes(), &breaks));
             prop_assert_eq!(out, stream(wanted));
             if sent != Asked::Nothing {
                 prop_assert_eq!(end.usage, usage(13, 2 * texts.len() as u64, 8, false));
@@ -402,20 +405,20 @@ proptest! {
     }
 
     #[test]
-    fn where_the_pieces_break_does_not_matter(
+    fn chunk_boundaries_do_not_matter(
         stream in "(data: |\\{\"choices\":\\[|\\]|,\"usage\":|null|\\{\\}|\\{\"input_tokens\":7\\}|\\}|\n|\r\n|\r|: x|event: error){0,30}",
         breaks in breaks(),
     ) {
-        for hide in [Hide::Nothing, Hide::UsageChunk, Hide::UsageEverywhere, Hide::ContinuousOnly] {
-            let whole = relay(Shape::Chat, hide, [stream.as_bytes()]);
-            prop_assert_eq!(relay(Shape::Chat, hide, pieces(stream.as_bytes(), &breaks)), whole);
+        for hide in [UsageFilter::Off, UsageFilter::FinalChunk, UsageFilter::All, UsageFilter::ContinuousOnly] {
+            let whole = relay(UsageFormat::Chat, hide, [stream.as_bytes()]);
+            prop_assert_eq!(relay(UsageFormat::Chat, hide, pieces(stream.as_bytes(), &breaks)), whole);
         }
     }
 
     #[test]
-    fn any_bytes_pass_as_they_are_when_nothing_is_hidden(bytes: Vec<u8>, breaks in breaks()) {
-        for shape in [Shape::Chat, Shape::Responses, Shape::Messages] {
-            let mut reader = StreamReader::new(shape, Hide::Nothing);
+    fn any_bytes_pass_unchanged_without_a_filter(bytes: Vec<u8>, breaks in breaks()) {
+        for usage_format in [UsageFormat::Chat, UsageFormat::Responses, UsageFormat::Messages] {
+            let mut reader = SseUsageReader::new(usage_format, UsageFilter::Off);
             let mut out = Vec::new();
             for piece in pieces(&bytes, &breaks) {
                 out.extend_from_slice(&reader.push(&Bytes::copy_from_slice(piece)));

@@ -79,7 +79,7 @@ mod tests {
             lines,
             [
                 ":1: lisen: unknown field; did you mean `listen`?",
-                ":2: dataDir: must be a text, not a number; put it in quotes"
+                ":2: dataDir: must be a string, not a number; put it in quotes"
             ]
         );
     }

@@ -19,14 +19,8 @@ pub fn run(
     random: &mut impl FnMut(&mut [u8]) -> io::Result<()>,
     to: &mut Streams<'_>,
 ) -> Result<(), CliError> {
-    let find = match &args.command {
-        KeysCommand::Create(_) => data_dir::find,
-        KeysCommand::List { .. }
-        | KeysCommand::Revoke(_)
-        | KeysCommand::Rotate(_)
-        | KeysCommand::Suspend(_)
-        | KeysCommand::Resume(_) => data_dir::find_existing,
-    };
+    let creates = matches!(args.command, KeysCommand::Create(_));
+    let find = if creates { data_dir::find } else { data_dir::find_existing };
     let folder = find(args.data)?;
     let store = FileStore::at(&folder);
     let changed: StoredKey = match args.command {

@@ -1,9 +1,11 @@
 //! Checks the values of a file and collects all errors.
 
+mod secrets;
+
 use super::{
-    Config, Issuer, Listen, ListenerLimits, Model, Provider, ProviderModel, SecretRef, Tls,
+    Config, Issuer, Listen, ListenerLimits, Model, Provider, ProviderModel, ReadSecret,
     error::{ConfigError, FieldPath},
-    file::{self, DURATION_ADVICE, File, SECRET_ADVICE},
+    file::{self, DURATION_ADVICE, File},
 };
 use llm_contract::{Access, Chain, CredentialHeader, Group, ModelId, Settings, Timeouts, document};
 use std::{
@@ -18,12 +20,17 @@ const DRAIN: Duration = Duration::from_secs(30);
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Checks a file; paths in it are relative to `folder`.
-pub(super) fn check(file: File, folder: &Path) -> Result<Config<SecretRef>, Vec<ConfigError>> {
+pub(super) fn check(
+    file: File,
+    folder: &Path,
+    read: &mut ReadSecret<'_>,
+) -> Result<Config, Vec<ConfigError>> {
     let File { listen, tls, data_dir, models, providers, issuers, cors, limits, shutdown } = file;
-    let mut check = Checker { folder, errors: Vec::new() };
+    let mut check = Checker { folder, read, errors: Vec::new() };
     let root = FieldPath::default();
     check.refuse_duplicate_models(&models, &providers);
     let listen = check.listen(listen, !issuers.is_empty());
+    let tls = tls.and_then(|tls| check.tls(&root.field("tls"), tls));
     let models = check.each(&root.field("models"), models, Checker::model);
     let names = providers.iter().enumerate();
     let names = names.map(|(at, it)| (&*it.name, root.field("providers").item(at).field("name")));
@@ -38,10 +45,7 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config<SecretRef>, Vec<
     let default = ListenerLimits::default();
     let config = listen.map(|listen| Config {
         listen,
-        tls: tls.map(|file::Tls { certificate, key }| Tls {
-            certificate: within(folder, &certificate),
-            key: within(folder, &key),
-        }),
+        tls,
         data_dir: self::data_dir(data_dir.as_deref(), folder),
         models,
         providers,
@@ -57,12 +61,13 @@ pub(super) fn check(file: File, folder: &Path) -> Result<Config<SecretRef>, Vec<
     config.filter(|_| check.errors.is_empty()).ok_or(check.errors)
 }
 
-struct Checker<'a> {
+struct Checker<'a, 'r> {
     folder: &'a Path,
+    read: &'a mut ReadSecret<'r>,
     errors: Vec<ConfigError>,
 }
 
-impl Checker<'_> {
+impl Checker<'_, '_> {
     fn refuse(&mut self, path: &FieldPath, message: impl Into<String>) {
         self.errors.push(ConfigError::new(path, message));
     }
@@ -122,7 +127,7 @@ impl Checker<'_> {
         address
     }
 
-    fn model(&mut self, path: &FieldPath, model: file::Model) -> Option<Model<SecretRef>> {
+    fn model(&mut self, path: &FieldPath, model: file::Model) -> Option<Model> {
         let file::Model { id, aliases, endpoints, access, limits, api_key, timeouts } = model;
         let id = self.ok(&path.field("id"), ModelId::parse(&id));
         let aliases = self.each(&path.field("aliases"), aliases, Self::model_id);
@@ -139,7 +144,7 @@ impl Checker<'_> {
         let access = self.access(&path.field("access"), access);
         let at = path.field("apiKey");
         let api_key =
-            api_key.and_then(|file::SecretRef { env, file }| self.reference(&at, env, file));
+            api_key.and_then(|file::SecretRef { env, file }| self.header_secret(&at, env, file));
         let timeouts = self.timeouts(&path.field("timeouts"), timeouts, Timeouts::SERVED);
         Some(Model {
             id: id?,
@@ -152,7 +157,7 @@ impl Checker<'_> {
         })
     }
 
-    fn provider(&mut self, path: &FieldPath, it: file::Provider) -> Option<Provider<SecretRef>> {
+    fn provider(&mut self, path: &FieldPath, it: file::Provider) -> Option<Provider> {
         let file::Provider { name, url, credential, models, catch_all, access, .. } = it;
         let file::Provider { limits, timeouts, ca, .. } = it;
         // Each is checked together with a valid other one, so that both can be reported.
@@ -164,8 +169,8 @@ impl Checker<'_> {
             self.refuse(path, "has no models: list them in `models`, or set `catchAll: true`");
         }
         let credential = credential.and_then(|file::Credential { env, file, header }| {
-            let reference = self.reference(&path.field("credential"), env, file)?;
-            Some((CredentialHeader::from(header), reference))
+            let secret = self.header_secret(&path.field("credential"), env, file)?;
+            Some((CredentialHeader::from(header), secret))
         });
         let models = self.each(&path.field("models"), models, Self::provider_model);
         let access = self.access(&path.field("access"), access);
@@ -178,7 +183,7 @@ impl Checker<'_> {
             catch_all,
             access: access?,
             concurrency: limits.concurrency,
-            ca: self.ca(ca),
+            ca: self.ca(&path.field("ca"), ca),
             timeouts,
         })
     }
@@ -233,26 +238,6 @@ impl Checker<'_> {
         self.ok(path, Access::check(groups, public))
     }
 
-    fn reference(
-        &mut self,
-        path: &FieldPath,
-        env: Option<String>,
-        file: Option<String>,
-    ) -> Option<SecretRef> {
-        match (env, file) {
-            (Some(name), None) => Some(SecretRef::Env(name)),
-            (None, Some(file)) => Some(SecretRef::File(within(self.folder, &file))),
-            (None, None) => {
-                self.refuse(path, SECRET_ADVICE);
-                None
-            }
-            (Some(_), Some(_)) => {
-                self.refuse(path, "cannot have both `env` and `file`");
-                None
-            }
-        }
-    }
-
     fn timeouts(&mut self, path: &FieldPath, it: file::Timeouts, default: Timeouts) -> Timeouts {
         let file::Timeouts { connect, request, idle } = it;
         let mut wait = |name, text, default| {
@@ -278,8 +263,9 @@ impl Checker<'_> {
         duration
     }
 
-    fn issuer(&mut self, path: &FieldPath, issuer: file::Issuer) -> Option<Issuer<SecretRef>> {
+    fn issuer(&mut self, path: &FieldPath, issuer: file::Issuer) -> Option<Issuer> {
         let file::Issuer { issuer: url, audiences, groups_claim, username_claim, ca } = issuer;
+        let ca = self.ca(&path.field("ca"), ca);
         let groups_claim = groups_claim.unwrap_or_else(document::Issuer::groups_claim);
         let username_claim = username_claim.unwrap_or_else(document::Issuer::username_claim);
         let document = document::Issuer {
@@ -290,12 +276,7 @@ impl Checker<'_> {
             ca_pem: None,
         };
         self.ok(path, document.check())?;
-        let ca = self.ca(ca);
         Some(Issuer { url, audiences, groups_claim, username_claim, ca })
-    }
-
-    fn ca(&self, ca: Option<file::CaFile>) -> Option<SecretRef> {
-        ca.map(|file::CaFile { file }| SecretRef::File(within(self.folder, &file)))
     }
 
     fn cors(&mut self, cors: file::Cors) -> Option<Vec<String>> {

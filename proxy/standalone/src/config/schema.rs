@@ -186,7 +186,9 @@ fn wrong_type(value: &YamlValue, expected: &[&str]) -> String {
     let found = match value {
         YamlValue::Null => "empty",
         YamlValue::Number(_) => "a number",
-        other => in_words(json_type(other)),
+        YamlValue::Bool(_) | YamlValue::String(_) | YamlValue::List(_) | YamlValue::Map(_) => {
+            in_words(json_type(value))
+        }
     };
     let is_scalar = matches!(value, YamlValue::Bool(_) | YamlValue::Number(_));
     let quotes = if is_scalar && expected.contains(&"string") { "; put it in quotes" } else { "" };

@@ -1,64 +1,8 @@
 //! The route table of a configuration; pure.
 
-use super::{Config, FieldPath, Issuer, Model, Provider, Purpose, SecretRef};
+use super::{Config, Issuer, Model, Provider};
 use llm_contract::{Access, Entries, Group, ModelId, Secret, Table, document};
 use std::collections::BTreeSet;
-
-impl Config<SecretRef> {
-    /// Replaces references by the secrets that `read` returns, which gets the field and the purpose.
-    /// `None` if `read` fails for one of them; it is called for all others nevertheless.
-    pub fn resolve<S>(
-        self,
-        read: &mut impl FnMut(&FieldPath, &SecretRef, Purpose) -> Option<S>,
-    ) -> Option<Config<S>> {
-        let root = FieldPath::default();
-        let mut complete = true;
-        let mut read = |path: &FieldPath, reference: Option<SecretRef>, purpose| {
-            let secret = read(path, &reference?, purpose);
-            complete &= secret.is_some();
-            secret
-        };
-        let Self { listen, tls, data_dir, models, providers, issuers, cors_origins, limits, drain } =
-            self;
-        let models = models.into_iter().enumerate().map(|(at, model)| {
-            let path = root.field("models").item(at).field("apiKey");
-            let Model { id, aliases, endpoints, access, concurrency, api_key, timeouts } = model;
-            let api_key = read(&path, api_key, Purpose::Header);
-            Model { id, aliases, endpoints, access, concurrency, api_key, timeouts }
-        });
-        let models = models.collect();
-        let providers = providers.into_iter().enumerate().map(|(at, provider)| {
-            let path = root.field("providers").item(at);
-            let Provider { name, url, credential, models, catch_all, access, .. } = provider;
-            let Provider { concurrency, ca, timeouts, .. } = provider;
-            let credential = credential.and_then(|(header, reference)| {
-                let path = path.field("credential");
-                Some((header, read(&path, Some(reference), Purpose::Header)?))
-            });
-            let ca = read(&path.field("ca"), ca, Purpose::CaCertificates);
-            Provider { name, url, credential, models, catch_all, access, concurrency, ca, timeouts }
-        });
-        let providers = providers.collect();
-        let issuers = issuers.into_iter().enumerate().map(|(at, issuer)| {
-            let path = root.field("issuers").item(at).field("ca");
-            let Issuer { url, audiences, groups_claim, username_claim, ca } = issuer;
-            let ca = read(&path, ca, Purpose::CaCertificates);
-            Issuer { url, audiences, groups_claim, username_claim, ca }
-        });
-        let issuers = issuers.collect();
-        complete.then_some(Config {
-            listen,
-            tls,
-            data_dir,
-            models,
-            providers,
-            issuers,
-            cors_origins,
-            limits,
-            drain,
-        })
-    }
-}
 
 impl Config {
     /// All groups with access to a model, each once.
@@ -97,7 +41,7 @@ impl Config {
     }
 }
 
-fn served_route(model: &Model<Secret>) -> document::Route {
+fn served_route(model: &Model) -> document::Route {
     let Model { id, aliases, endpoints, access: who, concurrency, api_key, timeouts } = model;
     document::Route {
         model: Some(id.clone()),
@@ -115,7 +59,7 @@ fn served_route(model: &Model<Secret>) -> document::Route {
     }
 }
 
-fn provider_routes(provider: &Provider<Secret>) -> Vec<document::Route> {
+fn provider_routes(provider: &Provider) -> Vec<document::Route> {
     let route = |model: Option<&ModelId>, upstream: Option<&ModelId>| document::Route {
         model: model.cloned(),
         aliases: Vec::new(),
@@ -131,7 +75,7 @@ fn provider_routes(provider: &Provider<Secret>) -> Vec<document::Route> {
     named.chain(provider.catch_all.then(|| route(None, None))).collect()
 }
 
-fn provider(provider: &Provider<Secret>) -> document::Provider {
+fn provider(provider: &Provider) -> document::Provider {
     let credential = provider.credential.as_ref();
     document::Provider {
         name: provider.name.clone(),
@@ -146,7 +90,7 @@ fn provider(provider: &Provider<Secret>) -> document::Provider {
     }
 }
 
-fn issuer(issuer: &Issuer<Secret>) -> document::Issuer {
+fn issuer(issuer: &Issuer) -> document::Issuer {
     let Issuer { url, audiences, groups_claim, username_claim, ca } = issuer;
     document::Issuer {
         issuer: url.clone(),

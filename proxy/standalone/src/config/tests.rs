@@ -1,17 +1,29 @@
 use super::*;
 use llm_contract::{KeyId, Table, document};
-use std::fmt::Write as _;
+use rcgen::{CertifiedKey, KeyPair};
+use std::{fmt::Write as _, sync::LazyLock};
 
 const EXAMPLE: &str = include_str!("../../../../docs/gateway.example.yaml");
 
 /// The errors in a text, one per line.
 fn errors(text: &str) -> String {
-    let all = Config::parse(text, Path::new("/etc/llm")).unwrap_err();
+    let all = Config::parse(text, Path::new("/etc/llm"), &mut read).unwrap_err();
     ConfigErrors { file: "gateway.yaml".into(), all, files: Vec::new() }.to_string()
 }
 
-fn good(text: &str) -> Config<SecretRef> {
-    Config::parse(text, Path::new("/etc/llm")).unwrap()
+fn good(text: &str) -> Config {
+    Config::parse(text, Path::new("/etc/llm"), &mut read).unwrap()
+}
+
+/// A certificate and its key from their files, and the name of any other secret.
+fn read(secret: &SecretRef) -> Result<Secret, String> {
+    static TLS: LazyLock<CertifiedKey<KeyPair>> =
+        LazyLock::new(|| rcgen::generate_simple_self_signed(["h".to_owned()]).unwrap());
+    Ok(Secret::new(match secret {
+        SecretRef::File(path) if path.ends_with("tls.crt") => TLS.cert.pem(),
+        SecretRef::File(path) if path.ends_with("tls.key") => TLS.signing_key.serialize_pem(),
+        SecretRef::Env(_) | SecretRef::File(_) => secret.to_string(),
+    }))
 }
 
 /// A good model with these fields too, in a flow of one line.
@@ -23,18 +35,20 @@ fn provider(fields: &str) -> String {
     format!("providers: [{{name: p, url: 'https://h/v1', access: {{public: true}}{fields}}}]")
 }
 
-fn resolved(config: Config<SecretRef>) -> Config {
-    config.resolve(&mut |_path, secret, _purpose| Some(Secret::new(format!("{secret}")))).unwrap()
-}
-
 #[test]
 fn the_example_is_parsed_as_it_is_meant() {
-    insta::assert_debug_snapshot!(good(EXAMPLE));
+    let mut config = good(EXAMPLE);
+    assert!(config.tls.take().is_some());
+    let api_key = config.models[0].api_key.as_ref().map(Secret::reveal);
+    assert_eq!(api_key, Some("the environment variable `VLLM_API_KEY`"));
+    let (_, credential) = config.providers[0].credential.as_ref().unwrap();
+    assert_eq!(credential.reveal(), "the file /etc/llm/openai.key");
+    insta::assert_debug_snapshot!(config);
 }
 
 #[test]
 fn the_proxy_accepts_the_table_of_the_example() {
-    let config = resolved(good(EXAMPLE));
+    let config = good(EXAMPLE);
     let document = config.table(Vec::new(), 7);
     let models: Vec<_> =
         document.routes.iter().map(|route| route.model.as_ref().unwrap().as_str()).collect();
@@ -300,7 +314,7 @@ fn a_served_model_may_have_the_id_of_a_providers_model() {
 
 #[test]
 fn an_alias_is_rewritten_to_the_id_that_the_servers_know() {
-    let config = resolved(good(&model(", aliases: [other]")));
+    let config = good(&model(", aliases: [other]"));
     let table = config.table(Vec::new(), 1);
     let document::Upstream::Served(served) = &table.routes[0].upstream else {
         panic!("a served model");
@@ -313,7 +327,7 @@ fn keys_are_in_the_table_unchanged() {
     let key = r#"{"id": "abcdefgh2345", "clientId": "a", "owner": {"name": "me"}, "hash":
         "$argon2id$v=19$m=512,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
     let key: document::KeyRecord = serde_json::from_str(key).unwrap();
-    let table = resolved(good("{}")).table(vec![key], 1);
+    let table = good("{}").table(vec![key], 1);
     let table = Table::try_from(table).unwrap();
     assert_eq!(table.keys[0].id, KeyId::parse("abcdefgh2345").unwrap());
 }
@@ -332,6 +346,6 @@ fn without_a_file_everyone_with_a_key_may_use_what_the_server_lists() {
 proptest::proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in "[a-z:\\-\\[\\]{}&*!|>'\" \n#0-9]{0,200}") {
-        let _ = Config::parse(&text, Path::new(""));
+        let _ = Config::parse(&text, Path::new(""), &mut read);
     }
 }

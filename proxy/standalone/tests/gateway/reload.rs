@@ -79,7 +79,7 @@ async fn a_file_that_is_written_in_pieces_is_not_read_half() {
         if clock::now().duration_since(truncated) < POLL_INTERVAL {
             assert_eq!(models, ids(&["a", "b"]));
         }
-        // Whoever takes longer over it than a round wanted it so; then it is mended in time.
+        // A write that takes longer than a poll is applied, and corrected by the next one.
         gateway.until_models(gateway.key(), &ids(&["a", "b"])).await;
     }
 }
@@ -128,7 +128,9 @@ async fn the_internal_entry_is_there_if_there_are_issuers() {
     let ran = refused.run(&["check"]);
     assert_eq!(ran.code, 65);
     assert!(
-        ran.err.starts_with("gateway.yaml:1: listen.internal: nobody could use it"),
+        ran.err.starts_with(
+            "gateway.yaml:1: listen.internal: it accepts tokens of `issuers`, and there are none"
+        ),
         "{}",
         ran.err
     );

@@ -5,7 +5,7 @@ use llm_sim::{Config, Fault, Sim};
 use rustix::process::Signal;
 use std::time::Duration;
 
-/// Between two tokens: so slow that a stream of them goes on while the gateway is told to stop.
+/// Between two tokens: so slow that a stream continues while the gateway gets the signal.
 const TOKEN: Duration = Duration::from_millis(40);
 
 async fn slow() -> Sim {

@@ -1,4 +1,4 @@
-//! `serve --upstream`: the first minute of somebody with a model server.
+//! `serve --upstream`: the first minute with a model server.
 
 use crate::support::{ANY, Home, sim};
 use llm_sim::Fault;

@@ -42,7 +42,7 @@ async fn the_table_has_what_the_api_said_by_key_model_user_and_day() {
     }
     ask(&gateway, &alice, "b", &mut alice_b).await;
     ask(&gateway, &bob, "a", &mut bob_a).await;
-    assert_eq!(gateway.chat(&bob, "nothing").await.0, 404, "reached nobody, costs nothing");
+    assert_eq!(gateway.chat(&bob, "nothing").await.0, 404, "reached no upstream, costs nothing");
     assert_eq!(gateway.stop().0, 0);
 
     let sum = |rows: &[[u64; 5]]| {

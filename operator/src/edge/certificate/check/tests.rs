@@ -33,7 +33,7 @@ fn at(time: &str) -> Timestamp {
     time.parse().unwrap()
 }
 
-fn found(secret: &TlsSecret) -> Result<Usable, Unusable> {
+fn found(secret: &TlsSecret) -> Result<ValidCertificate, CertificateError> {
     check(Some(secret), &hosts(), at("2030-06-01T00:00:00Z"))
 }
 
@@ -56,39 +56,33 @@ fn a_certificate_covers_both_names_by_name_or_by_one_wildcard() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn a_problem_is_described() {
     let good = issued(&HOSTS);
     let (chain, key) = (good.0.as_str(), good.1.as_str());
     let other = issued(&["llm.example.org"]);
     for (secret, message) in [
         (
             secret("Opaque", &[(CHAIN, chain), (KEY, key)]),
-            "its type is Opaque: make it of type kubernetes.io/tls",
+            "has type Opaque instead of kubernetes.io/tls",
         ),
-        (secret(TYPE, &[(KEY, key)]), "it has no tls.crt"),
-        (secret(TYPE, &[(CHAIN, chain)]), "it has no tls.key"),
-        (secret(TYPE, &[(CHAIN, ""), (KEY, key)]), "its tls.crt does not hold certificates in PEM"),
-        (
-            secret(TYPE, &[(CHAIN, key), (KEY, key)]),
-            "its tls.crt does not hold certificates in PEM",
-        ),
-        (
-            secret(TYPE, &[(CHAIN, chain), (KEY, chain)]),
-            "its tls.key does not hold a private key in PEM",
-        ),
+        (secret(TYPE, &[(KEY, key)]), "has no tls.crt"),
+        (secret(TYPE, &[(CHAIN, chain)]), "has no tls.key"),
+        (secret(TYPE, &[(CHAIN, ""), (KEY, key)]), "has no PEM certificates in tls.crt"),
+        (secret(TYPE, &[(CHAIN, key), (KEY, key)]), "has no PEM certificates in tls.crt"),
+        (secret(TYPE, &[(CHAIN, chain), (KEY, chain)]), "has no PEM private key in tls.key"),
         (
             secret(TYPE, &[(CHAIN, chain), (KEY, &other.1)]),
-            "its tls.key does not belong to the first certificate in its tls.crt",
+            "has a tls.key that does not match the first certificate in tls.crt",
         ),
         (
             holding(&other),
-            "its certificate does not cover llm-internal.example.org; it covers llm.example.org",
+            "has a certificate that does not cover llm-internal.example.org; it covers llm.example.org",
         ),
     ] {
         assert_eq!(found(&secret).unwrap_err().to_string(), message);
     }
     let missing = check(None, &hosts(), at("2030-06-01T00:00:00Z"));
-    assert_eq!(missing.unwrap_err().to_string(), "it does not exist");
+    assert_eq!(missing.unwrap_err().to_string(), "does not exist");
 }
 
 #[test]
@@ -96,25 +90,25 @@ fn a_certificate_counts_from_its_first_moment_to_its_last() {
     let secret = holding(&issued(&HOSTS));
     let not_after = at("2031-01-01T00:00:00Z");
     for (now, verdict) in [
-        ("2029-12-31T23:59:59Z", Err(Unusable::NotYetValid(at("2030-01-01T00:00:00Z")))),
-        ("2030-01-01T00:00:00Z", Ok(Usable { not_after, ends_soon: false })),
-        ("2030-12-18T00:00:00Z", Ok(Usable { not_after, ends_soon: false })),
-        ("2030-12-18T00:00:01Z", Ok(Usable { not_after, ends_soon: true })),
-        ("2031-01-01T00:00:00Z", Ok(Usable { not_after, ends_soon: true })),
-        ("2031-01-01T00:00:01Z", Err(Unusable::Expired(not_after))),
+        ("2029-12-31T23:59:59Z", Err(CertificateError::NotYetValid(at("2030-01-01T00:00:00Z")))),
+        ("2030-01-01T00:00:00Z", Ok(ValidCertificate { not_after, expires_soon: false })),
+        ("2030-12-18T00:00:00Z", Ok(ValidCertificate { not_after, expires_soon: false })),
+        ("2030-12-18T00:00:01Z", Ok(ValidCertificate { not_after, expires_soon: true })),
+        ("2031-01-01T00:00:00Z", Ok(ValidCertificate { not_after, expires_soon: true })),
+        ("2031-01-01T00:00:01Z", Err(CertificateError::Expired(not_after))),
     ] {
         assert_eq!(check(Some(&secret), &hosts(), at(now)), verdict, "{now}");
     }
 }
 
 #[test]
-fn it_is_looked_at_again_when_the_answer_changes_by_itself() {
+fn it_is_checked_again_when_the_result_changes_by_itself() {
     let secret = holding(&issued(&HOSTS));
     let mut now = at("2029-12-01T00:00:00Z");
     let mut answers = Vec::new();
     loop {
         let found = check(Some(&secret), &hosts(), now);
-        let again = look_again(&found, now);
+        let again = recheck_after(&found, now);
         answers.push(found);
         let Some(again) = again else { break };
         now += again;
@@ -123,10 +117,10 @@ fn it_is_looked_at_again_when_the_answer_changes_by_itself() {
     assert_eq!(
         answers,
         [
-            Err(Unusable::NotYetValid(at("2030-01-01T00:00:00Z"))),
-            Ok(Usable { not_after, ends_soon: false }),
-            Ok(Usable { not_after, ends_soon: true }),
-            Err(Unusable::Expired(not_after)),
+            Err(CertificateError::NotYetValid(at("2030-01-01T00:00:00Z"))),
+            Ok(ValidCertificate { not_after, expires_soon: false }),
+            Ok(ValidCertificate { not_after, expires_soon: true }),
+            Err(CertificateError::Expired(not_after)),
         ]
     );
 }

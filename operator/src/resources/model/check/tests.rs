@@ -1,21 +1,12 @@
-//! What is wrong with a model is said, and where.
-
 use super::*;
 use serde_json::{Value, json};
 
-fn observed() -> Observed {
-    Observed {
-        is_managed: true,
-        token: HubToken::NotNeeded,
-        deployment: None,
-        claim: None,
-        pods: Vec::new(),
-        pod_monitors: false,
-    }
+fn observed() -> ObservedModel {
+    ObservedModel { is_managed_namespace: true, ..ObservedModel::default() }
 }
 
-/// A model that is in order, but for this.
-fn model(change: &Value) -> Arc<LLMModel> {
+/// A valid model with a change to its spec.
+fn model(change: &Value) -> LLMModel {
     let mut model = json!({
         "metadata": {"name": "qwen3", "namespace": "models", "uid": "1"},
         "spec": {
@@ -25,7 +16,7 @@ fn model(change: &Value) -> Arc<LLMModel> {
         },
     });
     merge(&mut model["spec"], change);
-    Arc::new(serde_json::from_value(model).unwrap())
+    serde_json::from_value(model).unwrap()
 }
 
 fn merge(value: &mut Value, more: &Value) {
@@ -43,106 +34,94 @@ fn name() -> ResourceName {
     ResourceName::parse("models/qwen3").unwrap()
 }
 
-fn refused(model: &Arc<LLMModel>, observed: &Observed, verdict: &Verdict) -> (Reason, String) {
-    let refusal = check(&name(), model, observed, verdict).unwrap_err();
-    (refusal.reason, refusal.message)
+fn rejected(
+    model: &LLMModel,
+    observed: &ObservedModel,
+    route_status: &RouteStatus,
+) -> (Reason, String) {
+    let invalid = check(&name(), model, observed, route_status).unwrap_err();
+    (invalid.reason, invalid.message)
 }
 
 #[test]
-fn a_model_that_cannot_be_served_says_which_field_is_wrong() {
+fn an_invalid_model_reports_which_field_is_wrong() {
     for (change, begins) in [
-        (json!({"model": {"storage": {"size": ""}}}), "spec.model.storage.size: say how large"),
-        (json!({"model": {"storage": {"size": "big"}}}), "spec.model.storage.size: `big` is no"),
+        (json!({"model": {"storage": {"size": ""}}}), "spec.model.storage.size: specify the size"),
+        (
+            json!({"model": {"storage": {"size": "big"}}}),
+            "spec.model.storage.size: `big` is not a quantity",
+        ),
         (json!({"model": {"source": "oci"}}), "spec.model.image: "),
         (json!({"model": {"source": "pvc"}}), "spec.model.storage.claimName: "),
         (json!({"resources": {"requests": {"cpu": "x"}}}), "spec.resources.requests.cpu: `x`"),
         (
             json!({"resources": {"gpu": {"count": 0}}, "serving": {"kvCacheOffload": {"cpuMemoryGiB": 1}}}),
-            "spec.serving.kvCacheOffload: there is no GPU",
+            "spec.serving.kvCacheOffload: requires a GPU",
         ),
         (
             json!({"serving": {"kvCacheOffload": {"cpuMemoryGiB": 1}, "vllmArgs": ["--kv-offloading-size=2"]}}),
-            "spec.serving.kvCacheOffload: it says what the argument --kv-offloading-size=2 says",
+            "spec.serving.kvCacheOffload: conflicts with the argument --kv-offloading-size=2",
         ),
     ] {
-        let (reason, message) = refused(&model(&change), &observed(), &Verdict::default());
+        let (reason, message) = rejected(&model(&change), &observed(), &RouteStatus::default());
         assert_eq!(reason, Reason::InvalidSpec, "{change}");
         assert!(message.starts_with(begins), "{message}");
     }
 }
 
 #[test]
-fn what_is_wrong_beside_a_model_has_a_reason_of_its_own() {
+fn problems_outside_of_the_spec_have_reasons_of_their_own() {
     let taken = || vec![("example/qwen3".to_owned(), ResourceName::parse("models/older").unwrap())];
-    let verdict = |verdict| (observed(), verdict);
-    let seen = |observed| (observed, Verdict::default());
-    for ((observed, verdict), reason, part) in [
+    let route_status = |route_status| (observed(), route_status);
+    let seen = |observed| (observed, RouteStatus::default());
+    for ((observed, route_status), reason, part) in [
         (
-            seen(Observed { is_managed: false, ..observed() }),
+            seen(ObservedModel { is_managed_namespace: false, ..observed() }),
             Reason::NamespaceNotWatched,
             "namespace models",
         ),
         (
-            seen(Observed { token: HubToken::SecretMissing, ..observed() }),
+            seen(ObservedModel { token: HubToken::SecretMissing, ..observed() }),
             Reason::SecretMissing,
             "create it",
         ),
         (
-            seen(Observed { token: HubToken::KeyMissing, ..observed() }),
+            seen(ObservedModel { token: HubToken::KeyMissing, ..observed() }),
             Reason::SecretKeyMissing,
             "HF_TOKEN",
         ),
         (
-            verdict(Verdict { name_taken: true, ..Verdict::default() }),
+            route_status(RouteStatus { name_taken: true, ..RouteStatus::default() }),
             Reason::NameTaken,
             "PassthroughModel",
         ),
         (
-            verdict(Verdict { ids_taken: taken(), ..Verdict::default() }),
+            route_status(RouteStatus { ids_taken: taken(), ..RouteStatus::default() }),
             Reason::ModelIdTaken,
             "models/older",
         ),
         (
-            verdict(Verdict { invalid: Some("spec.access: x".into()), ..Verdict::default() }),
+            route_status(RouteStatus {
+                invalid: Some("spec.access: x".into()),
+                ..RouteStatus::default()
+            }),
             Reason::InvalidSpec,
             "x",
         ),
     ] {
-        let (found, message) = refused(&model(&json!({})), &observed, &verdict);
+        let (found, message) = rejected(&model(&json!({})), &observed, &route_status);
         assert_eq!(found, reason);
         assert!(message.contains(part), "{message}");
     }
 }
 
 #[test]
-fn an_alias_that_is_taken_is_said_and_the_rest_is_served() {
+fn a_taken_alias_is_reported_and_the_rest_is_served() {
     let by = ResourceName::parse("models/older").unwrap();
-    let verdict = Verdict { ids_taken: vec![("q".into(), by)], ..Verdict::default() };
+    let route_status = RouteStatus { ids_taken: vec![("q".into(), by)], ..RouteStatus::default() };
     let checked =
-        check(&name(), &model(&json!({"aliases": ["q"]})), &observed(), &verdict).unwrap();
-    let [flaw] = checked.flaws.as_slice() else { panic!("{:?}", checked.flaws) };
-    assert_eq!(flaw.reason, Reason::ModelIdTaken);
-    assert!(flaw.message.starts_with("models/older has the id `q`"), "{}", flaw.message);
-}
-
-#[test]
-fn fields_without_effect_are_named() {
-    let model = model(&json!({
-        "limits": {"concurrency": 1, "tokensPerMinute": 5},
-        "scaling": {"maxReplicas": 2},
-        "serving": {"replicas": 2},
-        "pricing": {"currency": "EUR", "inputPerMillion": 1.0, "outputPerMillion": 1.0},
-        "endpoints": {"external": {"subdomain": "x"}},
-    }));
-    let ignored = crate::resources::ignored::of_model(&model.spec);
-    let paths: Vec<_> = ignored.iter().map(|it| it.path).collect();
-    assert_eq!(
-        paths,
-        [
-            "spec.limits.tokensPerMinute",
-            "spec.scaling",
-            "spec.pricing",
-            "spec.endpoints.external.subdomain"
-        ]
-    );
+        check(&name(), &model(&json!({"aliases": ["q"]})), &observed(), &route_status).unwrap();
+    let [skipped] = checked.skipped_ids.as_slice() else { panic!("{:?}", checked.skipped_ids) };
+    assert_eq!(skipped.reason, Reason::ModelIdTaken);
+    assert!(skipped.message.starts_with("the id `q` belongs to"), "{}", skipped.message);
 }

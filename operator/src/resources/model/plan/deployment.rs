@@ -1,7 +1,10 @@
 //! The Deployment of a model.
 
-use super::{Planner, Style, labels, selector, template::style};
-use crate::apply::Object;
+use super::{planner::Planner, pod::PodVariant, template::choose_variant};
+use crate::{
+    apply::{Object, short_hash},
+    resources::model::names::{labels, selector},
+};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy},
@@ -11,24 +14,22 @@ use k8s_openapi::{
 };
 use llm_crd::{LLMModelSpec, Source, StorageType, UpdateStrategy};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-/// The annotation with the hash of what the weights are.
+/// The annotation with the hash that identifies the weights.
 ///
-/// The first release deleted a Deployment whose hash had changed, and made it anew, so that the
-/// old pods ended first. `Recreate` does that too, and leaves the Deployment where it is; so we
-/// never delete one, and keep the annotation for the first release, should it come back.
-pub const CONFIG_HASH: &str = "llm.nebari.dev/model-config-hash";
-/// The group that may write to the volume.
+/// The first release deleted and recreated a Deployment whose hash had changed, so that old pods
+/// terminated first. The strategy `Recreate` has the same effect without deleting it; the annotation
+/// stays for a rollback to the first release.
+const CONFIG_HASH: &str = "llm.nebari.dev/model-config-hash";
+/// The group with write access to the volume.
 const VOLUME_GROUP: i64 = 65532;
 
 impl Planner<'_> {
     pub(super) fn deployment(&self) -> Object {
         let spec = &self.model.spec;
-        let live = self.present.deployment.map(|live| &live.spec);
+        let live = self.observed.deployment.as_ref().map(|live| &live.spec.template);
         let downloader = &self.settings.images.downloader;
-        let style =
-            style(live.map(|live| &live.template), downloader, |style| self.template(style));
+        let variant = choose_variant(live, downloader, |variant| self.template(variant));
         let mut metadata = self.metadata();
         let hash = config_hash(self.name(), spec);
         metadata.annotations = Some([(CONFIG_HASH.to_owned(), hash)].into());
@@ -44,7 +45,7 @@ impl Planner<'_> {
                     type_: Some(strategy(spec.update_strategy()).into()),
                     rolling_update: None,
                 }),
-                template: self.template(&style),
+                template: self.template(&variant),
                 ..DeploymentSpec::default()
             },
             ..Deployment::default()
@@ -54,18 +55,17 @@ impl Planner<'_> {
             && let Some(strategy) = object.value.pointer_mut("/spec/strategy")
             && let Value::Object(strategy) = strategy
         {
-            // What the API server filled in for another strategy must not be there.
+            // The API server defaulted it for the other strategy.
             strategy.insert("rollingUpdate".into(), json!(null));
         }
         object
     }
 
-    fn template(&self, style: &Style) -> PodTemplateSpec {
+    fn template(&self, variant: &PodVariant) -> PodTemplateSpec {
         let spec = &self.model.spec;
         let serving = spec.serving.as_ref();
         let vllm = spec.advanced.as_ref().and_then(|advanced| advanced.vllm.as_ref());
-        let weights = self.mount();
-        let init_containers = self.init_containers(style, &weights);
+        let init_containers = self.init_containers(variant);
         let tolerations = tolerations(spec);
         let node_selector = vllm.map(|vllm| vllm.node_selector.clone()).unwrap_or_default();
         let secrets = serving.map(|serving| serving.image_pull_secrets.clone()).unwrap_or_default();
@@ -78,20 +78,20 @@ impl Planner<'_> {
                 ..ObjectMeta::default()
             }),
             spec: Some(PodSpec {
-                service_account_name: Some(self.model.names.account.name().into()),
+                service_account_name: Some(self.model.names.service_account.name().into()),
                 security_context: Some(PodSecurityContext {
                     fs_group: Some(VOLUME_GROUP),
                     fs_group_change_policy: Some("OnRootMismatch".into()),
-                    seccomp_profile: style.hardened.then(|| SeccompProfile {
+                    seccomp_profile: variant.hardened.then(|| SeccompProfile {
                         type_: "RuntimeDefault".into(),
                         ..SeccompProfile::default()
                     }),
                     ..PodSecurityContext::default()
                 }),
-                // A Service called `vllm` would otherwise set variables that vLLM reads.
-                enable_service_links: style.hardened.then_some(false),
+                // A Service named `vllm` would otherwise set environment variables that vLLM reads.
+                enable_service_links: variant.hardened.then_some(false),
                 init_containers: (!init_containers.is_empty()).then_some(init_containers),
-                containers: vec![self.vllm(style, &weights)],
+                containers: vec![self.vllm(variant, &self.weights_mount())],
                 volumes: Some(self.volumes()),
                 tolerations: (!tolerations.is_empty()).then_some(tolerations),
                 node_selector: (!node_selector.is_empty()).then_some(node_selector),
@@ -114,16 +114,16 @@ fn strategy(strategy: UpdateStrategy) -> &'static str {
     }
 }
 
-/// Those of the resource, and that of nodes with GPUs unless one of them says it already.
+/// Those of the resource, and one for GPU nodes unless they already tolerate those.
 fn tolerations(spec: &LLMModelSpec) -> Vec<Toleration> {
     let vllm = spec.advanced.iter().filter_map(|advanced| advanced.vllm.as_ref());
     let mut tolerations: Vec<_> = vllm.flat_map(|vllm| vllm.tolerations.iter().cloned()).collect();
     let Some(gpu) = spec.resources.gpu.accelerator().resource() else { return tolerations };
-    let says = |toleration: &Toleration| match toleration.key.as_deref() {
+    let tolerates_gpu = |toleration: &Toleration| match toleration.key.as_deref() {
         Some(key) if !key.is_empty() => key == gpu,
         Some(_) | None => toleration.operator.as_deref() == Some("Exists"),
     };
-    if spec.resources.gpu.count() > 0 && !tolerations.iter().any(says) {
+    if spec.resources.gpu.count() > 0 && !tolerations.iter().any(tolerates_gpu) {
         tolerations.push(Toleration {
             key: Some(gpu.into()),
             operator: Some("Exists".into()),
@@ -134,7 +134,7 @@ fn tolerations(spec: &LLMModelSpec) -> Vec<Toleration> {
     tolerations
 }
 
-/// Says in 16 characters what the weights are, as the first release did.
+/// Identifies the weights, like the first release did.
 fn config_hash(name: &str, spec: &LLMModelSpec) -> String {
     let source = match spec.model.source {
         Source::HuggingFace => "huggingface",
@@ -150,8 +150,7 @@ fn config_hash(name: &str, spec: &LLMModelSpec) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (image, revision) = (text(&spec.model.image), text(&spec.model.revision));
     let parts = [name, source, storage, &image, &revision, &spec.model.name];
-    let digest = Sha256::digest(parts.concat());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    short_hash(parts.concat())
 }
 
 #[cfg(test)]

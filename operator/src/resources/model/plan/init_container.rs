@@ -1,51 +1,41 @@
-//! The containers that fetch weights and adapters before vLLM starts.
+//! The init containers that fetch weights and adapters.
 
 use super::{
-    Planner, Style,
-    storage::Mount,
-    vllm::{ADAPTER_FOLDER, MODEL_FOLDER, mount},
+    planner::Planner,
+    pod::{ADAPTER_DIR, ADAPTERS_VOLUME, MODEL_DIR, PodVariant, WEIGHTS_VOLUME, mount},
+};
+use crate::{
+    apply::short_hash,
+    resources::model::names::{ADAPTER_DOWNLOADER, DOWNLOADER, LOADER},
 };
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EnvVar, EnvVarSource, SecretKeySelector, SecurityContext,
 };
 use llm_crd::{Model, Source};
-use sha2::{Digest as _, Sha256};
 
-/// Fetches weights from a hub.
-const DOWNLOADER: &str = "model-downloader";
-/// Copies weights out of an image.
-pub const LOADER: &str = "model-loader";
-/// Fetches an adapter from a hub; a number follows.
-const ADAPTER_DOWNLOADER: &str = "adapter-downloader-";
-/// Where the image's weights are copied to.
-const SHARED_FOLDER: &str = "/shared-models";
-/// Who the downloader runs as.
+/// Where the loader mounts the volume for the weights.
+const LOADER_DIR: &str = "/shared-models";
 const DOWNLOADER_USER: i64 = 65532;
 
-/// An adapter, as the engine is told of it.
+/// A LoRA adapter as passed to vLLM.
 pub(super) struct Adapter<'a> {
     pub(super) id: &'a str,
-    pub(super) folder: String,
+    pub(super) dir: String,
     repository: Option<&'a str>,
 }
 
-/// Whether a container fetches weights or adapters from a hub.
-pub fn is_downloader(container: &str) -> bool {
-    container == DOWNLOADER || container.starts_with(ADAPTER_DOWNLOADER)
-}
-
 impl Planner<'_> {
-    /// The adapters. Those of a hub are fetched into a folder of the pod's own: the volume with
-    /// the weights may be shared, or read only.
+    /// Adapters from a hub are downloaded to a volume of their own: that with the weights may be
+    /// shared or read-only.
     pub(super) fn adapters(&self) -> Vec<Adapter<'_>> {
         let adapters = self.model.spec.serving.iter().flat_map(|serving| &serving.adapters);
         let adapters = adapters.map(|adapter| {
             let source = adapter.source.as_str();
             if source.starts_with('/') {
-                return Adapter { id: &adapter.name, folder: source.into(), repository: None };
+                return Adapter { id: &adapter.name, dir: source.into(), repository: None };
             }
-            let folder = format!("{ADAPTER_FOLDER}/{}", folder_name(source));
-            Adapter { id: &adapter.name, folder, repository: Some(source) }
+            let dir = format!("{ADAPTER_DIR}/{}", short_hash(source));
+            Adapter { id: &adapter.name, dir, repository: Some(source) }
         });
         adapters.collect()
     }
@@ -54,32 +44,32 @@ impl Planner<'_> {
         self.adapters().iter().any(|adapter| adapter.repository.is_some())
     }
 
-    pub(super) fn init_containers(&self, style: &Style, weights: &Mount) -> Vec<Container> {
+    pub(super) fn init_containers(&self, variant: &PodVariant) -> Vec<Container> {
         let model = &self.model.spec.model;
         let mut containers = Vec::new();
         if self.model.spec.fetches_weights() {
             containers.push(match model.source {
-                Source::Oci => loader(model, style, weights),
-                Source::HuggingFace | Source::Pvc => self.downloader(style, weights),
+                Source::Oci => loader(model, variant),
+                Source::HuggingFace | Source::Pvc => self.downloader(variant),
             });
         }
         let adapters = self.adapters();
-        let fetched = adapters.iter().filter_map(|it| Some((it.repository?, &it.folder)));
-        for (number, (repository, folder)) in fetched.enumerate() {
-            let args = vec![repository.into(), "--local-dir".into(), folder.clone()];
+        let fetched = adapters.iter().filter_map(|it| Some((it.repository?, &it.dir)));
+        for (number, (repository, dir)) in fetched.enumerate() {
+            let args = vec![repository.into(), "--local-dir".into(), dir.clone()];
             containers.push(Container {
                 name: format!("{ADAPTER_DOWNLOADER}{number}"),
                 args: Some(args),
-                volume_mounts: Some(vec![mount("adapters", ADAPTER_FOLDER)]),
-                ..hub_client(model, style)
+                volume_mounts: Some(vec![mount(ADAPTERS_VOLUME, ADAPTER_DIR)]),
+                ..hub_client(model, variant)
             });
         }
         containers
     }
 
-    fn downloader(&self, style: &Style, weights: &Mount) -> Container {
+    fn downloader(&self, variant: &PodVariant) -> Container {
         let model = &self.model.spec.model;
-        let mut args = vec![model.name.clone(), "--local-dir".into(), MODEL_FOLDER.into()];
+        let mut args = vec![model.name.clone(), "--local-dir".into(), MODEL_DIR.into()];
         if let Some(revision) = given(model.revision.as_ref()) {
             args.extend(["--revision".into(), revision.clone()]);
         }
@@ -90,14 +80,14 @@ impl Planner<'_> {
         Container {
             name: DOWNLOADER.into(),
             args: Some(args),
-            volume_mounts: Some(vec![weights.for_writing(MODEL_FOLDER)]),
-            ..hub_client(model, style)
+            volume_mounts: Some(vec![mount(WEIGHTS_VOLUME, MODEL_DIR)]),
+            ..hub_client(model, variant)
         }
     }
 }
 
-/// A container that talks to the hub.
-fn hub_client(model: &Model, style: &Style) -> Container {
+/// The base of containers that download from the hub.
+fn hub_client(model: &Model, variant: &PodVariant) -> Container {
     let token = given(model.auth_secret_name.as_ref()).map(|secret| EnvVar {
         name: "HF_TOKEN".into(),
         value_from: Some(EnvVarSource {
@@ -117,46 +107,36 @@ fn hub_client(model: &Model, style: &Style) -> Container {
     });
     let env: Vec<_> = token.into_iter().chain(endpoint).collect();
     Container {
-        image: Some(style.downloader.clone()),
+        image: Some(variant.downloader_image.clone()),
         env: (!env.is_empty()).then_some(env),
-        security_context: style.hardened.then(|| SecurityContext {
+        security_context: variant.security_context().map(|base| SecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(DOWNLOADER_USER),
-            allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities {
                 drop: Some(vec!["ALL".into()]),
                 ..Capabilities::default()
             }),
-            ..SecurityContext::default()
+            ..base
         }),
-        termination_message_policy: style.hardened.then(|| "FallbackToLogsOnError".into()),
+        termination_message_policy: variant.termination_message_policy(),
         ..Container::default()
     }
 }
 
-/// Copies the weights with the `cp` of their own image, which may have to be root for it.
-fn loader(model: &Model, style: &Style, weights: &Mount) -> Container {
+/// Copies the weights with the image's own `cp`.
+fn loader(model: &Model, variant: &PodVariant) -> Container {
     let command = ["cp", "-r", "/models/.", "/shared-models/"].map(str::to_owned);
     Container {
         name: LOADER.into(),
         image: model.image.clone(),
         command: Some(command.into()),
-        volume_mounts: Some(vec![weights.for_writing(SHARED_FOLDER)]),
-        security_context: style.hardened.then(|| SecurityContext {
-            allow_privilege_escalation: Some(false),
-            ..SecurityContext::default()
-        }),
-        termination_message_policy: style.hardened.then(|| "FallbackToLogsOnError".into()),
+        volume_mounts: Some(vec![mount(WEIGHTS_VOLUME, LOADER_DIR)]),
+        security_context: variant.security_context(),
+        termination_message_policy: variant.termination_message_policy(),
         ..Container::default()
     }
 }
 
 fn given(text: Option<&String>) -> Option<&String> {
     text.filter(|text| !text.is_empty())
-}
-
-/// A folder for a repository, whatever its name.
-fn folder_name(repository: &str) -> String {
-    let digest = Sha256::digest(repository);
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,7 +1,7 @@
-//! Who may reach the pods of a model: the proxies, and what reads their metrics.
+//! The NetworkPolicy of a model: only proxies and Prometheus reach its pods.
 
-use super::{INSTANCE, Planner, vllm::PORT};
-use crate::apply::Object;
+use super::{planner::Planner, pod::PORT};
+use crate::{apply::Object, labels::INSTANCE};
 use k8s_openapi::{
     api::networking::v1::{
         NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
@@ -11,27 +11,19 @@ use k8s_openapi::{
 };
 use std::collections::BTreeMap;
 
-/// The label with the name of a program.
 const NAME: &str = "app.kubernetes.io/name";
-/// What the endpoint pickers of the first release are called.
-const OLDER_PICKER: &str = "epp";
-/// The label with the name of a namespace.
+/// The name of the endpoint pickers of the first release.
+const ENDPOINT_PICKER: &str = "epp";
 const NAMESPACE: &str = "kubernetes.io/metadata.name";
 
 impl Planner<'_> {
     pub(super) fn network_policy(&self) -> Object {
         let proxies = &self.settings.proxies;
         let mut peers = vec![NetworkPolicyPeer {
-            namespace_selector: Some(named(&proxies.namespace)),
             pod_selector: Some(labelled(proxies.labels.clone())),
-            ..NetworkPolicyPeer::default()
+            ..namespace_peer(&proxies.namespace)
         }];
-        peers.extend(self.settings.monitoring_namespace.as_ref().map(|namespace| {
-            NetworkPolicyPeer {
-                namespace_selector: Some(named(namespace)),
-                ..NetworkPolicyPeer::default()
-            }
-        }));
+        peers.extend(self.settings.monitoring_namespace.as_deref().map(namespace_peer));
         let rule = |peer| NetworkPolicyIngressRule {
             from: Some(vec![peer]),
             ports: Some(vec![NetworkPolicyPort {
@@ -41,7 +33,7 @@ impl Planner<'_> {
             }]),
         };
         let mut ingress: Vec<_> = peers.into_iter().map(rule).collect();
-        ingress.extend(self.older_gateways());
+        ingress.extend(self.legacy_gateways());
         let name = self.name().to_owned();
         let pods = [(INSTANCE.to_owned(), name.clone()), ("llm.nebari.dev/model".to_owned(), name)];
         let policy = NetworkPolicy {
@@ -53,24 +45,16 @@ impl Planner<'_> {
                 ..NetworkPolicySpec::default()
             }),
         };
-        Object::of(self.model.names.policy.clone(), &policy)
+        Object::of(self.model.names.network_policy.clone(), &policy)
     }
-}
 
-impl Planner<'_> {
-    /// While routes of the first release may be in force, its Gateways send requests to pods
-    /// themselves, and its endpoint pickers ask them how busy they are.
-    fn older_gateways(&self) -> Option<NetworkPolicyIngressRule> {
+    /// While routes of the first release may exist, its Gateways send requests directly to pods,
+    /// and its endpoint pickers query their load.
+    fn legacy_gateways(&self) -> Option<NetworkPolicyIngressRule> {
         let namespaces = &self.settings.older_gateways;
-        let mut from: Vec<_> = namespaces
-            .iter()
-            .map(|namespace| NetworkPolicyPeer {
-                namespace_selector: Some(named(namespace)),
-                ..NetworkPolicyPeer::default()
-            })
-            .collect();
+        let mut from: Vec<_> = namespaces.iter().map(|it| namespace_peer(it)).collect();
         from.push(NetworkPolicyPeer {
-            pod_selector: Some(labelled([(NAME.to_owned(), OLDER_PICKER.to_owned())].into())),
+            pod_selector: Some(labelled([(NAME.to_owned(), ENDPOINT_PICKER.to_owned())].into())),
             ..NetworkPolicyPeer::default()
         });
         let rule = NetworkPolicyIngressRule { from: Some(from), ports: None };
@@ -78,8 +62,11 @@ impl Planner<'_> {
     }
 }
 
-fn named(namespace: &str) -> LabelSelector {
-    labelled([(NAMESPACE.to_owned(), namespace.to_owned())].into())
+fn namespace_peer(namespace: &str) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(labelled([(NAMESPACE.to_owned(), namespace.to_owned())].into())),
+        ..NetworkPolicyPeer::default()
+    }
 }
 
 fn labelled(labels: BTreeMap<String, String>) -> LabelSelector {

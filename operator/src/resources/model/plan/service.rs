@@ -1,7 +1,7 @@
 //! The Service of a model, and the ServiceAccount of its pods.
 
-use super::{Planner, selector, vllm::PORT};
-use crate::apply::Object;
+use super::{planner::Planner, pod::PORT};
+use crate::{apply::Object, resources::model::names::selector};
 use k8s_openapi::{
     api::core::v1::{Service, ServiceAccount, ServicePort, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
@@ -28,14 +28,14 @@ impl Planner<'_> {
         Object::of(self.model.names.model.clone(), &service)
     }
 
-    /// Models ask nothing of the cluster. It is said here and not in the pods, so that pods which
-    /// run already are left alone.
+    /// Models do not use the Kubernetes API. This is not set in the pod template, because that would
+    /// restart running pods.
     pub(super) fn service_account(&self) -> Object {
         let account = ServiceAccount {
             metadata: self.metadata(),
             automount_service_account_token: Some(false),
             ..ServiceAccount::default()
         };
-        Object::of(self.model.names.account.clone(), &account)
+        Object::of(self.model.names.service_account.clone(), &account)
     }
 }

@@ -1,52 +1,36 @@
-//! Where the weights are kept.
+//! The volumes of a model, and its PersistentVolumeClaim.
 
-use super::{Planner, vllm};
+use super::{
+    planner::Planner,
+    pod::{ADAPTERS_VOLUME, SHARED_MEMORY_VOLUME, WEIGHTS_VOLUME, WeightsMount},
+    vllm,
+};
 use crate::{
-    apply::{KEEP, Object},
-    resources::{model::check::Weights, quantity::units},
+    apply::Object,
+    labels::KEEP,
+    resources::{model::check::WeightStorage, units},
 };
 use k8s_openapi::{
     api::core::v1::{
         EmptyDirVolumeSource, ImageVolumeSource, PersistentVolumeClaim, PersistentVolumeClaimSpec,
-        PersistentVolumeClaimVolumeSource, Volume, VolumeMount, VolumeResourceRequirements,
+        PersistentVolumeClaimVolumeSource, Volume, VolumeResourceRequirements,
     },
-    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+    apimachinery::pkg::api::resource::Quantity,
 };
 
-const VOLUME: &str = "model-storage";
-/// Where the weights are in an image that holds them.
-const IMAGE_FOLDER: &str = "models";
-
-/// How the volume with the weights is mounted.
-pub(super) struct Mount {
-    sub_path: Option<&'static str>,
-    read_only: bool,
-}
-
-impl Mount {
-    /// Where vLLM reads.
-    pub(super) fn for_vllm(&self, path: &str) -> VolumeMount {
-        VolumeMount {
-            sub_path: self.sub_path.map(str::to_owned),
-            read_only: self.read_only.then_some(true),
-            ..vllm::mount(VOLUME, path)
-        }
-    }
-
-    /// Where the weights are written.
-    pub(super) fn for_writing(&self, path: &str) -> VolumeMount {
-        vllm::mount(VOLUME, path)
-    }
-}
+/// The directory with the weights in an image that is mounted.
+const IMAGE_DIR: &str = "models";
 
 impl Planner<'_> {
-    pub(super) fn mount(&self) -> Mount {
+    pub(super) fn weights_mount(&self) -> WeightsMount {
         match &self.model.weights {
-            Weights::Volume { .. } | Weights::Folder { .. } => {
-                Mount { sub_path: None, read_only: false }
+            WeightStorage::Volume { .. } | WeightStorage::EmptyDir { .. } => {
+                WeightsMount { sub_path: None, read_only: false }
             }
-            Weights::Image { .. } => Mount { sub_path: Some(IMAGE_FOLDER), read_only: true },
-            Weights::Claim { .. } => Mount { sub_path: None, read_only: true },
+            WeightStorage::Image { .. } => {
+                WeightsMount { sub_path: Some(IMAGE_DIR), read_only: true }
+            }
+            WeightStorage::ExistingClaim { .. } => WeightsMount { sub_path: None, read_only: true },
         }
     }
 
@@ -57,31 +41,31 @@ impl Planner<'_> {
             ..PersistentVolumeClaimVolumeSource::default()
         };
         let weights = match &self.model.weights {
-            Weights::Volume { .. } => Volume {
+            WeightStorage::Volume { .. } => Volume {
                 persistent_volume_claim: Some(claim(self.model.names.claim.name())),
-                ..volume(VOLUME)
+                ..volume(WEIGHTS_VOLUME)
             },
-            // Read only, so that nobody changes the group of somebody else's files.
-            Weights::Claim { name } => Volume {
+            // Read-only, so that mounting does not change the group of existing files.
+            WeightStorage::ExistingClaim { name } => Volume {
                 persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
                     read_only: Some(true),
                     ..claim(name)
                 }),
-                ..volume(VOLUME)
+                ..volume(WEIGHTS_VOLUME)
             },
-            Weights::Folder { size } => Volume {
+            WeightStorage::EmptyDir { size_limit } => Volume {
                 empty_dir: Some(EmptyDirVolumeSource {
-                    size_limit: size.clone().map(Quantity),
+                    size_limit: size_limit.clone().map(Quantity),
                     ..EmptyDirVolumeSource::default()
                 }),
-                ..volume(VOLUME)
+                ..volume(WEIGHTS_VOLUME)
             },
-            Weights::Image { reference } => Volume {
+            WeightStorage::Image { reference } => Volume {
                 image: Some(ImageVolumeSource {
                     reference: Some(reference.clone()),
                     ..ImageVolumeSource::default()
                 }),
-                ..volume(VOLUME)
+                ..volume(WEIGHTS_VOLUME)
             },
         };
         let memory = Volume {
@@ -90,21 +74,20 @@ impl Planner<'_> {
                 size_limit: vllm::memory_limit(&self.model.spec),
                 ..EmptyDirVolumeSource::default()
             }),
-            ..volume("shm")
+            ..volume(SHARED_MEMORY_VOLUME)
         };
         let adapters = self.fetches_adapters().then(|| Volume {
             empty_dir: Some(EmptyDirVolumeSource::default()),
-            ..volume("adapters")
+            ..volume(ADAPTERS_VOLUME)
         });
         [weights, memory].into_iter().chain(adapters).collect()
     }
 
-    /// The volume of a model. What is there is never given up for a smaller or another one: it may
-    /// only grow. It goes when the model goes, and not when the model no longer uses it, because
-    /// what it holds took hours to fetch.
+    /// The claim may only grow: a live one is never shrunk or replaced. It is deleted with the model,
+    /// but kept while the model does not use it, because its content took hours to download.
     pub(super) fn claim(&self) -> Option<Object> {
-        let Weights::Volume { size } = &self.model.weights else { return None };
-        let live = self.present.claim.and_then(|claim| claim.spec.as_ref());
+        let WeightStorage::Volume { size } = &self.model.weights else { return None };
+        let live = self.observed.claim.as_ref().and_then(|claim| claim.spec.as_ref());
         let live_size =
             live.and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
         let size = match live_size {
@@ -119,7 +102,7 @@ impl Planner<'_> {
         let mut metadata = self.metadata();
         metadata.annotations = Some([(KEEP.to_owned(), "true".to_owned())].into());
         let claim = PersistentVolumeClaim {
-            metadata: ObjectMeta { ..metadata },
+            metadata,
             spec: Some(PersistentVolumeClaimSpec {
                 access_modes: live
                     .map_or_else(|| Some(wanted_mode()), |live| live.access_modes.clone()),

@@ -1,25 +1,17 @@
-//! Which of two forms the pods of a model have.
+//! Chooses the variant of a pod template.
 //!
-//! The first release ran its pods without restrictions and with the downloader of its time. What
-//! has been added since would change the template of every Deployment, and so restart every GPU
-//! pod when the operator is replaced. Therefore a Deployment that is as the first release would
-//! have made it stays in that form, until something that a person wrote changes its template
-//! anyhow. New Deployments have the current form.
+//! The first release ran its pods without restrictions and with an older downloader. Changing the
+//! template of every Deployment would restart every GPU pod when the operator is upgraded. So a
+//! Deployment that matches an older variant keeps it until a user's change alters its template
+//! anyway. New Deployments get the current variant.
 
-use crate::apply::covers;
+use super::pod::PodVariant;
+use crate::{apply::covers, resources::model::names::is_downloader};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::Value;
 
-/// What the pods of a model look like beyond what their resource says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Style {
-    /// Whether the pods are restricted as far as their images allow.
-    pub hardened: bool,
-    /// The image that fetches the weights.
-    pub downloader: String,
-}
-
-/// What a person may take out of a resource. It would be covered by what is live, but is a change.
+/// Fields that a user may remove from a resource. The live template would still cover the planned
+/// one, but it is a change.
 const REMOVABLE: &[&str] = &[
     "/spec/nodeSelector",
     "/spec/affinity",
@@ -33,34 +25,27 @@ const REMOVABLE: &[&str] = &[
     "/spec/containers/0/resources/limits",
 ];
 
-/// The style of a Deployment: that of the live template if nothing but the style would change it,
-/// else the current one.
-pub(super) fn style(
+/// The variant of the live template if only the variant would change it, else the current one.
+pub(super) fn choose_variant(
     live: Option<&PodTemplateSpec>,
     downloader: &str,
-    render: impl Fn(&Style) -> PodTemplateSpec,
-) -> Style {
-    let current = Style { hardened: true, downloader: downloader.into() };
+    render: impl Fn(&PodVariant) -> PodTemplateSpec,
+) -> PodVariant {
+    let variant = |hardened, image: &str| PodVariant { hardened, downloader_image: image.into() };
+    let current = variant(true, downloader);
     let Some(live) = live else { return current };
-    let kept = downloader_of(live).unwrap_or(downloader).to_owned();
-    let (Ok(live), styles) = (
-        serde_json::to_value(live),
-        [
-            Style { hardened: true, downloader: kept.clone() },
-            Style { hardened: false, downloader: kept },
-        ],
-    ) else {
-        return current;
+    let live_downloader = downloader_image(live).unwrap_or(downloader);
+    let candidates = [variant(true, live_downloader), variant(false, live_downloader)];
+    let Ok(live) = serde_json::to_value(live) else { return current };
+    let matches_live = |variant: &PodVariant| {
+        serde_json::to_value(render(variant)).is_ok_and(|rendered| is_same(&live, &rendered))
     };
-    let same =
-        |style: &Style| serde_json::to_value(render(style)).is_ok_and(|it| is_same(&live, &it));
-    styles.into_iter().find(same).unwrap_or(current)
+    candidates.into_iter().find(matches_live).unwrap_or(current)
 }
 
-/// The image that fetches the weights in a template.
-fn downloader_of(template: &PodTemplateSpec) -> Option<&str> {
+fn downloader_image(template: &PodTemplateSpec) -> Option<&str> {
     let containers = template.spec.as_ref()?.init_containers.as_ref()?;
-    let downloader = containers.iter().find(|it| super::is_downloader(&it.name))?;
+    let downloader = containers.iter().find(|it| is_downloader(&it.name))?;
     downloader.image.as_deref()
 }
 
@@ -71,6 +56,6 @@ fn is_same(live: &Value, rendered: &Value) -> bool {
         Some(Value::Null) | None => 0,
         Some(Value::Bool(_) | Value::Number(_) | Value::String(_)) => 1,
     };
-    let nothing_removed = |path: &&str| size(live.pointer(path)) <= size(rendered.pointer(path));
-    covers(live, rendered) && REMOVABLE.iter().all(nothing_removed)
+    let is_kept = |path: &&str| size(live.pointer(path)) <= size(rendered.pointer(path));
+    covers(live, rendered) && REMOVABLE.iter().all(is_kept)
 }

@@ -1,14 +1,14 @@
 //! Manifests are reviewed as manifests: what a model becomes is in `snapshots`.
 
-use super::{Present, Style, plan, template::style};
+use super::{plan, pod::PodVariant, template::choose_variant};
 use crate::{
-    app::settings::{Images, Pods, Scope, Settings},
+    app::settings::{Images, OperatorSettings, PodSelector, WatchScope},
     apply::Plan,
     resources::model::{
-        check::{Checked, check},
-        observe::{HubToken, Observed},
+        check::{CheckedModel, check},
+        observe::{HubToken, ObservedModel},
     },
-    routes::Verdict,
+    routes::RouteStatus,
 };
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -17,17 +17,16 @@ use k8s_openapi::api::{
 use llm_contract::ResourceName;
 use llm_crd::{EndpointUrls, LLMModel};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
-fn settings() -> Settings {
-    Settings {
-        scope: Scope::All,
+fn settings() -> OperatorSettings {
+    OperatorSettings {
+        scope: WatchScope::Labelled,
         images: Images {
             serving: "registry.example.org/vllm:v1".into(),
             downloader: "registry.example.org/llm-download:v1".into(),
         },
         storage_class: None,
-        proxies: Pods {
+        proxies: PodSelector {
             namespace: "llm".into(),
             labels: [("app".to_owned(), "llm-proxy".to_owned())].into(),
         },
@@ -44,23 +43,20 @@ fn model(manifest: &str) -> LLMModel {
     model
 }
 
-fn checked(model: LLMModel) -> Checked {
+fn checked(model: &LLMModel) -> CheckedModel {
     let name = format!("models/{}", model.metadata.name.as_deref().unwrap());
-    let observed = Observed {
-        is_managed: true,
-        token: HubToken::There,
-        deployment: None,
-        claim: None,
-        pods: Vec::new(),
-        pod_monitors: true,
+    let observed = ObservedModel {
+        is_managed_namespace: true,
+        token: HubToken::Found,
+        ..ObservedModel::default()
     };
     let name = ResourceName::parse(&name).unwrap();
-    check(&name, &Arc::new(model), &observed, &Verdict::default()).unwrap()
+    check(&name, model, &observed, &RouteStatus::default()).unwrap()
 }
 
 fn planned(model: LLMModel) -> Plan {
-    let present = Present { pod_monitors: true, ..Present::default() };
-    plan(&checked(model), &settings(), present)
+    let observed = ObservedModel { has_pod_monitors: true, ..ObservedModel::default() };
+    plan(&checked(&model), &settings(), &observed)
 }
 
 fn manifests(model: LLMModel) -> Vec<Value> {
@@ -119,7 +115,7 @@ fn an_image_with_weights_is_mounted() {
 }
 
 #[test]
-fn weights_on_a_claim_of_somebody_else_are_only_read() {
+fn weights_on_an_existing_claim_are_only_read() {
     insta::assert_yaml_snapshot!(manifests(example!("weights-on-a-claim")));
 }
 
@@ -169,7 +165,7 @@ fn a_pod_monitor_is_made_only_where_it_is_wanted_and_known() {
         |plan: Plan| plan.objects.into_iter().map(|it| it.resource.kind).collect::<Vec<_>>();
     assert!(kinds(planned(small(monitored))).contains(&"PodMonitor".to_owned()));
     assert!(!kinds(planned(small(|_| {}))).contains(&"PodMonitor".to_owned()));
-    let unknown = plan(&checked(small(monitored)), &settings(), Present::default());
+    let unknown = plan(&checked(&small(monitored)), &settings(), &ObservedModel::default());
     assert!(!kinds(unknown).contains(&"PodMonitor".to_owned()));
 }
 
@@ -178,7 +174,7 @@ fn gateways_reach_pods_themselves_only_while_routes_of_the_first_release_may_be_
     let sources = |older: &[&str]| {
         let mut settings = settings();
         settings.older_gateways = older.iter().map(|&it| it.to_owned()).collect();
-        let plan = plan(&checked(small(|_| {})), &settings, Present::default());
+        let plan = plan(&checked(&small(|_| {})), &settings, &ObservedModel::default());
         let policy =
             plan.objects.into_iter().find(|it| it.resource.kind == "NetworkPolicy").unwrap();
         policy.value["spec"]["ingress"].as_array().unwrap().to_vec()
@@ -256,8 +252,8 @@ fn a_volume_grows_and_never_becomes_smaller_or_another_one() {
             }}))
             .unwrap()
         });
-        let present = Present { claim: claim.as_ref(), ..Present::default() };
-        let plan = plan(&checked(model), &settings(), present);
+        let observed = ObservedModel { claim, ..ObservedModel::default() };
+        let plan = plan(&checked(&model), &settings(), &observed);
         let spec = &plan.objects[0].value["spec"];
         assert_eq!(spec["resources"]["requests"]["storage"], size, "{live:?} {wanted}");
         if live.is_some() {
@@ -278,16 +274,14 @@ fn older_model() -> LLMModel {
     example!("qwen3-5-35b-a3b-gptq-int4")
 }
 
-fn present(template: PodTemplateSpec) -> Deployment {
+fn observed(template: PodTemplateSpec) -> ObservedModel {
     let mut deployment = Deployment::default();
     deployment.spec.template = template;
-    deployment
+    ObservedModel { deployment: Some(deployment), ..ObservedModel::default() }
 }
 
 fn taken_over(model: LLMModel, template: PodTemplateSpec) -> Value {
-    let deployment = present(template);
-    let present = Present { deployment: Some(&deployment), ..Present::default() };
-    let plan = plan(&checked(model), &settings(), present);
+    let plan = plan(&checked(&model), &settings(), &observed(template));
     let objects = plan.objects.into_iter();
     objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value
 }
@@ -305,9 +299,7 @@ fn downloader(deployment: &Value) -> &str {
 fn what_the_first_release_made_stays_as_it_is() {
     let mut settings = settings();
     settings.images.serving = "ghcr.io/llm-d/llm-d-cuda:v0.7.0".into();
-    let deployment = present(older_template());
-    let present = Present { deployment: Some(&deployment), ..Present::default() };
-    let plan = plan(&checked(older_model()), &settings, present);
+    let plan = plan(&checked(&older_model()), &settings, &observed(older_template()));
     let planned =
         plan.objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value;
     let live = serde_json::to_value(older_template()).unwrap();
@@ -316,7 +308,7 @@ fn what_the_first_release_made_stays_as_it_is() {
 }
 
 #[test]
-fn what_a_person_changes_brings_the_current_form() {
+fn what_a_user_changes_brings_the_current_variant() {
     let changes: [fn(&mut LLMModel); 3] = [
         |it| it.spec.serving.as_mut().unwrap().vllm_args.push("--seed".into()),
         |it| it.spec.model.revision = Some("v2".into()),
@@ -334,7 +326,7 @@ fn what_a_person_changes_brings_the_current_form() {
 }
 
 #[test]
-fn what_a_person_takes_out_brings_the_current_form() {
+fn what_a_user_removes_brings_the_current_variant() {
     let mut template = older_template();
     let pod = template.spec.as_mut().unwrap();
     pod.node_selector = Some([("gpu".to_owned(), "l4".to_owned())].into());
@@ -351,17 +343,15 @@ fn a_newer_downloader_alone_changes_no_deployment() {
         serde_json::from_value(first["spec"]["template"].clone()).unwrap();
     let mut newer = settings();
     newer.images.downloader = "registry.example.org/llm-download:v2".into();
-    let live = present(template);
-    let present = Present { deployment: Some(&live), ..Present::default() };
-    let plan = plan(&checked(model), &newer, present);
+    let plan = plan(&checked(&model), &newer, &observed(template));
     let planned =
         plan.objects.into_iter().find(|it| it.resource.kind == "Deployment").unwrap().value;
     assert_eq!(planned["spec"]["template"], first["spec"]["template"]);
 }
 
 #[test]
-fn a_new_deployment_has_the_current_form() {
-    let render = |_: &Style| PodTemplateSpec::default();
-    let current = Style { hardened: true, downloader: "v2".into() };
-    assert_eq!(style(None, "v2", render), current);
+fn a_new_deployment_has_the_current_variant() {
+    let render = |_: &PodVariant| PodTemplateSpec::default();
+    let current = PodVariant { hardened: true, downloader_image: "v2".into() };
+    assert_eq!(choose_variant(None, "v2", render), current);
 }

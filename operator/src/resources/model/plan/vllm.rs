@@ -1,34 +1,32 @@
-//! The container that serves.
+//! The vLLM container.
 
-use super::{Planner, Style, storage::Mount};
-use crate::resources::quantity::units;
+use super::{
+    planner::Planner,
+    pod::{
+        ADAPTER_DIR, ADAPTERS_VOLUME, MODEL_DIR, PORT, PodVariant, SHARED_MEMORY_VOLUME,
+        WeightsMount, mount,
+    },
+};
+use crate::resources::{model::names::VLLM, units};
 use k8s_openapi::{
     api::core::v1::{
         Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler, Probe,
-        ResourceRequirements, SecurityContext, SleepAction, VolumeMount,
+        ResourceRequirements, SleepAction,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 use llm_crd::LLMModelSpec;
 use std::collections::BTreeMap;
 
-/// The name of the container.
-pub const CONTAINER: &str = "vllm";
-/// The port of vLLM, by number and by name.
-pub(super) const PORT: (i32, &str) = (8000, "http");
-/// Where the weights are.
-pub(super) const MODEL_FOLDER: &str = "/model-cache";
-/// Where adapters are.
-pub(super) const ADAPTER_FOLDER: &str = "/adapters";
 const COMMAND: [&str; 3] = ["python3", "-m", "vllm.entrypoints.openai.api_server"];
 const GIB: i128 = 1 << 30;
-/// How long a pod that is to end has by Kubernetes' default, in seconds.
+/// Kubernetes' default termination grace period.
 const GRACE_SECONDS: i64 = 30;
-/// What is left of that for vLLM to end by itself, in seconds: it takes two.
-const END_SECONDS: i64 = 5;
+/// Reserved for vLLM to exit by itself, which takes two seconds.
+const EXIT_SECONDS: i64 = 5;
 
 impl Planner<'_> {
-    pub(super) fn vllm(&self, style: &Style, weights: &Mount) -> Container {
+    pub(super) fn vllm(&self, variant: &PodVariant, weights: &WeightsMount) -> Container {
         let spec = &self.model.spec;
         let serving = spec.serving.as_ref();
         let image = serving.and_then(|serving| serving.image.as_ref());
@@ -36,12 +34,12 @@ impl Planner<'_> {
         let default_command = || COMMAND.map(str::to_owned).to_vec();
         let env = spec.advanced.iter().filter_map(|it| it.vllm.as_ref());
         let env: Vec<_> = env.flat_map(|vllm| vllm.extra_env.iter().cloned()).collect();
-        let mut mounts = vec![weights.for_vllm(MODEL_FOLDER), mount("shm", "/dev/shm")];
+        let mut mounts = vec![weights.for_vllm(), mount(SHARED_MEMORY_VOLUME, "/dev/shm")];
         if self.fetches_adapters() {
-            mounts.push(mount("adapters", ADAPTER_FOLDER));
+            mounts.push(mount(ADAPTERS_VOLUME, ADAPTER_DIR));
         }
         Container {
-            name: CONTAINER.into(),
+            name: VLLM.into(),
             image: image
                 .filter(|it| !it.is_empty())
                 .or(Some(&self.settings.images.serving))
@@ -73,21 +71,16 @@ impl Planner<'_> {
                 ..probe("/v1/models")
             }),
             volume_mounts: Some(mounts),
-            lifecycle: if style.hardened { lifecycle(spec) } else { None },
-            // Many images with vLLM run as root, which is theirs to choose.
-            security_context: style.hardened.then(|| SecurityContext {
-                allow_privilege_escalation: Some(false),
-                ..SecurityContext::default()
-            }),
-            termination_message_policy: style.hardened.then(|| "FallbackToLogsOnError".into()),
+            lifecycle: if variant.hardened { lifecycle(spec) } else { None },
+            security_context: variant.security_context(),
+            termination_message_policy: variant.termination_message_policy(),
             ..Container::default()
         }
     }
 
     fn arguments(&self) -> Vec<String> {
         let spec = &self.model.spec;
-        let mut args =
-            vec!["--model".to_owned(), MODEL_FOLDER.into(), "--served-model-name".into()];
+        let mut args = vec!["--model".to_owned(), MODEL_DIR.into(), "--served-model-name".into()];
         args.extend(spec.model_ids().map(str::to_owned));
         args.extend(["--tensor-parallel-size".into(), spec.tensor_parallelism().to_string()]);
         args.extend(["--data-parallel-size".into(), spec.data_parallelism().to_string()]);
@@ -99,17 +92,13 @@ impl Planner<'_> {
         let adapters = self.adapters();
         if !adapters.is_empty() {
             args.extend(["--enable-lora".into(), "--lora-modules".into()]);
-            args.extend(adapters.iter().map(|it| format!("{}={}", it.id, it.folder)));
+            args.extend(adapters.iter().map(|it| format!("{}={}", it.id, it.dir)));
         }
         args.extend(serving.iter().flat_map(|serving| serving.vllm_args.iter().cloned()));
         let extra = spec.advanced.iter().filter_map(|advanced| advanced.vllm.as_ref());
         args.extend(extra.flat_map(|vllm| vllm.extra_args.iter().cloned()));
         args
     }
-}
-
-pub(super) fn mount(name: &str, path: &str) -> VolumeMount {
-    VolumeMount { name: name.into(), mount_path: path.into(), ..VolumeMount::default() }
 }
 
 fn probe(path: &str) -> Probe {
@@ -123,18 +112,17 @@ fn probe(path: &str) -> Probe {
     }
 }
 
-/// vLLM cuts what it has begun when it is told to stop. So a pod that is to end, of which the
-/// proxies know at once, is told so only when its time is nearly over.
+/// vLLM aborts running requests on SIGTERM. The proxies know of a terminating pod immediately, so
+/// the signal is delayed until the grace period is almost over.
 fn lifecycle(spec: &LLMModelSpec) -> Option<Lifecycle> {
     let serving = spec.serving.as_ref();
     let grace = serving.and_then(|serving| serving.termination_grace_period_seconds);
-    let seconds = grace.unwrap_or(GRACE_SECONDS) - END_SECONDS;
+    let seconds = grace.unwrap_or(GRACE_SECONDS) - EXIT_SECONDS;
     let wait = LifecycleHandler { sleep: Some(SleepAction { seconds }), ..Default::default() };
     (0 < seconds).then(|| Lifecycle { pre_stop: Some(wait), ..Lifecycle::default() })
 }
 
-/// What each replica gets: as the resource says, with the GPUs, and with the memory that the KV
-/// cache may use.
+/// The resources of each replica: as specified, plus GPUs and memory for the KV cache.
 fn resources(spec: &LLMModelSpec) -> Option<ResourceRequirements> {
     let mut requests = spec.resources.requests.clone();
     let mut limits = spec.resources.limits.clone();
@@ -152,7 +140,7 @@ fn resources(spec: &LLMModelSpec) -> Option<ResourceRequirements> {
     any.then(|| ResourceRequirements { requests, limits, ..ResourceRequirements::default() })
 }
 
-/// The most memory a replica may use, which is the most its shared memory may hold.
+/// The memory limit of a replica, which is also that of its shared memory.
 pub(super) fn memory_limit(spec: &LLMModelSpec) -> Option<Quantity> {
     let mut limits = spec.resources.limits.clone();
     add_offloaded(spec, &mut limits);
@@ -171,7 +159,6 @@ fn add_offloaded(spec: &LLMModelSpec, quantities: &mut BTreeMap<String, Quantity
     }
 }
 
-/// A quantity of memory and some bytes more.
 fn plus(memory: &Quantity, bytes: i128) -> Quantity {
     const BILLION: i128 = 1_000_000_000;
     let Some(before) = units(&memory.0) else { return memory.clone() };

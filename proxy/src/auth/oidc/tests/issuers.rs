@@ -2,9 +2,10 @@
 
 use super::support::{Answer, Idp, Signer, claims, config, eventually, now, refusal};
 use crate::auth::oidc::{
-    InvalidIssuer, IssuerConfig, Issuers, LOOKUP_WAIT_MAX, Refused, Verified,
-    fetch::{DISCOVERY_BYTES_MAX, FetchError, JWKS_BYTES_MAX, Source},
-    keyset::{LOOKUP_BURST, LOOKUP_INTERVAL, REFRESH_PERIOD, RETRY_MIN},
+    InvalidIssuer, IssuerConfig, Issuers, TokenError, VerifiedClaims,
+    discovery::{DISCOVERY_BYTES_MAX, DiscoveryClient, FetchError, JWKS_BYTES_MAX},
+    issuers::REFRESH_WAIT_MAX,
+    jwks_cache::{FORCED_REFRESH_BURST, FORCED_REFRESH_INTERVAL, REFRESH_PERIOD, RETRY_MIN},
     token::TOKEN_BYTES_MAX,
 };
 use reqwest::StatusCode;
@@ -41,30 +42,30 @@ async fn only_the_exact_issuer_is_known() {
     let issuers = idp.known().await;
     for other in [format!("{}/", idp.issuer), idp.issuer.to_uppercase(), String::new()] {
         let token = signer.sign("ES256", &claims(&other));
-        assert_eq!(issuers.verify(&token, now()), Err(Refused::UnknownIssuer), "{other}");
+        assert_eq!(issuers.verify(&token, now()), Err(TokenError::UnknownIssuer), "{other}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_issuers_key_is_worth_nothing_at_another() {
+async fn one_issuers_key_does_not_verify_tokens_of_another() {
     let (ours, theirs) = (ec("1"), ec("2"));
     let (idp, other) = (Idp::start(&[&ours]).await, Idp::start(&[&theirs]).await);
     let issuers = idp.known().await;
     let both = vec![config(&idp.issuer), config(&other.issuer)];
     issuers.update(both, &Handle::current()).unwrap();
     let token = theirs.sign("ES256", &claims(&idp.issuer));
-    assert_eq!(issuers.authenticate(&token, now()).await, Err(Refused::UnknownKey));
+    assert_eq!(issuers.authenticate(&token, now()).await, Err(TokenError::UnknownKey));
 }
 
 #[tokio::test]
-async fn a_token_longer_than_the_limit_is_not_looked_at() {
+async fn a_token_longer_than_the_limit_is_rejected() {
     let issuers = Issuers::new(1);
     let token = "a".repeat(TOKEN_BYTES_MAX + 1);
-    assert_eq!(issuers.authenticate(&token, now()).await, Err(Refused::TooLong));
+    assert_eq!(issuers.authenticate(&token, now()).await, Err(TokenError::TooLong));
 }
 
 #[tokio::test]
-async fn a_repeated_token_is_verified_once_and_ends_with_its_expiry() {
+async fn a_repeated_token_is_verified_once_until_it_expires() {
     let signer = ec("1");
     let idp = Idp::start(&[&signer]).await;
     let issuers = idp.known().await;
@@ -72,7 +73,7 @@ async fn a_repeated_token_is_verified_once_and_ends_with_its_expiry() {
     let first = issuers.verify(&token, now()).unwrap();
     assert!(Arc::ptr_eq(&first, &issuers.verify(&token, now()).unwrap()));
     let later = now() + Duration::from_secs(300);
-    assert_eq!(issuers.verify(&token, later), Err(Refused::Expired));
+    assert_eq!(issuers.verify(&token, later), Err(TokenError::Expired));
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +87,7 @@ async fn the_first_token_of_a_new_key_is_accepted_and_the_old_key_is_gone() {
     idp.publish(&[&new]);
     let new_token = new.sign("ES256", &claims(&idp.issuer));
     issuers.authenticate(&new_token, now()).await.unwrap();
-    assert_eq!(issuers.verify(&old_token, now()), Err(Refused::UnknownKey));
+    assert_eq!(issuers.verify(&old_token, now()), Err(TokenError::UnknownKey));
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +101,10 @@ async fn a_rotation_is_noticed_by_tokens_without_key_id() {
 }
 
 /// Authenticates all of them at once.
-async fn all(issuers: &Arc<Issuers>, tokens: Vec<String>) -> Vec<Result<Arc<Verified>, Refused>> {
+async fn all(
+    issuers: &Arc<Issuers>,
+    tokens: Vec<String>,
+) -> Vec<Result<Arc<VerifiedClaims>, TokenError>> {
     let mut requests = JoinSet::new();
     for token in tokens {
         let issuers = Arc::clone(issuers);
@@ -110,7 +114,7 @@ async fn all(issuers: &Arc<Issuers>, tokens: Vec<String>) -> Vec<Result<Arc<Veri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_requests_with_a_new_key_cause_one_look_up_and_all_succeed() {
+async fn a_hundred_requests_with_a_new_key_cause_one_refresh_and_all_succeed() {
     let (old, new) = (ec("old"), ec("new"));
     let idp = Idp::start(&[&old]).await;
     let issuers = idp.known().await;
@@ -127,7 +131,7 @@ async fn a_hundred_requests_with_a_new_key_cause_one_look_up_and_all_succeed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn made_up_keys_cause_no_more_look_ups_than_the_limit_and_never_wait_beyond_it() {
+async fn made_up_keys_cause_no_more_refreshes_than_the_limit_and_never_wait_beyond_it() {
     static IDS: [&str; 4] = ["x", "y", "z", "w"];
     let signer = ec("1");
     let idp = Idp::start(&[&signer]).await;
@@ -135,28 +139,27 @@ async fn made_up_keys_cause_no_more_look_ups_than_the_limit_and_never_wait_beyon
     let made_up = |n: usize| ec(IDS[n % IDS.len()]).sign("ES256", &claims(&idp.issuer));
     let refused = all(&issuers, (0..100).map(made_up).collect()).await;
     assert!(
-        refused
-            .into_iter()
-            .map(refusal)
-            .all(|refused| { matches!(refused, Refused::UnknownKey | Refused::LookupLimited) })
+        refused.into_iter().map(refusal).all(|refused| {
+            matches!(refused, TokenError::UnknownKey | TokenError::RefreshLimited)
+        })
     );
     let token = made_up(0);
-    while issuers.authenticate(&token, now()).await != Err(Refused::LookupLimited) {}
-    assert_eq!(idp.fetches(), 1 + usize::try_from(LOOKUP_BURST).unwrap());
+    while issuers.authenticate(&token, now()).await != Err(TokenError::RefreshLimited) {}
+    assert_eq!(idp.fetches(), 1 + usize::try_from(FORCED_REFRESH_BURST).unwrap());
 
-    assert_eq!(issuers.authenticate(&token, now()).await, Err(Refused::LookupLimited));
-    let later = now() + LOOKUP_INTERVAL;
-    assert_eq!(issuers.authenticate(&token, later).await, Err(Refused::UnknownKey));
-    assert_eq!(issuers.authenticate(&token, later).await, Err(Refused::LookupLimited));
-    assert_eq!(idp.fetches(), 2 + usize::try_from(LOOKUP_BURST).unwrap());
+    assert_eq!(issuers.authenticate(&token, now()).await, Err(TokenError::RefreshLimited));
+    let later = now() + FORCED_REFRESH_INTERVAL;
+    assert_eq!(issuers.authenticate(&token, later).await, Err(TokenError::UnknownKey));
+    assert_eq!(issuers.authenticate(&token, later).await, Err(TokenError::RefreshLimited));
+    assert_eq!(idp.fetches(), 2 + usize::try_from(FORCED_REFRESH_BURST).unwrap());
 }
 
 #[tokio::test]
-async fn an_expired_or_foreign_token_of_an_unknown_key_causes_no_look_up() {
+async fn an_expired_or_foreign_token_of_an_unknown_key_causes_no_refresh() {
     let signer = ec("1");
     let idp = Idp::start(&[&signer]).await;
     let issuers = idp.known().await;
-    for (member, refused) in [("exp", Refused::Expired), ("aud", Refused::Audience)] {
+    for (member, refused) in [("exp", TokenError::Expired), ("aud", TokenError::Audience)] {
         let mut claims = claims(&idp.issuer);
         claims[member] = if member == "exp" { json!(0) } else { json!("other") };
         let token = ec("2").sign("ES256", &claims);
@@ -166,40 +169,40 @@ async fn an_expired_or_foreign_token_of_an_unknown_key_causes_no_look_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_made_up_key_just_before_a_rotation_does_not_cost_a_false_refusal() {
+async fn one_made_up_key_just_before_a_rotation_causes_no_false_rejection() {
     let (old, new) = (ec("old"), ec("new"));
     let idp = Idp::start(&[&old]).await;
     let issuers = idp.known().await;
     let made_up = ec("x").sign("ES256", &claims(&idp.issuer));
-    assert_eq!(issuers.authenticate(&made_up, now()).await, Err(Refused::UnknownKey));
+    assert_eq!(issuers.authenticate(&made_up, now()).await, Err(TokenError::UnknownKey));
     idp.publish(&[&new]);
     let token = new.sign("ES256", &claims(&idp.issuer));
     issuers.authenticate(&token, now()).await.unwrap();
 }
 
 #[tokio::test]
-async fn known_keys_survive_an_outage_and_unknown_ones_are_refused_for_now_only() {
+async fn known_keys_survive_an_outage_and_unknown_ones_are_rejected_temporarily() {
     let (signer, unknown) = (ec("1"), ec("2"));
     let mut idp = Idp::start(&[&signer]).await;
     let issuers = idp.known().await;
     idp.stop().await;
     let token = unknown.sign("ES256", &claims(&idp.issuer));
     let refused = refusal(issuers.authenticate(&token, now()).await);
-    assert_eq!(refused, Refused::KeysUnavailable);
+    assert_eq!(refused, TokenError::KeysUnavailable);
     assert!(refused.is_temporary());
     let token = signer.sign("ES256", &claims(&idp.issuer));
     issuers.authenticate(&token, now()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_set_that_is_no_good_leaves_the_last_good_one_in_force() {
+async fn an_invalid_key_set_leaves_the_last_good_one_in_force() {
     for body in ["", "{}", r#"{"keys":[]}"#, "<html>"] {
         let (signer, unknown) = (ec("1"), ec("2"));
         let idp = Idp::start(&[&signer]).await;
         let issuers = idp.known().await;
         idp.published.lock().unwrap().jwks = Answer::ok(body);
         let token = unknown.sign("ES256", &claims(&idp.issuer));
-        assert_eq!(issuers.authenticate(&token, now()).await, Err(Refused::KeysUnavailable));
+        assert_eq!(issuers.authenticate(&token, now()).await, Err(TokenError::KeysUnavailable));
         assert_eq!(idp.fetches(), 2);
         let token = signer.sign("ES256", &claims(&idp.issuer));
         issuers.verify(&token, now()).unwrap();
@@ -207,7 +210,7 @@ async fn a_key_set_that_is_no_good_leaves_the_last_good_one_in_force() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_waits_for_a_silent_issuer_only_so_long() {
+async fn a_request_waits_for_an_unresponsive_issuer_only_up_to_the_limit() {
     let signer = ec("1");
     let idp = Idp::start(&[&signer]).await;
     let issuers = idp.known().await;
@@ -216,9 +219,9 @@ async fn a_request_waits_for_a_silent_issuer_only_so_long() {
     let mut request = JoinSet::new();
     let waiting = Arc::clone(&issuers);
     request.spawn(async move { waiting.authenticate(&token, now()).await });
-    eventually(|| issuers.in_force.load()[&idp.issuer].keyset.is_waited_for()).await;
-    advance(LOOKUP_WAIT_MAX).await;
-    assert_eq!(request.join_all().await, [Err(Refused::KeysUnavailable)]);
+    eventually(|| issuers.in_force.load()[&idp.issuer].jwks.is_waited_for()).await;
+    advance(REFRESH_WAIT_MAX).await;
+    assert_eq!(request.join_all().await, [Err(TokenError::KeysUnavailable)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,16 +233,16 @@ async fn keys_are_fetched_again_every_period() {
     let new_token = new.sign("ES256", &claims(&idp.issuer));
     issuers.verify(&old_token, now()).unwrap();
     idp.publish(&[&new]);
-    assert_eq!(issuers.verify(&new_token, now()), Err(Refused::UnknownKey));
+    assert_eq!(issuers.verify(&new_token, now()), Err(TokenError::UnknownKey));
 
     advance(REFRESH_PERIOD).await;
     eventually(|| issuers.verify(&new_token, now()).is_ok()).await;
-    assert_eq!(issuers.verify(&old_token, now()), Err(Refused::UnknownKey));
+    assert_eq!(issuers.verify(&old_token, now()), Err(TokenError::UnknownKey));
     assert_eq!(idp.fetches(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_keys_are_tried_for_until_they_come() {
+async fn fetching_the_first_keys_is_retried_until_it_succeeds() {
     let signer = ec("1");
     let idp = Idp::start(&[&signer]).await;
     let good = idp.published.lock().unwrap().jwks.clone();
@@ -248,9 +251,9 @@ async fn the_first_keys_are_tried_for_until_they_come() {
     let issuers = idp.trusted();
     let token = signer.sign("ES256", &claims(&idp.issuer));
     for (attempt, pause) in [(1, RETRY_MIN), (2, RETRY_MIN * 2)] {
-        eventually(|| issuers.in_force.load()[&idp.issuer].keyset.finished_lookups() == attempt)
+        eventually(|| issuers.in_force.load()[&idp.issuer].jwks.finished_refreshes() == attempt)
             .await;
-        assert_eq!(issuers.authenticate(&token, now()).await, Err(Refused::KeysUnavailable));
+        assert_eq!(issuers.authenticate(&token, now()).await, Err(TokenError::KeysUnavailable));
         idp.published.lock().unwrap().jwks = if attempt == 2 {
             good.clone()
         } else {
@@ -266,7 +269,7 @@ async fn the_first_keys_are_tried_for_until_they_come() {
 async fn fetched(set_up: impl FnOnce(&Idp)) -> (Result<Vec<u8>, FetchError>, Idp) {
     let idp = Idp::start(&[&ec("1")]).await;
     set_up(&idp);
-    (Source::new(&config(&idp.issuer)).unwrap().jwks().await, idp)
+    (DiscoveryClient::new(&config(&idp.issuer)).unwrap().fetch_jwks().await, idp)
 }
 
 #[tokio::test]
@@ -283,7 +286,7 @@ async fn discovery_must_be_that_of_the_issuer() {
 }
 
 #[tokio::test]
-async fn keys_in_clear_from_elsewhere_are_not_fetched() {
+async fn keys_are_not_fetched_in_clear_from_another_host() {
     for jwks_uri in ["http://192.0.2.1/jwks", "ftp://127.0.0.1/jwks", "file:///etc/jwks"] {
         let (fetched, _) = fetched(|idp| {
             let document = json!({"issuer": idp.issuer, "jwks_uri": jwks_uri});
@@ -346,8 +349,8 @@ async fn a_private_ca_is_trusted_if_it_is_configured() {
         }
     });
     let jwks = |ca| {
-        let source = Source::new(&IssuerConfig { ca, ..config(&issuer) }).unwrap();
-        async move { source.jwks().await }
+        let source = DiscoveryClient::new(&IssuerConfig { ca, ..config(&issuer) }).unwrap();
+        async move { source.fetch_jwks().await }
     };
     assert!(jwks(Some(certificate.into_bytes())).await.is_ok());
     assert!(matches!(jwks(None).await, Err(FetchError::Request { .. })));
@@ -379,7 +382,7 @@ fn serve_once(listener: &std::net::TcpListener, tls: Arc<ServerConfig>, body: &s
 }
 
 #[tokio::test]
-async fn an_update_keeps_the_keys_of_what_stays_and_forgets_what_goes() {
+async fn an_update_keeps_the_keys_of_unchanged_issuers_and_forgets_removed_ones() {
     let signer = ec("1");
     let (idp, other) = (Idp::start(&[&signer]).await, Idp::start(&[&signer]).await);
     let issuers = idp.known().await;
@@ -391,12 +394,12 @@ async fn an_update_keeps_the_keys_of_what_stays_and_forgets_what_goes() {
     assert!(Arc::ptr_eq(&first, &issuers.verify(&token, now()).unwrap()));
 
     issuers.update(vec![config(&other.issuer)], &Handle::current()).unwrap();
-    assert_eq!(issuers.verify(&token, now()), Err(Refused::UnknownIssuer));
+    assert_eq!(issuers.verify(&token, now()), Err(TokenError::UnknownIssuer));
     assert_eq!(idp.fetches(), 1);
 }
 
 #[tokio::test]
-async fn a_changed_audience_counts_at_once_and_needs_no_new_keys() {
+async fn a_changed_audience_takes_effect_at_once_without_new_keys() {
     let signer = ec("1");
     let mut idp = Idp::start(&[&signer]).await;
     let issuers = idp.known().await;
@@ -406,14 +409,14 @@ async fn a_changed_audience_counts_at_once_and_needs_no_new_keys() {
 
     let changed = IssuerConfig { audiences: vec!["new".to_owned()], ..config(&idp.issuer) };
     issuers.update(vec![changed], &Handle::current()).unwrap();
-    assert_eq!(issuers.verify(&token, now()), Err(Refused::Audience));
+    assert_eq!(issuers.verify(&token, now()), Err(TokenError::Audience));
     let mut claims = claims(&idp.issuer);
     claims["aud"] = json!("new");
     issuers.verify(&signer.sign("ES256", &claims), now()).unwrap();
 }
 
 #[tokio::test]
-async fn an_update_that_is_refused_changes_nothing() {
+async fn a_rejected_update_changes_nothing() {
     let signer = ec("1");
     let idp = Idp::start(&[&signer]).await;
     let issuers = idp.known().await;
@@ -424,7 +427,7 @@ async fn an_update_that_is_refused_changes_nothing() {
     assert!(matches!(refused(bad("http://idp.example.org")), InvalidIssuer::Scheme));
     assert!(matches!(refused(bad("https://idp.example.org?a=b")), InvalidIssuer::QueryOrFragment));
     assert!(matches!(refused(bad("idp")), InvalidIssuer::Url(_)));
-    assert!(matches!(refused(vec![good.clone(), good.clone()]), InvalidIssuer::Twice));
+    assert!(matches!(refused(vec![good.clone(), good.clone()]), InvalidIssuer::Duplicate));
     let without_certificates = IssuerConfig { ca: Some(b"none".to_vec()), ..good.clone() };
     assert!(matches!(refused(vec![without_certificates]), InvalidIssuer::EmptyCa));
     issuers.verify(&signer.sign("ES256", &claims(&idp.issuer)), now()).unwrap();
@@ -434,7 +437,7 @@ async fn an_update_that_is_refused_changes_nothing() {
 async fn dropping_the_issuers_ends_their_tasks() {
     let idp = Idp::start(&[&ec("1")]).await;
     let issuers = idp.known().await;
-    let keyset = Arc::downgrade(&issuers.in_force.load()[&idp.issuer].keyset);
+    let keyset = Arc::downgrade(&issuers.in_force.load()[&idp.issuer].jwks);
     drop(issuers);
     eventually(|| keyset.strong_count() == 0).await;
 }

@@ -1,12 +1,15 @@
 //! An issuer to test against: keys that sign, and a server on loopback that publishes them.
 
-use crate::auth::oidc::{IssuerConfig, Issuers, Refused, Verified, jwk::Keys};
-use aws_lc_rs::{
-    rand::SystemRandom,
-    rsa::{KeyPair as RsaKeyPair, KeySize},
-    signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaEncoding},
-};
+use crate::auth::oidc::{IssuerConfig, Issuers, TokenError, VerifiedClaims, jwk::Jwks};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::{
+    rand::SystemRandom,
+    rsa::PublicKeyComponents,
+    signature::{
+        self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaEncoding,
+        RsaKeyPair,
+    },
+};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -24,9 +27,9 @@ use tokio::{
 pub(super) const NOW: u64 = 1_800_000_000;
 pub(super) const AUDIENCE: &str = "llm";
 
-/// Making an RSA key takes long enough to make only one.
+/// A key of these tests only: `ring` makes none.
 static RSA: LazyLock<RsaKeyPair> =
-    LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
+    LazyLock::new(|| RsaKeyPair::from_pkcs8(include_bytes!("rsa-2048.pk8")).unwrap());
 
 pub(super) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
@@ -46,19 +49,25 @@ enum SigningKey {
     Rsa(&'static RsaKeyPair),
     P256(EcdsaKeyPair),
     P384(EcdsaKeyPair),
-    P521(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
 }
 
 impl Signer {
     /// A key that can sign with this algorithm. All RSA signers share one key.
     pub(super) fn new(id: &'static str, algorithm: &str) -> Self {
-        let ec = |algorithm| EcdsaKeyPair::generate(algorithm).unwrap();
+        let random = SystemRandom::new();
+        let ec = |algorithm: &'static EcdsaSigningAlgorithm| {
+            let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+            EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap()
+        };
+        let ed25519 = || {
+            let document = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
+            Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap()
+        };
         let key = match algorithm {
             "ES256" => SigningKey::P256(ec(&signature::ECDSA_P256_SHA256_FIXED_SIGNING)),
             "ES384" => SigningKey::P384(ec(&signature::ECDSA_P384_SHA384_FIXED_SIGNING)),
-            "ES512" => SigningKey::P521(ec(&signature::ECDSA_P521_SHA512_FIXED_SIGNING)),
-            "EdDSA" => SigningKey::Ed25519(Ed25519KeyPair::generate().unwrap()),
+            "EdDSA" => SigningKey::Ed25519(ed25519()),
             _ => SigningKey::Rsa(&RSA),
         };
         Self { id, key }
@@ -73,13 +82,12 @@ impl Signer {
         };
         match &self.key {
             SigningKey::Rsa(key) => {
-                let n = key.public_key().modulus().big_endian_without_leading_zero();
-                let e = key.public_key().exponent().big_endian_without_leading_zero();
+                let PublicKeyComponents { n, e } =
+                    PublicKeyComponents::<Vec<u8>>::from(key.public());
                 json!({"kid": self.id, "kty": "RSA", "n": encode(n), "e": encode(e)})
             }
             SigningKey::P256(key) => ec("P-256", key),
             SigningKey::P384(key) => ec("P-384", key),
-            SigningKey::P521(key) => ec("P-521", key),
             SigningKey::Ed25519(key) => {
                 let x = encode(key.public_key());
                 json!({"kid": self.id, "kty": "OKP", "crv": "Ed25519", "x": x})
@@ -101,11 +109,11 @@ impl Signer {
                     "PS512" => &signature::RSA_PSS_SHA512,
                     _ => &signature::RSA_PKCS1_SHA256,
                 };
-                let mut bytes = vec![0; key.public_modulus_len()];
+                let mut bytes = vec![0; key.public().modulus_len()];
                 key.sign(padding, &random, signed.as_bytes(), &mut bytes).unwrap();
                 bytes
             }
-            SigningKey::P256(key) | SigningKey::P384(key) | SigningKey::P521(key) => {
+            SigningKey::P256(key) | SigningKey::P384(key) => {
                 key.sign(&random, signed.as_bytes()).unwrap().as_ref().to_vec()
             }
             SigningKey::Ed25519(key) => key.sign(signed.as_bytes()).as_ref().to_vec(),
@@ -144,8 +152,8 @@ pub(super) fn config(issuer: &str) -> IssuerConfig {
 }
 
 /// The keys of a JWKS with these members.
-pub(super) fn keys(jwks: &[Value]) -> Keys {
-    Keys::parse(json!({ "keys": jwks }).to_string().as_bytes(), None).unwrap()
+pub(super) fn keys(jwks: &[Value]) -> Jwks {
+    Jwks::parse(json!({ "keys": jwks }).to_string().as_bytes(), None).unwrap()
 }
 
 /// An answer of the server.
@@ -227,7 +235,7 @@ impl Idp {
     }
 
     fn has_keys(&self, issuers: &Issuers) -> bool {
-        issuers.in_force.load()[&self.issuer].keyset.keys().is_some()
+        issuers.in_force.load()[&self.issuer].jwks.load().is_some()
     }
 }
 
@@ -285,6 +293,6 @@ fn hold_time() -> mpsc::SyncSender<()> {
 }
 
 /// The refusal of a token that should be refused.
-pub(super) fn refusal(result: Result<Arc<Verified>, Refused>) -> Refused {
+pub(super) fn refusal(result: Result<Arc<VerifiedClaims>, TokenError>) -> TokenError {
     result.unwrap_err()
 }

@@ -3,12 +3,17 @@ use proptest::prelude::*;
 use serde_json::{Value, json as value};
 
 use super::*;
-use crate::body::json::Reason;
+use crate::body::json::InvalidJsonReason;
 
-fn rewritten(body: &str, scan: &Scan, model: Option<&str>, usage: Option<UsageAsked>) -> String {
-    let mut edits = Edits::default();
+fn rewritten(
+    body: &str,
+    scan: &PromptFields,
+    model: Option<&str>,
+    usage: Option<UsageReporting>,
+) -> String {
+    let mut edits = BodyEdits::default();
     if let Some(least) = usage {
-        scan.ask_for_usage(least, &mut edits);
+        scan.request_usage(least, &mut edits);
     }
     if let Some(model) = model {
         scan.rename_model(model, &mut edits);
@@ -17,7 +22,7 @@ fn rewritten(body: &str, scan: &Scan, model: Option<&str>, usage: Option<UsageAs
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-fn asking(body: &str, least: UsageAsked) -> String {
+fn asking(body: &str, least: UsageReporting) -> String {
     rewritten(body, &json(body.as_bytes()).unwrap(), None, Some(least))
 }
 
@@ -35,7 +40,7 @@ fn form_body(fields: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_chat_request_says_its_model_and_how_it_wants_the_answer() {
+fn model_stream_and_usage_of_a_chat_request_are_read() {
     let body = r#"{"messages":[{"role":"user","content":"hi"}],"model":"qwen3-8b","stream":true,
         "stream_options":{"include_usage":true}}"#;
     let scan = json(body.as_bytes()).unwrap();
@@ -43,11 +48,11 @@ fn a_chat_request_says_its_model_and_how_it_wants_the_answer() {
         (scan.model.as_str(), body.get(scan.model_span)),
         ("qwen3-8b", Some("\"qwen3-8b\""))
     );
-    assert_eq!((scan.stream, scan.usage), (true, UsageAsked::Yes));
+    assert_eq!((scan.stream, scan.usage), (true, UsageReporting::Total));
 }
 
 #[test]
-fn what_is_not_said_or_null_is_not_asked() {
+fn missing_or_null_fields_request_nothing() {
     for body in [
         r#"{"model":"m"}"#,
         r#"{"model":"m","stream":null,"stream_options":null}"#,
@@ -55,7 +60,7 @@ fn what_is_not_said_or_null_is_not_asked() {
         "\r\n\t { \"stream_options\" : { } , \"model\" : \"m\" } \n",
     ] {
         let scan = json(body.as_bytes()).unwrap();
-        assert_eq!((scan.stream, scan.usage), (false, UsageAsked::No), "{body}");
+        assert_eq!((scan.stream, scan.usage), (false, UsageReporting::Off), "{body}");
     }
 }
 
@@ -65,17 +70,23 @@ fn continuous_usage_counts_only_together_with_usage() {
         let body = format!(r#"{{"model":"m","stream":true,"stream_options":{options}}}"#);
         json(body.as_bytes()).unwrap().usage
     };
-    assert_eq!(usage(r#"{"continuous_usage_stats":true}"#), UsageAsked::No);
-    assert_eq!(usage(r#"{"continuous_usage_stats":true,"include_usage":false}"#), UsageAsked::No);
-    assert_eq!(usage(r#"{"continuous_usage_stats":false,"include_usage":true}"#), UsageAsked::Yes);
+    assert_eq!(usage(r#"{"continuous_usage_stats":true}"#), UsageReporting::Off);
+    assert_eq!(
+        usage(r#"{"continuous_usage_stats":true,"include_usage":false}"#),
+        UsageReporting::Off
+    );
+    assert_eq!(
+        usage(r#"{"continuous_usage_stats":false,"include_usage":true}"#),
+        UsageReporting::Total
+    );
     assert_eq!(
         usage(r#"{"include_usage":true,"continuous_usage_stats":true}"#),
-        UsageAsked::Continuous
+        UsageReporting::Continuous
     );
 }
 
 #[test]
-fn the_model_is_found_behind_a_megabyte_of_messages() {
+fn the_model_is_found_after_a_megabyte_of_messages() {
     let message =
         value!({"role": "user", "content": "\"model\":\"no\"\n".repeat(50), "model": "no"});
     let body = value!({"a_messages": vec![message; 1_500], "model": "yes"}).to_string();
@@ -84,7 +95,7 @@ fn the_model_is_found_behind_a_megabyte_of_messages() {
 }
 
 #[test]
-fn members_inside_of_others_decide_nothing() {
+fn nested_members_are_ignored() {
     let body = r#"{"messages":[{"model":"a","stream":true}],"metadata":{"model":1},"model":"b"}"#;
     let scan = json(body.as_bytes()).unwrap();
     assert_eq!((scan.model.as_str(), scan.stream), ("b", false));
@@ -121,27 +132,23 @@ fn a_model_without_a_usable_name_is_refused() {
 }
 
 #[test]
-fn a_value_of_the_wrong_kind_is_refused_by_its_shape() {
+fn a_value_of_the_wrong_type_is_rejected() {
     for (body, param, message) in [
-        (r#"{"model":null}"#, "model", "`model` has to be a string, not null"),
-        (r#"{"model":["a"]}"#, "model", "`model` has to be a string, not an array"),
-        (r#"{"model":1}"#, "model", "`model` has to be a string, not a number"),
-        (r#"{"model":{"a":1}}"#, "model", "`model` has to be a string, not an object"),
-        (
-            r#"{"model":"m","stream":"true"}"#,
-            "stream",
-            "`stream` has to be a boolean, not a string",
-        ),
-        (r#"{"model":"m","stream":1}"#, "stream", "`stream` has to be a boolean, not a number"),
+        (r#"{"model":null}"#, "model", "`model` must be a string, not null"),
+        (r#"{"model":["a"]}"#, "model", "`model` must be a string, not an array"),
+        (r#"{"model":1}"#, "model", "`model` must be a string, not a number"),
+        (r#"{"model":{"a":1}}"#, "model", "`model` must be a string, not an object"),
+        (r#"{"model":"m","stream":"true"}"#, "stream", "`stream` must be a boolean, not a string"),
+        (r#"{"model":"m","stream":1}"#, "stream", "`stream` must be a boolean, not a number"),
         (
             r#"{"model":"m","stream_options":true}"#,
             "stream_options",
-            "`stream_options` has to be an object, not a boolean",
+            "`stream_options` must be an object, not a boolean",
         ),
         (
             r#"{"model":"m","stream_options":{"include_usage":1}}"#,
             "stream_options.include_usage",
-            "`stream_options.include_usage` has to be a boolean, not a number",
+            "`stream_options.include_usage` must be a boolean, not a number",
         ),
     ] {
         let refused = refused(body);
@@ -150,7 +157,7 @@ fn a_value_of_the_wrong_kind_is_refused_by_its_shape() {
 }
 
 #[test]
-fn a_field_that_decides_is_there_once_and_in_lower_case() {
+fn a_field_we_decide_on_must_appear_once_and_in_lower_case() {
     for (body, field) in [
         (r#"{"model":"a","model":"a"}"#, MODEL),
         (r#"{"model":"a","x":[1],"mod\u0065l":"b"}"#, MODEL),
@@ -169,34 +176,34 @@ fn a_field_that_decides_is_there_once_and_in_lower_case() {
 }
 
 #[test]
-fn what_is_no_json_object_is_refused_with_its_place_and_without_its_text() {
+fn invalid_json_is_rejected_with_its_offset_and_without_its_text() {
     for (body, reason, message) in [
         (
             &b"\xef\xbb\xbf{\"model\":\"m\"}"[..],
-            Reason::UnexpectedByte,
+            InvalidJsonReason::UnexpectedByte,
             "invalid request body: unexpected character at byte 0",
         ),
         (
             b"{\"model\":\"m\"}secret",
-            Reason::TrailingBytes,
+            InvalidJsonReason::TrailingBytes,
             "invalid request body: unexpected text after the object at byte 13",
         ),
         (
             b"{\"model\":\"\xff\"}",
-            Reason::InvalidUtf8,
+            InvalidJsonReason::InvalidUtf8,
             "invalid request body: invalid UTF-8 at byte 10",
         ),
         (
             b"{\"model\":\"\0\"}",
-            Reason::ControlCharacter,
+            InvalidJsonReason::ControlCharacter,
             "invalid request body: unescaped control character in a string at byte 10",
         ),
         (
             b"[1]",
-            Reason::NotAnObject(Kind::Array),
+            InvalidJsonReason::NotAnObject(ValueKind::Array),
             "invalid request body: a JSON object is expected, not an array, at byte 0",
         ),
-        (b"", Reason::UnexpectedEnd, "invalid request body: unexpected end at byte 0"),
+        (b"", InvalidJsonReason::UnexpectedEnd, "invalid request body: unexpected end at byte 0"),
     ] {
         let refused = json(body).unwrap_err();
         assert!(matches!(refused, InvalidPrompt::Json(invalid) if invalid.reason == reason));
@@ -211,7 +218,7 @@ fn what_is_no_json_object_is_refused_with_its_place_and_without_its_text() {
 }
 
 #[test]
-fn another_name_upstream_is_spliced_in() {
+fn another_name_upstream_replaces_the_model() {
     let body = r#"{ "messages" : [1.0] , "model" : "a" }"#;
     let scan = json(body.as_bytes()).unwrap();
     let renamed = rewritten(body, &scan, Some("org/\"b\""), None);
@@ -220,7 +227,7 @@ fn another_name_upstream_is_spliced_in() {
 }
 
 #[test]
-fn usage_is_asked_for_without_touching_anything_else() {
+fn usage_is_requested_without_changing_anything_else() {
     for (body, expected) in [
         (
             r#"{"model":"m" ,"stream":true}"#,
@@ -251,12 +258,12 @@ fn usage_is_asked_for_without_touching_anything_else() {
             r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
         ),
     ] {
-        assert_eq!(asking(body, UsageAsked::Yes), expected);
+        assert_eq!(asking(body, UsageReporting::Total), expected);
     }
 }
 
 #[test]
-fn continuous_usage_is_asked_for_together_with_usage() {
+fn continuous_usage_is_requested_together_with_usage() {
     for (options, expected) in [
         ("null", r#"{"include_usage":true,"continuous_usage_stats":true}"#),
         ("{}", r#"{"include_usage":true,"continuous_usage_stats":true}"#),
@@ -268,37 +275,37 @@ fn continuous_usage_is_asked_for_together_with_usage() {
     ] {
         let body =
             |options: &str| format!(r#"{{"model":"m","stream":true,"stream_options":{options}}}"#);
-        assert_eq!(asking(&body(options), UsageAsked::Continuous), body(expected));
+        assert_eq!(asking(&body(options), UsageReporting::Continuous), body(expected));
     }
 }
 
 #[test]
-fn who_asks_for_enough_or_for_no_stream_is_left_alone() {
+fn a_request_with_enough_usage_or_without_stream_is_unchanged() {
     for body in [
         r#"{"model":"m"}"#,
         r#"{"model":"m","stream":false,"stream_options":{"include_usage":false}}"#,
         r#"{"model":"m","stream":true,"stream_options":{"include_usage":true,"continuous_usage_stats":true}}"#,
     ] {
-        assert_eq!(asking(body, UsageAsked::Continuous), body);
+        assert_eq!(asking(body, UsageReporting::Continuous), body);
     }
     let body = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#;
-    assert_eq!(asking(body, UsageAsked::Yes), body);
+    assert_eq!(asking(body, UsageReporting::Total), body);
 }
 
 #[test]
-fn a_form_says_the_same_things_in_fields() {
+fn the_fields_of_a_form_are_read_like_members() {
     let body =
         form_body(&[("stream", "true"), ("stream_include_usage", "True"), ("model", "whisper")]);
     let scan = form(body.as_bytes(), FORM_TYPE).unwrap();
     assert_eq!((scan.model.as_str(), body.get(scan.model_span)), ("whisper", Some("whisper")));
-    assert_eq!((scan.stream, scan.usage), (true, UsageAsked::Yes));
+    assert_eq!((scan.stream, scan.usage), (true, UsageReporting::Total));
 
     let refused =
         |fields: &[(&str, &str)]| form(form_body(fields).as_bytes(), FORM_TYPE).unwrap_err();
     assert_eq!(refused(&[("model", "")]), InvalidPrompt::ModelEmpty);
     assert_eq!(refused(&[("model", "a\nb")]), InvalidPrompt::ModelCharacters);
     let twice = refused(&[("model", "a"), ("model", "a")]);
-    assert_eq!(twice.to_string(), "invalid form: `model` is in the form more than once");
+    assert_eq!(twice.to_string(), "invalid form: `model` appears more than once in the form");
     assert_eq!(twice.param(), Some("model"));
 }
 
@@ -307,7 +314,7 @@ fn both_edits_of_a_form_leave_the_rest_of_it() {
     let body = form_body(&[("stream_include_usage", "false"), ("stream", "true"), ("model", "a")]);
     let scan = form(body.as_bytes(), FORM_TYPE).unwrap();
     assert_eq!(
-        rewritten(&body, &scan, Some("org/b"), Some(UsageAsked::Continuous)),
+        rewritten(&body, &scan, Some("org/b"), Some(UsageReporting::Continuous)),
         form_body(&[
             ("stream_continuous_usage_stats", "true"),
             ("stream_include_usage", "true"),
@@ -317,8 +324,12 @@ fn both_edits_of_a_form_leave_the_rest_of_it() {
     );
 }
 
-fn usage() -> impl Strategy<Value = UsageAsked> {
-    prop_oneof![Just(UsageAsked::No), Just(UsageAsked::Yes), Just(UsageAsked::Continuous)]
+fn usage() -> impl Strategy<Value = UsageReporting> {
+    prop_oneof![
+        Just(UsageReporting::Off),
+        Just(UsageReporting::Total),
+        Just(UsageReporting::Continuous)
+    ]
 }
 
 proptest! {

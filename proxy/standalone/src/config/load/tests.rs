@@ -1,4 +1,5 @@
 use super::*;
+use llm_contract::CredentialHeader;
 use std::fs;
 use tempfile::TempDir;
 
@@ -29,7 +30,7 @@ fn secrets_are_read_from_their_files_and_variables_and_trimmed() {
          providers: [{{{PROVIDER}, credential: {{file: p.key, header: x-api-key}}}}]\n"
     ));
     fs::write(folder.path().join("p.key"), "sk-provider\n").unwrap();
-    let LoadedConfig { config, files, .. } = load_in(&folder).unwrap();
+    let LoadedConfig { config, files } = load_in(&folder).unwrap();
     assert_eq!(config.models[0].api_key, Some(Secret::new("sk-engine")));
     let credential = (CredentialHeader::XApiKey, Secret::new("sk-provider"));
     assert_eq!(config.providers[0].credential, Some(credential));
