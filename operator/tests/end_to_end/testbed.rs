@@ -111,7 +111,7 @@ impl TestBed {
         let explained = self.kubectl(&["explain", "llmmodel.spec"]).await;
         let words = explained.split_whitespace().collect::<Vec<_>>().join(" ");
         for said in [
-            "Which model to serve, and where its weights come from.",
+            "The model to serve and the source of its weights.",
             "Who may use the model: `public: true`, or at least one group.",
         ] {
             assert!(words.contains(said), "{explained}");
