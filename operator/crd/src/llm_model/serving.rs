@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Serving {
-    /// vLLM image. Defaults to the operator's setting.
+    /// The vLLM image. Defaults to the operator's setting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Command that replaces `python3 -m vllm.entrypoints.openai.api_server`. It receives the same
