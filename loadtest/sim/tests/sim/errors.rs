@@ -143,10 +143,10 @@ async fn what_does_not_parse_is_refused_in_openai_s_shape_everywhere() {
 async fn unknown_paths_and_methods_have_a_detail() {
     let sim = sim().await;
     for (method, path, status, expected) in [
-        ("GET", "/nope", 404, r#"{"detail":"Not CacheHit"}"#),
-        ("GET", "/v1/models/tiny", 404, r#"{"detail":"Not CacheHit"}"#),
-        ("POST", "/v1/images/generations", 404, r#"{"detail":"Not CacheHit"}"#),
-        ("GET", "/sim/received", 404, r#"{"detail":"Not CacheHit"}"#),
+        ("GET", "/nope", 404, r#"{"detail":"Not Found"}"#),
+        ("GET", "/v1/models/tiny", 404, r#"{"detail":"Not Found"}"#),
+        ("POST", "/v1/images/generations", 404, r#"{"detail":"Not Found"}"#),
+        ("GET", "/sim/received", 404, r#"{"detail":"Not Found"}"#),
         ("GET", "/v1/chat/completions", 405, r#"{"detail":"Method Not Allowed"}"#),
         ("GET", "/tokenize", 405, r#"{"detail":"Method Not Allowed"}"#),
         ("POST", "/health", 405, r#"{"detail":"Method Not Allowed"}"#),
