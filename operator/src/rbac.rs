@@ -82,11 +82,11 @@ pub fn objects(config: &Config) -> Vec<Value> {
             for namespace in namespaces {
                 let mut rules = rules(WATCHED);
                 rules.extend(legacy_rules(config));
-                objects.extend(role("watched", namespace, rules, config));
+                objects.extend(role("watched", namespace, &rules, config));
             }
         }
     }
-    objects.extend(cluster_role(cluster, config));
+    objects.extend(cluster_role(&cluster, config));
     let mut own = rules(OWN);
     own.extend(OWN_NAMED.iter().map(|(of, name)| PolicyRule {
         resource_names: Some(vec![(*name).to_owned()]),
@@ -96,12 +96,12 @@ pub fn objects(config: &Config) -> Vec<Value> {
         let hops = [&gateways.external, &gateways.internal];
         let namespaces: BTreeSet<_> = hops.iter().map(|hop| &hop.gateway.namespace).collect();
         for namespace in namespaces {
-            objects.extend(role("gateways", namespace, rules(GATEWAYS), config));
+            objects.extend(role("gateways", namespace, &rules(GATEWAYS), config));
         }
     }
-    objects.extend(role("own", &config.namespace, own, config));
+    objects.extend(role("own", &config.namespace, &own, config));
     if let Some(namespace) = &config.legacy.keys_namespace {
-        objects.extend(role("legacy", namespace, legacy_rules(config), config));
+        objects.extend(role("legacy", namespace, &legacy_rules(config), config));
     }
     objects
 }
@@ -135,23 +135,18 @@ fn rule((group, resources, verbs): &Rule) -> PolicyRule {
     }
 }
 
-fn role(part: &str, namespace: &str, rules: Vec<PolicyRule>, config: &Config) -> [Value; 2] {
+fn role(part: &str, namespace: &str, rules: &[PolicyRule], config: &Config) -> [Value; 2] {
     // Several installations may share a namespace, such as that of the Gateways.
     let name = format!("{NAME}-{part}-{}", config.namespace);
     with_binding("Role", &json!({"name": name, "namespace": namespace}), rules, config)
 }
 
-fn cluster_role(rules: Vec<PolicyRule>, config: &Config) -> [Value; 2] {
+fn cluster_role(rules: &[PolicyRule], config: &Config) -> [Value; 2] {
     let name = format!("{NAME}-{}", config.namespace);
     with_binding("ClusterRole", &json!({"name": name}), rules, config)
 }
 
-fn with_binding(
-    kind: &str,
-    metadata: &Value,
-    rules: Vec<PolicyRule>,
-    config: &Config,
-) -> [Value; 2] {
+fn with_binding(kind: &str, metadata: &Value, rules: &[PolicyRule], config: &Config) -> [Value; 2] {
     const GROUP: &str = "rbac.authorization.k8s.io";
     let api_version = format!("{GROUP}/v1");
     [
